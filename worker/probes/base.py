@@ -1,0 +1,68 @@
+"""What a GPU probe is: `read()` -> what the cards of this node say now.
+
+A missing sensor is None. A lost card is a reading too (with `fault`), never an exception.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class ProbeFault(Exception):
+    """The driver is there and fails (or hangs). `words` is fit for the page; we never simulate over it."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(words)
+        self.words = words
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process on a card. `pid` is the host's."""
+
+    pid: int
+    memory_mib: int | None
+    name: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReading:
+    """One card, one moment. Units: percent, MiB, degrees C, watt, MHz."""
+
+    uuid: str
+    index: int
+    model: str
+    memory_total_mib: int | None
+    memory_used_mib: int | None
+    gpu_pct: int | None
+    memory_pct: int | None
+    temperature_c: int | None
+    power_w: float | None
+    power_limit_w: float | None
+    sm_mhz: int | None
+    memory_mhz: int | None
+    ecc_errors: int | None
+    compute_capability: str  # "9.0", "" unknown
+    processes: Sequence[GpuProcess] = ()
+    fault: str = ""  # "" healthy, else words: "GPU is lost (error 15)"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReading:
+    """All cards of the node and its driver at one moment."""
+
+    kind: str  # nvml, simulated, none
+    driver: str
+    cuda: str
+    gpus: Sequence[GpuReading]
+
+
+class Probe(Protocol):
+    """`read` never blocks longer than 2 s; raises ProbeFault."""
+
+    kind: str
+
+    def read(self) -> NodeReading: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,185 @@
+"""What a runtime is: a few idempotent verbs over containers (or processes) that bear our label.
+
+A driver knows nothing of the database, of Celery or of the portal. It receives a finished `LabSpec`
+and answers with facts. Every verb may be called twice: the second call is a no-op that answers the same.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+MIB = 1024 * 1024
+LABEL = "gpulab.lab"
+LABEL_ATTEMPT = "gpulab.attempt"
+LABEL_NODE = "gpulab.node"
+
+
+class RuntimeFault(Exception):
+    """The engine refused or did not answer; `words` is fit for the lab's owner."""
+
+    def __init__(self, words: str, *, detail: str = "", transient: bool = True) -> None:
+        super().__init__(detail or words)
+        self.words = words
+        self.detail = detail
+        self.transient = transient
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A person's own network on the node. `subnet` is CIDR, given by the platform, never by the engine."""
+
+    name: str
+    subnet: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabSpec:
+    """Everything that a runtime needs to start one attempt of a lab. Built server-side, validated, never user input."""
+
+    lab_id: str
+    attempt: int
+    node_id: str
+    image: str  # an engine reference by digest or local id; for the process runtime the environment's name
+    image_digest: str  # names the pip overlay, so that one image's packages never shadow another's
+    uid: int
+    gid: int
+    username: str
+    gpu_uuids: tuple[str, ...]
+    cpus: float
+    memory_mib: int
+    shm_mib: int
+    pids: int
+    workspace: str  # name of the volume that holds the person's /workspace
+    shared_data: str  # host folder mounted read-only at /data, "" for none
+    token: str  # Jupyter's upstream token; handed over by file, never by environment or argument
+    base_url: str  # "/l/<lab id>/"
+    gateway_key: str  # the SSH gateway's public key, the only one that the lab's sshd takes
+    network: Network | None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The container's name. It is the idempotency key of `start`."""
+        return f"gpulab-{self.lab_id}-{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One container (or process group) of ours as the engine sees it now."""
+
+    name: str
+    lab_id: str
+    attempt: int
+    running: bool
+    exit_code: int | None = None
+    oom_killed: bool = False  # the main process was killed for memory
+    detail: str = ""  # the engine's own error text, if any
+    jupyter: tuple[str, int] | None = None  # where the node's relay reaches it
+    ssh: tuple[str, int] | None = None
+    network: str = ""  # the person's network it is attached to
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a lab uses now. Bytes and nanoseconds; None where the system does not tell."""
+
+    cpu_ns: int | None
+    memory_bytes: int | None
+    shm_bytes: int | None
+    oom_kills: int | None  # processes of the lab killed for memory since its start, PID 1 or child
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A limit that was asked for and is not what was found. `where` is "engine" or "inside"."""
+
+    what: str
+    where: str
+    asked: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The limits as read back: `found` for the lab page, `differences` end the lab."""
+
+    found: Mapping[str, str]
+    differences: Sequence[Difference]
+    not_held: Sequence[str] = ()  # limits that this runtime cannot enforce here, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a node's health: is a promise of ours kept on this host?"""
+
+    name: str
+    state: str  # green, yellow or red
+    words: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeInfo:
+    """What the engine says of itself and of the host."""
+
+    kind: str  # docker, process, fake
+    version: str
+    cpus: int
+    memory_mib: int
+    isolates: bool  # does it keep people apart?
+    gpu_ready: bool  # can it hand a GPU to a lab?
+    checks: Sequence[Check]
+
+
+#: percent 0..100, words ("downloading torch, 120 of 200 MB")
+Progress = Callable[[int, str], None]
+
+
+class Runtime(Protocol):
+    """The verbs. All raise RuntimeFault; none blocks longer than its own documented deadline."""
+
+    kind: str
+
+    def info(self) -> RuntimeInfo:
+        """Versions, size and health of the engine. At most 10 s."""
+        ...
+
+    def observe(self) -> list[Observed]:
+        """Everything that bears our label for this node, running or not, in one engine call."""
+        ...
+
+    def start(self, spec: LabSpec) -> Observed:
+        """Create and start; a container of that name is left as it is and observed."""
+        ...
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """SIGTERM, wait at most grace_s, SIGKILL, remove. Returns when the engine confirms it is gone."""
+        ...
+
+    def verify(self, spec: LabSpec) -> Verification:
+        """Read every limit back, from the engine and from inside."""
+        ...
+
+    def usage(self, name: str) -> Usage | None:
+        """CPU, memory and shm now; None when it is gone."""
+        ...
+
+    def logs(self, name: str, tail: int) -> str:
+        """The last `tail` lines, stdout and stderr together; empty when it is gone."""
+        ...
+
+    def processes(self, name: str) -> list[int]:
+        """Host pids of the lab's processes; maps NVML's pids to labs."""
+        ...
+
+    def image_present(self, image: str) -> bool:
+        """Does the node hold it? A lab is placed only then."""
+        ...
+
+    def image_prepare(self, image: str, progress: Progress) -> None:
+        """Pull, build or install it. Long; calls `progress`. Raises RuntimeFault with words."""
+        ...
+
+    def networks_prune(self, keep: set[str]) -> list[str]:
+        """Remove people's networks of ours that are not in `keep` and have no container; the names removed."""
+        ...
