@@ -131,6 +131,15 @@ class RuntimeInfo:
     checks: Sequence[Check]
 
 
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """An image as the node holds it."""
+
+    digest: str  # "sha256:…": a registry's digest when `pulled`, else the engine's own image id
+    pulled: bool
+    labels: Mapping[str, str]  # gpulab.torch, gpulab.cuda, gpulab.python where the image tells
+
+
 #: percent 0..100, words ("downloading torch, 120 of 200 MB")
 Progress = Callable[[int, str], None]
 
@@ -172,8 +181,8 @@ class Runtime(Protocol):
         """Host pids of the lab's processes; maps NVML's pids to labs."""
         ...
 
-    def image_present(self, image: str) -> bool:
-        """Does the node hold it? A lab is placed only then."""
+    def image_inspect(self, image: str) -> ImageFacts | None:
+        """What the node holds under that reference; None when it does not. A lab is placed only where it is held."""
         ...
 
     def image_prepare(self, image: str, progress: Progress) -> None:

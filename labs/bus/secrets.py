@@ -1,0 +1,22 @@
+"""Secrets: keys derived from the one of the installation, and random ones of which only a digest is kept."""
+
+import hashlib
+import hmac
+import secrets
+
+from django.conf import settings
+
+
+def derive(purpose: str) -> bytes:
+    """32 bytes for `purpose`; knowing one tells nothing of another."""
+    return hmac.new(settings.SECRET_KEY.encode(), f"gpulab:{purpose}".encode(), hashlib.sha256).digest()
+
+
+def secret_new(prefix: str) -> str:
+    """A bearer secret of 32 random bytes."""
+    return prefix + secrets.token_urlsafe(32)
+
+
+def secret_digest(secret: str) -> str:
+    """What is kept of a secret. It is random and long, so that a plain SHA-256 cannot be guessed back."""
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""Nodes, their cards, and which images they hold."""
+
+from django.db import models
+
+from labs.catalogue.models import Image
+
+
+class Node(models.Model):
+    """A host that runs labs."""
+
+    class State(models.TextChoices):
+        READY = "ready", "Ready"
+        CORDONED = "cordoned", "Cordoned: takes no new lab"
+        UNKNOWN = "unknown", "Unknown: no sign of life"
+
+    id = models.SlugField(primary_key=True, max_length=40)
+    name = models.CharField(max_length=100)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.READY)
+    runtime = models.CharField(max_length=10, blank=True)
+    runtime_words = models.TextField(blank=True)
+    isolates = models.BooleanField(default=True)
+    gpu_ready = models.BooleanField(default=False)
+    probe_kind = models.CharField(max_length=12, blank=True)
+    probe_words = models.TextField(blank=True)
+    driver = models.CharField(max_length=40, blank=True)
+    cuda = models.CharField(max_length=20, blank=True)
+    engine_version = models.CharField(max_length=60, blank=True)
+    cpus = models.PositiveIntegerField(default=0)
+    memory_mib = models.PositiveIntegerField(default=0)
+    heartbeat_at = models.DateTimeField(null=True)
+    checks = models.JSONField(default=list)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_red(self) -> bool:
+        """A promise to people is not kept on this host: no new labs."""
+        return any(check.get("state") == "red" for check in self.checks)
+
+
+class Gpu(models.Model):
+    """A card, identified by its UUID, never by its index."""
+
+    class Health(models.TextChoices):
+        OK = "ok", "Healthy"
+        UNKNOWN = "unknown", "Not answering"
+        DRAINED = "drained", "Taken out of service"
+
+    uuid = models.CharField(primary_key=True, max_length=96)
+    node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="gpus")
+    index = models.PositiveIntegerField()
+    model = models.CharField(max_length=96)
+    memory_mib = models.PositiveIntegerField(default=0)
+    compute_capability = models.CharField(max_length=8, blank=True)
+    health = models.CharField(max_length=10, choices=Health.choices, default=Health.OK)
+    health_words = models.TextField(blank=True)
+    misses = models.PositiveSmallIntegerField(default=0)
+    simulated = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["node", "index"]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.uuid[:12]}"
+
+    @property
+    def short_uuid(self) -> str:
+        """Enough of the UUID to tell cards apart by eye."""
+        return self.uuid.removeprefix("GPU-")[:8]
+
+
+class NodeImage(models.Model):
+    """Does the node hold the image? A lab is placed only where it does."""
+
+    class State(models.TextChoices):
+        ABSENT = "absent", "Not there"
+        PULLING = "pulling", "Being prepared"
+        PRESENT = "present", "Ready"
+        FAILED = "failed", "Failed"
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="images")
+    image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="on_nodes")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ABSENT)
+    percent = models.PositiveSmallIntegerField(default=0)
+    words = models.TextField(blank=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+    updated_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "image"], name="node_image_once")]
+
+    def __str__(self) -> str:
+        return f"{self.image} on {self.node}: {self.state}"

@@ -1,0 +1,189 @@
+"""Labs, their leases and what belongs to one lab alone."""
+
+import secrets
+from datetime import datetime
+from ipaddress import IPv4Network
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from labs.catalogue.models import Image
+from labs.fleet.models import Gpu, Node
+from labs.lifecycle import states
+
+ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+#: A lab's name is also its SSH user name and part of a host name.
+name_validator = RegexValidator(
+    r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?\Z", "1 to 32 small letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+)
+
+
+def new_lab_id() -> str:
+    """60 random bits in characters that a DNS label allows."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(12))
+
+
+class Lab(models.Model):
+    """A person's lab: what was wished (`target`), what is (`state`), and everything in between."""
+
+    class Target(models.TextChoices):
+        RUNNING = "running", "Running"
+        STOPPED = "stopped", "Stopped"
+
+    id = models.CharField(primary_key=True, max_length=12, default=new_lab_id, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="labs")
+    name = models.CharField(max_length=32, validators=[name_validator])
+    image = models.ForeignKey(Image, on_delete=models.PROTECT, related_name="labs")
+
+    gpus = models.PositiveSmallIntegerField()
+    gpu_model = models.CharField(max_length=96, blank=True)
+    cpus = models.PositiveSmallIntegerField()
+    memory_mib = models.PositiveIntegerField()
+    shm_mib = models.PositiveIntegerField()
+    pids = models.PositiveIntegerField()
+    hours = models.PositiveSmallIntegerField()
+    next_gpus = models.PositiveSmallIntegerField(null=True, help_text="GPUs that a running lab waits for; its next attempt has them.")
+    next_gpu_model = models.CharField(max_length=96, blank=True)
+
+    target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)
+    state = models.CharField(max_length=10, choices=list(states.WORDS.items()), default=states.QUEUED)
+    stage = models.CharField(max_length=20, blank=True)
+    stage_words = models.CharField(max_length=200, blank=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    tries = models.PositiveSmallIntegerField(default=0, help_text="Starts that the engine failed in this attempt.")
+    try_at = models.DateTimeField(null=True)
+    node = models.ForeignKey(Node, null=True, on_delete=models.PROTECT, related_name="labs")
+    reason_code = models.CharField(max_length=30, blank=True)
+    reason = models.TextField(blank=True)
+
+    requested_at = models.DateTimeField()
+    state_since = models.DateTimeField()
+    deadline_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+    ends_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    idempotency_key = models.CharField(max_length=80, blank=True)
+
+    jupyter_host = models.CharField(max_length=64, blank=True)
+    jupyter_port = models.PositiveIntegerField(null=True)
+    ssh_host = models.CharField(max_length=64, blank=True)
+    ssh_port = models.PositiveIntegerField(null=True)
+    verified = models.JSONField(default=dict)
+    not_held = models.JSONField(default=list)
+    notices = models.JSONField(default=list, help_text="What its owner should know while it runs: {at, code, words}.")
+    log_tail = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-requested_at"]
+        indexes = [
+            models.Index(fields=["state", "requested_at"], name="lab_queue"),
+            models.Index(fields=["owner", "-requested_at"], name="lab_owner"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "name"], condition=Q(state__in=states.LIVE), name="lab_name_once_a_person"),
+            models.UniqueConstraint(fields=["owner", "idempotency_key"], condition=~Q(idempotency_key=""), name="lab_request_once"),
+            models.CheckConstraint(condition=Q(state__in=list(states.WORDS)), name="lab_state_known"),
+            models.CheckConstraint(condition=Q(shm_mib__lte=models.F("memory_mib")), name="lab_shm_within_memory"),
+            models.CheckConstraint(condition=Q(cpus__gte=1, memory_mib__gte=256, hours__gte=1), name="lab_sizes_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_live(self) -> bool:
+        """Not ended yet."""
+        return self.state in states.LIVE
+
+    @property
+    def subject(self) -> str:
+        """How the ledger names it."""
+        return f"lab:{self.id}"
+
+    @property
+    def base_url(self) -> str:
+        """The path under which its Jupyter serves."""
+        return f"/l/{self.id}/"
+
+    @property
+    def state_words(self) -> str:
+        """The state as people read it."""
+        return states.WORDS[self.state]
+
+    @property
+    def end(self) -> states.End | None:
+        """The typed reason, once there is one."""
+        return states.ENDS.get(self.reason_code)
+
+
+class Lease(models.Model):
+    """A card held by one attempt of a lab. The database refuses a second open lease on a card."""
+
+    lab = models.ForeignKey(Lab, on_delete=models.PROTECT, related_name="leases")
+    gpu = models.ForeignKey(Gpu, on_delete=models.PROTECT, related_name="leases")
+    attempt = models.PositiveSmallIntegerField()
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["lab", "closed_at"], name="lease_lab")]
+        constraints = [
+            models.UniqueConstraint(fields=["gpu"], condition=Q(closed_at__isnull=True), name="lease_open_once_a_gpu"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.gpu_id} to {self.lab_id}"
+
+
+class LabToken(models.Model):
+    """A bearer token with which a desktop client reaches one lab's Jupyter. Only its digest is kept."""
+
+    lab = models.ForeignKey(Lab, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class PersonNetwork(models.Model):
+    """A person's slot in a node's range of networks: their own /28, given by us because engines run out at about 30."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="networks")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="networks")
+    slot = models.PositiveIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["node", "owner"], name="network_once_a_person"),
+            models.UniqueConstraint(fields=["node", "slot"], name="network_slot_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.subnet}"
+
+    @property
+    def name(self) -> str:
+        """The engine's name for it."""
+        return f"gpulab-{self.node_id}-p{self.owner_id}"
+
+    @property
+    def subnet(self) -> str:
+        """CIDR of its /28."""
+        whole: IPv4Network = settings.NETWORK_RANGE
+        return f"{whole.network_address + self.slot * 16}/28"
+
+
+def is_past(moment: datetime | None, now: datetime) -> bool:
+    """Has the moment come? None never comes."""
+    return moment is not None and moment <= now

@@ -1,0 +1,83 @@
+"""The state table of a lab and the reasons for which labs end. Pure."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+QUEUED, STARTING, RUNNING, STOPPING, STOPPED, FAILED = "queued", "starting", "running", "stopping", "stopped", "failed"
+WORDS = {
+    QUEUED: "Waiting",
+    STARTING: "Starting",
+    RUNNING: "Running",
+    STOPPING: "Stopping",
+    STOPPED: "Stopped",
+    FAILED: "Failed",
+}
+LIVE = (QUEUED, STARTING, RUNNING, STOPPING)
+FINAL = (STOPPED, FAILED)
+#: States in which the lab occupies its node, its cards and its owner's quota.
+PLACED = (STARTING, RUNNING, STOPPING)
+
+#: From -> to. A lab with a container ends by way of STOPPING, so that no lease closes before the engine confirms.
+MOVES: dict[str, tuple[str, ...]] = {
+    QUEUED: (STARTING, STOPPED, FAILED),
+    STARTING: (RUNNING, STOPPING),
+    RUNNING: (STOPPING,),
+    STOPPING: (STARTING, STOPPED, FAILED),
+    STOPPED: (),
+    FAILED: (),
+}
+
+#: How long a moving state may last before the reaper acts.
+DEADLINES: dict[str, timedelta] = {STARTING: timedelta(seconds=300), STOPPING: timedelta(seconds=90)}
+STOP_GRACE_S = 30.0
+
+
+def may_move(was: str, to: str) -> bool:
+    """Is the move in the table?"""
+    return to in MOVES[was]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a lab ended: the words for its owner and what to do next. `failed` decides the final state."""
+
+    code: str
+    words: str
+    advice: str = ""
+    failed: bool = False
+
+
+ENDS: dict[str, End] = {
+    end.code: end
+    for end in (
+        End("asked", "You stopped it."),
+        End("administrator", "An administrator stopped it."),
+        End("cancelled", "It was taken out of the queue before it started."),
+        End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
+        End("person_disabled", "The account of its owner was disabled."),
+        End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),
+        End(
+            "out_of_memory",
+            "Its main process needed more memory than the lab had and was killed.",
+            "Launch it again with more memory, or load less data at once.",
+            failed=True,
+        ),
+        End("removed", "Its container was removed by hand on the node.", "Launch it again; your files are untouched.", failed=True),
+        End("refused_by_engine", "The container engine refused to start it.", "Tell an administrator.", failed=True),
+        End("never_ready", "Jupyter did not answer in time.", "The log's last lines say why.", failed=True),
+        End(
+            "limits_differ",
+            "The limits that were found after the start are not the ones that were asked for.",
+            "Tell an administrator: the node is not set up as it should be.",
+            failed=True,
+        ),
+        End("image_failed", "Its image could not be prepared.", "Choose another image, or tell an administrator.", failed=True),
+        End("quota_changed", "The limits were lowered below what it asks for.", "Launch a smaller one.", failed=True),
+        End("host_restarted", "It ended when its node was restarted.", "Launch it again; your files are untouched.", failed=True),
+    )
+}
+
+
+def final_state(code: str) -> str:
+    """STOPPED for an end that somebody or the clock wanted, FAILED for one that nobody did."""
+    return FAILED if ENDS[code].failed else STOPPED

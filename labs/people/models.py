@@ -1,0 +1,153 @@
+"""People, the tree of groups they belong to, and what they identify themselves with."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class Role(models.TextChoices):
+    """What a person is to the house; limits hang on it."""
+
+    STUDENT = "student", "Student"
+    RESEARCHER = "researcher", "Researcher"
+    TEACHER = "teacher", "Teacher"
+    ADMINISTRATOR = "administrator", "Administrator"
+
+
+class User(AbstractUser):
+    """A person. The e-mail address is the name one signs in with."""
+
+    email = models.EmailField("e-mail address", unique=True)
+    display_name = models.CharField(max_length=100)
+    role = models.CharField(max_length=20, choices=Role.choices, default=Role.STUDENT)
+    uid = models.PositiveIntegerField(unique=True, help_text="The Unix user id that this person's labs run as.")
+    passes_not_before = models.DateTimeField(help_text="Passes and sessions made earlier are refused.")
+
+    objects: ClassVar[UserManager["User"]] = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique"),
+            models.CheckConstraint(condition=models.Q(uid__gte=1000), name="user_uid_never_root"),
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.email
+
+    @property
+    def is_administrator(self) -> bool:
+        """May this person manage the house? A disabled one may not."""
+        return self.is_active and self.role == Role.ADMINISTRATOR
+
+    def get_full_name(self) -> str:
+        """The name shown to others."""
+        return str(self)
+
+
+class Group(models.Model):
+    """A node of the tree organisation > team or course. Limits and shares hang on it."""
+
+    class Kind(models.TextChoices):
+        ORGANISATION = "organisation", "Organisation"
+        TEAM = "team", "Team"
+        COURSE = "course", "Course"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    name = models.CharField(max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="organisation", parent__isnull=True) | ~models.Q(kind="organisation"),
+                name="group_organisation_is_a_root",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """A person in a group."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="memberships")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "group"], name="membership_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.group}"
+
+
+class SshKey(models.Model):
+    """A public key that opens its owner's labs over SSH."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="ssh_keys")
+    name = models.CharField(max_length=100)
+    kind = models.CharField(max_length=60)
+    public_key = models.TextField()
+    fingerprint = models.CharField(max_length=80, unique=True)
+    created_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.fingerprint})"
+
+
+class ApiToken(models.Model):
+    """A bearer token of the API. Only its digest is kept; the secret is shown once."""
+
+    class Scope(models.TextChoices):
+        READ = "read", "Read"
+        LAUNCH = "launch", "Read and launch"
+        ADMIN = "admin", "Administer"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=12)
+    digest = models.CharField(max_length=64, unique=True)
+    scope = models.CharField(max_length=10, choices=Scope.choices, default=Scope.LAUNCH)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    def is_live(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and now < self.expires_at
+
+
+class Invitation(models.Model):
+    """A link by which somebody makes their own account, once."""
+
+    email = models.EmailField()
+    role = models.CharField(max_length=20, choices=Role.choices, default=Role.STUDENT)
+    group = models.ForeignKey(Group, null=True, blank=True, on_delete=models.SET_NULL)
+    digest = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="invitations")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.email} as {self.role}"

@@ -1,0 +1,103 @@
+"""Readers of the environment that refuse nonsense at the start instead of failing at noon.
+
+Every setting of GPU Lab is one variable, read here once; a value that cannot be is `ImproperlyConfigured`
+with the variable's name in the words.
+"""
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+Environ = Mapping[str, str]
+
+
+def text(name: str, default: str = "", *, environ: Environ = os.environ) -> str:
+    """The variable without surrounding blanks."""
+    return environ.get(name, "").strip() or default
+
+
+def choice(name: str, options: tuple[str, ...], default: str, *, environ: Environ = os.environ) -> str:
+    """One of `options`."""
+    value = text(name, default, environ=environ)
+    if value not in options:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be one of {', '.join(options)}.")
+    return value
+
+
+def integer(name: str, default: int, *, low: int, high: int, environ: Environ = os.environ) -> int:
+    """A whole number within [low, high]."""
+    value = text(name, str(default), environ=environ)
+    if not value.lstrip("-").isdigit() or not low <= int(value) <= high:
+        raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number from {low} to {high}.")
+    return int(value)
+
+
+def listing(name: str, default: str = "", *, environ: Environ = os.environ) -> list[str]:
+    """Comma-separated words."""
+    return [word.strip() for word in text(name, default, environ=environ).split(",") if word.strip()]
+
+
+def folder(name: str, default: Path, *, environ: Environ = os.environ) -> Path:
+    """An absolute folder; it need not exist yet."""
+    return Path(text(name, str(default), environ=environ)).expanduser().resolve()
+
+
+def address(name: str, default: str, *, environ: Environ = os.environ) -> tuple[str, int]:
+    """`host:port`."""
+    host, _, port = text(name, default, environ=environ).rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ImproperlyConfigured(f"{name} must be host:port, such as {default}.")
+    return host, int(port)
+
+
+def network(name: str, default: str, *, environ: Environ = os.environ) -> IPv4Network:
+    """A private IPv4 range that is large enough for one /28 a person."""
+    try:
+        value = IPv4Network(text(name, default, environ=environ))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
+    if not value.is_private or value.prefixlen > 24:
+        raise ImproperlyConfigured(f"{name} must be a private range of /24 or larger, such as {default}.")
+    return value
+
+
+def secret(name: str, *, environ: Environ = os.environ) -> str:
+    """A secret of at least 32 characters that is nobody's default. There is no default: none can leak."""
+    value = environ.get(name, "")
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. `make up` makes one; a deployment's .env is made by deploy/make-env.")
+    if len(value) < 32 or len(set(value)) < 10 or "insecure" in value or "change" in value.lower():
+        raise ImproperlyConfigured(f"{name} looks like a default or is too short: at least 32 random characters.")
+    return value
+
+
+def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[str, object]:
+    """`sqlite:///path` or `postgres://user:password@host:port/name` as Django's DATABASES entry."""
+    url = urlsplit(text(name, default, environ=environ))
+    if url.scheme == "sqlite":
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": unquote(url.path),
+            # WAL alone still answers "database is locked" under load; IMMEDIATE takes the write lock at BEGIN.
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;PRAGMA busy_timeout=20000;",
+            },
+        }
+    if url.scheme not in ("postgres", "postgresql"):
+        raise ImproperlyConfigured(f"{name} must begin with sqlite:/// or postgres://.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": url.path.lstrip("/"),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "HOST": url.hostname or "",
+        "PORT": str(url.port or ""),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }

@@ -1,0 +1,178 @@
+"""Settings: every part of the house has one variable of the environment, read and checked in `portal.env`."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kombu import Queue
+
+from portal import env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+PRODUCTION = env.choice("GPULAB_ENV", ("development", "production"), "development") == "production"
+DEBUG = False
+SECRET_KEY = env.secret("GPULAB_SECRET_KEY")
+
+# Where things are. Every port of the embedded default derives from PORT, so that two copies run side by side.
+PORT = env.integer("PORT", 8000, low=1024, high=65000)
+GPULAB_HOME = env.folder("GPULAB_HOME", BASE_DIR / ".gpulab")
+PORTAL_URL = env.text("GPULAB_PORTAL_URL", f"http://localhost:{PORT}")
+LABS_DOMAIN = env.text("GPULAB_LABS_DOMAIN", "localhost")
+LABS_SCHEME = env.choice("GPULAB_LABS_SCHEME", ("http", "https"), urlsplit(PORTAL_URL).scheme)
+RELAY_HOST, RELAY_PORT = env.address("GPULAB_RELAY_BIND", f"127.0.0.1:{PORT + 1}")
+LABS_PORT = env.integer("GPULAB_LABS_PORT", RELAY_PORT, low=1, high=65535)
+RELAY_BYTES_HOST, RELAY_BYTES_PORT = env.address("GPULAB_RELAY_BYTES_BIND", f"127.0.0.1:{PORT + 3}")
+SSH_HOST, SSH_PORT = env.address("GPULAB_SSH_BIND", f"127.0.0.1:{2222 + PORT - 8000}")
+SSH_PUBLIC_HOST = env.text("GPULAB_SSH_PUBLIC_HOST", urlsplit(PORTAL_URL).hostname or "localhost")
+SSH_PUBLIC_PORT = env.integer("GPULAB_SSH_PUBLIC_PORT", SSH_PORT, low=1, high=65535)
+SSH_FOLDER = env.folder("GPULAB_SSH_FOLDER", GPULAB_HOME / "ssh")
+SSH_GATEWAY_PUBLIC_KEY_FILE = SSH_FOLDER / "gateway.pub"
+
+# The hands.
+NODE_ID = env.text("GPULAB_NODE", "local")
+RUNTIME = env.choice("GPULAB_RUNTIME", ("auto", "docker", "process"), "auto")
+PROBE = env.choice("GPULAB_PROBE", ("auto", "nvml", "simulated", "none"), "auto")
+SIMULATED_GPUS = env.integer("GPULAB_SIMULATED_GPUS", 2, low=0, high=64)
+LAB_IMAGE = env.text("GPULAB_LAB_IMAGE", "gpulab/pytorch-cuda:2.9.1-cuda12.8")
+ENVS_FOLDER = env.folder("GPULAB_ENVS", GPULAB_HOME / "envs")
+UID_BASE = env.integer("GPULAB_UID_BASE", 20000, low=1000, high=2_000_000_000)
+UID_COUNT = env.integer("GPULAB_UID_COUNT", 20000, low=10, high=1_000_000)
+NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", "10.213.0.0/16")
+SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
+RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
+CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
+DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
+
+# Doors.
+ALLOWED_HOSTS = env.listing("GPULAB_ALLOWED_HOSTS", f"{urlsplit(PORTAL_URL).hostname},127.0.0.1,[::1]" if not PRODUCTION else urlsplit(PORTAL_URL).hostname or "")
+CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
+TRUSTED_PROXIES = env.integer("GPULAB_TRUSTED_PROXIES", 0, low=0, high=5)
+ROOT_URLCONF = "portal.urls"
+ASGI_APPLICATION = "portal.asgi.application"
+INSTALLED_APPS = [
+    "labs.ledger",
+    "labs.people",
+    "labs.catalogue",
+    "labs.fleet",
+    "labs.policy",
+    "labs.lifecycle",
+    "labs.telemetry",
+    "portal.apps.PortalConfig",
+    "worker.apps.WorkerConfig",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "channels",
+    "django_htmx",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "portal.middleware.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "portal.pages.context.house",
+            ],
+        },
+    },
+]
+
+# Records.
+DATABASES = {"default": env.database("GPULAB_DATABASE_URL", f"sqlite:///{GPULAB_HOME / 'db.sqlite3'}")}
+REDIS_URL = env.text("GPULAB_REDIS_URL", f"redis://127.0.0.1:{PORT + 2}/0")
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "gpulab"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = env.text("TZ", "UTC")
+LANGUAGE_CODE = "en-gb"
+
+# The doorbell.
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "control"
+CELERY_TASK_QUEUES = (Queue("control"), Queue(f"node.{NODE_ID}"))
+CELERY_TASK_CREATE_MISSING_QUEUES = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 10, "global_keyprefix": "gpulab."}
+
+# People.
+AUTH_USER_MODEL = "people.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+SESSION_COOKIE_AGE = DEFAULTS["sessions"]["web_h"] * 3600
+SESSION_SAVE_EVERY_REQUEST = False
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PORTAL_URL.startswith("https://")
+SESSION_COOKIE_NAME = "__Host-gpulab_session" if SESSION_COOKIE_SECURE else "gpulab_session"
+CSRF_COOKIE_NAME = "__Host-gpulab_csrf" if CSRF_COOKIE_SECURE else "gpulab_csrf"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+PASSWORD_HASHERS = ["portal.hashers.Argon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend" if env.text("GPULAB_SMTP_HOST") else "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_HOST = env.text("GPULAB_SMTP_HOST")
+EMAIL_PORT = env.integer("GPULAB_SMTP_PORT", 587, low=1, high=65535)
+EMAIL_HOST_USER = env.text("GPULAB_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("GPULAB_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.choice("GPULAB_SMTP_TLS", ("yes", "no"), "yes") == "yes"
+DEFAULT_FROM_EMAIL = env.text("GPULAB_MAIL_FROM", "gpulab@localhost")
+HAS_MAIL = bool(EMAIL_HOST)
+
+# Safety of the pages. The policy itself is in portal.middleware.
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31536000 if PRODUCTION else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "portal/static"]
+STATIC_ROOT = GPULAB_HOME / "static"
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = False
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.choice("GPULAB_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
+}
