@@ -1,0 +1,49 @@
+"""Reading the fleet."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from labs.fleet.models import Gpu, Node, NodeImage
+
+
+def nodes_all() -> QuerySet[Node]:
+    """Every node with its cards."""
+    return Node.objects.prefetch_related("gpus")
+
+
+def node_by_id(*, node_id: str) -> Node:
+    """One node."""
+    return Node.objects.get(pk=node_id)
+
+
+def nodes_silent(*, now: datetime) -> list[str]:
+    """Nodes that are ready by the record and have not been heard for too long."""
+    since = now - timedelta(seconds=settings.DEFAULTS["node_lost_after_s"])
+    return list(Node.objects.filter(state=Node.State.READY, heartbeat_at__lt=since).values_list("pk", flat=True))
+
+
+def gpus_all() -> QuerySet[Gpu]:
+    """Every card with its node, in order of node and index."""
+    return Gpu.objects.select_related("node").order_by("node__name", "index")
+
+
+def gpu_models() -> list[str]:
+    """The models that the fleet has, for the launch form."""
+    return list(Gpu.objects.order_by("model").values_list("model", flat=True).distinct())
+
+
+def runtimes() -> set[str]:
+    """The runtimes of the fleet's nodes: decides which images are offered."""
+    return set(Node.objects.exclude(runtime="").values_list("runtime", flat=True))
+
+
+def node_images(*, node_id: str) -> list[NodeImage]:
+    """How far one node is with its images."""
+    return list(NodeImage.objects.select_related("image").filter(node_id=node_id))
+
+
+def image_progress() -> list[NodeImage]:
+    """Images on nodes, everywhere."""
+    return list(NodeImage.objects.select_related("image", "node").order_by("image__title", "node__name"))

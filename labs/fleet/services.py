@@ -1,0 +1,124 @@
+"""What nodes report, and what administrators decide about them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from labs.bus.bus import publish
+from labs.bus.doorbell import ring
+from labs.fleet.models import Gpu, Node, NodeImage
+from labs.ledger.services import Actor, event_record
+from labs.people.errors import Refused
+
+#: A card that misses this many readings in a row is UNKNOWN.
+MISSES_TO_UNKNOWN = 3
+
+
+def node_report(*, node_id: str, now: datetime, **facts: Any) -> Node:
+    """A sign of life with what the node says of itself. A node that was unknown is ready again."""
+    node, made = Node.objects.get_or_create(pk=node_id, defaults={"name": node_id})
+    changed = {name: value for name, value in facts.items() if getattr(node, name) != value}
+    with transaction.atomic():
+        if node.state == Node.State.UNKNOWN:
+            changed["state"] = Node.State.READY
+        Node.objects.filter(pk=node_id).update(heartbeat_at=now, **changed)
+        if made or "state" in changed:
+            event_record(kind="node.ready", subject=f"node:{node_id}", words=f"Node {node} reported for work.", actor=None, now=now)
+        if changed:
+            publish("fleet", "node", node=node_id)
+    node.refresh_from_db()
+    return node
+
+
+def node_unknown(*, node_id: str, now: datetime) -> bool:
+    """Nothing was heard of a node for too long: no new labs there; what runs there goes on."""
+    with transaction.atomic():
+        if not Node.objects.filter(pk=node_id, state=Node.State.READY).update(state=Node.State.UNKNOWN):
+            return False
+        event_record(kind="node.unknown", subject=f"node:{node_id}", words=f"Nothing is heard of node {node_id}.", actor=None, now=now)
+        publish("fleet", "node", node=node_id)
+    return True
+
+
+def node_cordon(*, node: Node, actor: Actor, now: datetime) -> None:
+    """Place no new lab there; running ones go on."""
+    _node_state(node, Node.State.CORDONED, f"Node {node} was cordoned: it takes no new lab.", actor, now)
+
+
+def node_uncordon(*, node: Node, actor: Actor, now: datetime) -> None:
+    """Place labs there again."""
+    _node_state(node, Node.State.READY, f"Node {node} takes labs again.", actor, now)
+
+
+def _node_state(node: Node, state: str, words: str, actor: Actor, now: datetime) -> None:
+    with transaction.atomic():
+        Node.objects.filter(pk=node.pk).update(state=state)
+        event_record(kind=f"node.{state}", subject=f"node:{node.pk}", words=words, actor=actor, now=now)
+        publish("fleet", "node", node=node.pk)
+        ring("worker.schedule")
+
+
+def gpus_report(*, node_id: str, cards: Sequence[Mapping[str, Any]], simulated: bool, now: datetime) -> None:
+    """Bring the node's cards up to date: `cards` have uuid, index, model, memory_mib, compute_capability, fault.
+
+    A card that is missing or faulty three times in a row is UNKNOWN and gets no new lab; a running lab is not touched.
+    """
+    known = {gpu.uuid: gpu for gpu in Gpu.objects.filter(node_id=node_id)}
+    for card in cards:
+        gpu = known.pop(card["uuid"], None)
+        facts = {name: card[name] for name in ("index", "model", "memory_mib", "compute_capability")} | {"simulated": simulated}
+        if gpu is None:
+            gpu = _gpu_add(node_id, card["uuid"], facts, now)
+        elif not card["fault"] and any(getattr(gpu, name) != value for name, value in facts.items()):
+            Gpu.objects.filter(pk=gpu.pk).update(**facts)
+        _gpu_seen(gpu, card["fault"], now)
+    for gpu in known.values():
+        _gpu_seen(gpu, "The driver no longer lists this card.", now)
+
+
+def _gpu_add(node_id: str, uuid: str, facts: Mapping[str, Any], now: datetime) -> Gpu:
+    with transaction.atomic():
+        gpu, made = Gpu.objects.update_or_create(uuid=uuid, defaults={"node_id": node_id, **facts})
+        if made:
+            event_record(kind="gpu.added", subject=f"gpu:{uuid}", words=f"Card {gpu} joined node {node_id}.", actor=None, now=now)
+            ring("worker.schedule")
+    return gpu
+
+
+def _gpu_seen(gpu: Gpu, fault: str, now: datetime) -> None:
+    """Count misses; move between OK and UNKNOWN. A card that an administrator took out stays out."""
+    misses = min(gpu.misses + 1, MISSES_TO_UNKNOWN) if fault else 0
+    if misses != gpu.misses:
+        Gpu.objects.filter(pk=gpu.pk).update(misses=misses)
+    if fault and misses == MISSES_TO_UNKNOWN and gpu.health == Gpu.Health.OK:
+        gpu_health_set(gpu=gpu, health=Gpu.Health.UNKNOWN, words=fault, actor=None, now=now)
+    if not fault and gpu.health == Gpu.Health.UNKNOWN:
+        gpu_health_set(gpu=gpu, health=Gpu.Health.OK, words="", actor=None, now=now)
+
+
+def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, now: datetime) -> None:
+    """Take a card out of service or bring it back. Its running lab is not touched."""
+    if health not in Gpu.Health.values:
+        raise Refused(f"There is no health {health!r}.", field="health")
+    with transaction.atomic():
+        Gpu.objects.filter(pk=gpu.pk).update(health=health, health_words=words)
+        sentence = f"Card {gpu}: {Gpu.Health(health).label.lower()}. {words}".strip()
+        event_record(kind="gpu.health", subject=f"gpu:{gpu.pk}", words=sentence, actor=actor, now=now, health=health)
+        publish("fleet", "gpu", gpu=gpu.pk)
+        ring("worker.schedule")
+
+
+def node_image_set(*, node_id: str, image_id: int, state: str, percent: int, words: str, now: datetime) -> None:
+    """How far the node is with an image; waiting labs show it."""
+    with transaction.atomic():
+        row, _ = NodeImage.objects.get_or_create(node_id=node_id, image_id=image_id, defaults={"updated_at": now})
+        moved = row.state != state
+        row.tries = row.tries + 1 if moved and state == NodeImage.State.FAILED else row.tries
+        row.state, row.percent, row.words, row.updated_at = state, percent, words[:2000], now
+        row.save()
+        publish("queue", "image", node=node_id, image=image_id, state=state, percent=percent)
+        if moved and state == NodeImage.State.PRESENT:
+            event_record(kind="image.present", subject=f"image:{image_id}", words=f"Image {row.image} is ready on node {node_id}.", actor=None, now=now)
+            ring("worker.schedule")

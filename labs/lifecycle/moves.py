@@ -1,0 +1,188 @@
+"""Moving labs between states. `lab_advance` is the only writer of `Lab.state`."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from labs.bus.bus import publish
+from labs.bus.doorbell import node_queue, ring
+from labs.ledger.services import Actor, event_record
+from labs.lifecycle import states
+from labs.lifecycle.holdings import held_by
+from labs.lifecycle.models import Lab, Lease
+from labs.people.models import User
+from labs.policy.queries import limits_of
+from labs.policy.rules import Answer, Asked, judge
+
+
+def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor | None = None, words: str = "", **columns: Any) -> bool:
+    """Move a lab from `was` to `to` with the other `columns`, its event and its announcement, in one transaction.
+
+    False means that somebody else moved it first: look again, do not insist. Entering a final state closes its leases.
+    """
+    if not states.may_move(was, to):
+        raise ValueError(f"A lab never moves from {was} to {to}.")
+    deadline = states.DEADLINES.get(to)
+    columns |= {"state": to, "state_since": now, "deadline_at": now + deadline if deadline else None}
+    if to in states.FINAL:
+        columns |= {"ended_at": now, "stage": "", "stage_words": "", "next_gpus": None, "jupyter_port": None, "ssh_port": None}
+    with transaction.atomic():
+        if not Lab.objects.filter(pk=lab_id, state=was).update(**columns):
+            return False
+        lab = Lab.objects.select_related("owner").get(pk=lab_id)
+        if to in states.FINAL:
+            Lease.objects.filter(lab=lab, closed_at=None).update(closed_at=now)
+            ring("worker.schedule")
+        sentence = words or lab.reason if to in (*states.FINAL, states.STOPPING) else words
+        event_record(kind=f"lab.{to}", subject=lab.subject, words=sentence or f"{lab.state_words}.", actor=actor, now=now, attempt=lab.attempt)
+        lab_announce(lab=lab)
+    return True
+
+
+def lab_announce(*, lab: Lab) -> None:
+    """Tell pages and the relay that something about this lab changed."""
+    publish(f"lab.{lab.pk}", "state", state=lab.state, stage=lab.stage)
+    publish(f"person.{lab.owner_id}", "lab", lab=lab.pk, state=lab.state)
+    publish("queue", "lab", lab=lab.pk)
+    publish("relay", "lab", lab=lab.pk)
+
+
+def lab_stage(*, lab_id: str, attempt: int, stage: str, words: str, **columns: Any) -> bool:
+    """Say how far a starting lab is. False when that attempt is no longer starting."""
+    with transaction.atomic():
+        rows = Lab.objects.filter(pk=lab_id, attempt=attempt, state=states.STARTING)
+        if not rows.update(stage=stage, stage_words=words[:200], **columns):
+            return False
+        lab_announce(lab=Lab.objects.get(pk=lab_id))
+    return True
+
+
+def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: datetime) -> bool:
+    """Open the leases and start the lab there; False when quota, state or another lab got in between.
+
+    The owner's row is locked, so that two schedulers cannot both pass the quota; the partial unique index on open
+    leases settles the rest.
+    """
+    try:
+        with transaction.atomic():
+            owner_id = Lab.objects.values_list("owner_id", flat=True).get(pk=lab_id)
+            owner = User.objects.select_for_update().get(pk=owner_id)
+            lab = Lab.objects.select_for_update().get(pk=lab_id)
+            if lab.target != Lab.Target.RUNNING or not owner.is_active:
+                return False
+            if lab.state == states.RUNNING and lab.next_gpus is not None:
+                return _assign_next(lab, owner, gpu_uuids, now)
+            if lab.state != states.QUEUED or not _within_quota(lab, owner, lab.gpus, now):
+                return False
+            _leases_open(lab, gpu_uuids, lab.attempt, now)
+            moved = lab_advance(
+                lab_id=lab_id, was=states.QUEUED, to=states.STARTING, now=now, words=f"Placed on {node_id}{_cards(gpu_uuids)}.",
+                node_id=node_id, stage="placed", stage_words="Placed", tries=0, try_at=None,
+            )
+            ring("worker.lab_start", queue=node_queue(node_id), lab_id=lab_id)
+            return moved
+    except IntegrityError:
+        return False
+
+
+def _assign_next(lab: Lab, owner: User, gpu_uuids: Sequence[str], now: datetime) -> bool:
+    """Cards for the next attempt of a running lab: lease them now, end this attempt, start the next one with them."""
+    if len(gpu_uuids) != lab.next_gpus or not _within_quota(lab, owner, lab.next_gpus, now):
+        return False
+    _leases_open(lab, gpu_uuids, lab.attempt + 1, now)
+    words = f"Restarting with its new GPUs{_cards(gpu_uuids)}."
+    moved = lab_advance(lab_id=lab.pk, was=states.RUNNING, to=states.STOPPING, now=now, words=words, stage="restarting", stage_words="Restarting with GPUs")
+    ring("worker.reconcile", queue=node_queue(str(lab.node_id)))
+    return moved
+
+
+def lab_restart(*, lab_id: str, now: datetime) -> bool:
+    """The old attempt is gone and the next one's cards are leased: begin it on the same node."""
+    with transaction.atomic():
+        lab = Lab.objects.select_for_update().get(pk=lab_id)
+        if lab.next_gpus is None or lab.target != Lab.Target.RUNNING:
+            return False
+        Lease.objects.filter(lab=lab, closed_at=None, attempt__lte=lab.attempt).update(closed_at=now)
+        moved = lab_advance(
+            lab_id=lab_id, was=states.STOPPING, to=states.STARTING, now=now, words="The next attempt begins.", attempt=F("attempt") + 1,
+            gpus=lab.next_gpus, gpu_model=lab.next_gpu_model, next_gpus=None, next_gpu_model="", stage="placed", stage_words="Placed", tries=0, try_at=None,
+            jupyter_port=None, ssh_port=None,
+        )
+        ring("worker.lab_start", queue=node_queue(str(lab.node_id)), lab_id=lab_id)
+    return moved
+
+
+def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: list[str], now: datetime) -> bool:
+    """Jupyter answers and every limit was read back: it runs, and its clock begins (a restart keeps the old clock)."""
+    lab = Lab.objects.get(pk=lab_id)
+    if lab.attempt != attempt:
+        return False
+    ends_at = lab.ends_at or now + timedelta(hours=lab.hours)
+    return lab_advance(
+        lab_id=lab_id, was=states.STARTING, to=states.RUNNING, now=now, words="Ready: Jupyter answers.", started_at=lab.started_at or now, ends_at=ends_at,
+        verified=verified, not_held=not_held, stage="ready", stage_words="Ready",
+    )
+
+
+def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None, detail: str = "", log_tail: str = "") -> bool:
+    """Begin the end of a live lab for the typed reason `code`; the first reason stays. False when it is ending already."""
+    end = states.ENDS[code]
+    words = f"{end.words} {detail}".strip()
+    with transaction.atomic():
+        lab = Lab.objects.select_for_update().get(pk=lab_id)
+        if lab.state not in (states.QUEUED, states.STARTING, states.RUNNING) and not (lab.state == states.STOPPING and lab.target == Lab.Target.RUNNING):
+            return False
+        reason = {"target": Lab.Target.STOPPED, "reason_code": code, "reason": words, "log_tail": log_tail[-8000:]}
+        if lab.state == states.QUEUED:
+            return lab_advance(lab_id=lab_id, was=lab.state, to=states.final_state(code), now=now, actor=actor, **reason)
+        if lab.state == states.STOPPING:
+            return bool(Lab.objects.filter(pk=lab_id, state=states.STOPPING).update(**reason))
+        moved = lab_advance(lab_id=lab_id, was=lab.state, to=states.STOPPING, now=now, actor=actor, **reason)
+        ring("worker.reconcile", queue=node_queue(str(lab.node_id)))
+        return moved
+
+
+def lab_gone(*, lab_id: str, now: datetime) -> bool:
+    """The engine confirms that its container is gone: final state, leases closed."""
+    lab = Lab.objects.get(pk=lab_id)
+    code = lab.reason_code or "removed"
+    return lab_advance(lab_id=lab_id, was=states.STOPPING, to=states.final_state(code), now=now, reason_code=code, reason=lab.reason or states.ENDS[code].words)
+
+
+def lab_retry(*, lab_id: str, attempt: int, words: str, now: datetime) -> int:
+    """Note a failed start of this attempt and when to try again; the number of failures so far."""
+    lab = Lab.objects.get(pk=lab_id)
+    tries = lab.tries + 1
+    lab_stage(lab_id=lab_id, attempt=attempt, stage="placed", words=f"Trying again: {words}", tries=tries, try_at=now + timedelta(seconds=2**tries))
+    event_record(kind="lab.retry", subject=lab.subject, words=f"Start {tries} failed: {words}", actor=None, now=now)
+    return tries
+
+
+def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:
+    """Tell the owner of a running lab something that does not end it (a kernel killed for memory)."""
+    with transaction.atomic():
+        lab = Lab.objects.select_for_update().get(pk=lab_id)
+        lab.notices = [*lab.notices, {"at": now.isoformat(), "code": code, "words": words}][-20:]
+        lab.save(update_fields=["notices"])
+        event_record(kind=f"lab.notice.{code}", subject=lab.subject, words=words, actor=None, now=now)
+        lab_announce(lab=lab)
+
+
+def _within_quota(lab: Lab, owner: User, gpus: int, now: datetime) -> bool:
+    held = held_by(user=owner, now=now)
+    asked = Asked(gpus=gpus, cpus=lab.cpus, memory_mib=lab.memory_mib, shm_mib=lab.shm_mib, hours=lab.hours)
+    if lab.state in states.PLACED:  # judged as the addition that it is: only the cards are new
+        asked = Asked(gpus=gpus, cpus=0, memory_mib=0, shm_mib=0, hours=lab.hours)
+        held = type(held)(gpus=held.gpus - lab.gpus, gpu_hours_week=held.gpu_hours_week)
+    return judge(asked, held, limits_of(user=owner, now=now)).answer == Answer.NOW
+
+
+def _leases_open(lab: Lab, gpu_uuids: Sequence[str], attempt: int, now: datetime) -> None:
+    Lease.objects.bulk_create(Lease(lab=lab, gpu_id=uuid, attempt=attempt, opened_at=now) for uuid in gpu_uuids)
+
+
+def _cards(gpu_uuids: Sequence[str]) -> str:
+    return f" with {', '.join(uuid[:12] for uuid in gpu_uuids)}" if gpu_uuids else ""

@@ -1,0 +1,134 @@
+"""Reading labs. A loader carries its permission in its name; what a person may not see does not exist for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from labs.ledger.models import Event
+from labs.ledger.queries import events_of
+from labs.lifecycle import states
+from labs.lifecycle.holdings import held_by
+from labs.lifecycle.models import Lab, LabToken, Lease
+from labs.lifecycle.routes import Person, RelaySnapshot, Route
+from labs.lifecycle.waiting import would_wait
+from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
+from labs.people.errors import Refused
+from labs.people.models import Role, User
+from labs.policy.queries import limits_of
+from labs.policy.rules import Held, Limits, beyond_left
+
+_WITH = ("owner", "image", "node")
+
+
+def lab_for_owner(*, user: User, lab_id: str) -> Lab:
+    """One's own lab; Lab.DoesNotExist for every other."""
+    return Lab.objects.select_related(*_WITH).get(pk=lab_id, owner=user)
+
+
+def lab_for_viewer(*, user: User, lab_id: str) -> Lab:
+    """One's own lab, or any for an administrator; Lab.DoesNotExist otherwise."""
+    labs = Lab.objects.select_related(*_WITH)
+    return labs.get(pk=lab_id) if user.is_administrator else labs.get(pk=lab_id, owner=user)
+
+
+def labs_of(*, user: User, live: bool | None = None) -> QuerySet[Lab]:
+    """A person's labs, newest first; `live` True or False narrows to those that have not or have ended."""
+    labs = Lab.objects.select_related(*_WITH).filter(owner=user).order_by("-requested_at", "-pk")
+    if live is None:
+        return labs
+    return labs.filter(state__in=states.LIVE if live else states.FINAL)
+
+
+def labs_all(*, live: bool | None = None, text: str = "") -> QuerySet[Lab]:
+    """Everybody's labs, for administrators."""
+    labs = Lab.objects.select_related(*_WITH).order_by("-requested_at", "-pk")
+    if live is not None:
+        labs = labs.filter(state__in=states.LIVE if live else states.FINAL)
+    if text:
+        labs = labs.filter(name__icontains=text) | labs.filter(owner__email__icontains=text) | labs.filter(pk=text)
+    return labs
+
+
+def lab_of_name(*, owner: User, name: str) -> Lab | None:
+    """The owner's live lab of that name or id, else their newest ended one; for the SSH door."""
+    labs = Lab.objects.select_related(*_WITH).filter(owner=owner)
+    named = labs.filter(name=name) | labs.filter(pk=name)
+    return named.filter(state__in=states.LIVE).first() or named.order_by("-requested_at").first()
+
+
+def timeline_of(*, lab: Lab) -> list[Event]:
+    """Everything that happened to it, oldest first."""
+    return events_of(subject=lab.subject)
+
+
+def tokens_of(*, lab: Lab) -> list[LabToken]:
+    """Its live tokens."""
+    return list(lab.tokens.filter(revoked_at=None))
+
+
+def leases_open() -> dict[str, Lease]:
+    """The open lease of each card that has one, with the lab and its owner."""
+    leases = Lease.objects.select_related("lab__owner").filter(closed_at=None)
+    return {lease.gpu_id: lease for lease in leases}
+
+
+def gpu_uuids_of(*, lab: Lab) -> list[str]:
+    """The cards that the lab's present attempt holds."""
+    return list(lab.leases.filter(closed_at=None, attempt=lab.attempt).order_by("gpu__index").values_list("gpu_id", flat=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a click would do: "now", "later" or "never", with the reasons, the place and what it takes."""
+
+    answer: str
+    reasons: tuple[str, ...]
+    place: int
+    field: str
+    wish: Wish
+    held: Held
+    limits: Limits
+
+
+def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
+    """Judge a wish without making it, by the same rules and the same plan as the click."""
+    limits = limits_of(user=user, now=now)
+    held = held_by(user=user, now=now)
+    wish = wish_whole(wish=wish, limits=limits)
+    try:
+        image = image_offered(image_id=wish.image_id)
+        wish_check(owner=user, wish=wish, image=image, limits=limits, now=now)
+    except Refused as refused:
+        return Preview("never", (refused.words,), 0, refused.field, wish, held, limits)
+    placed, wait = would_wait(user=user, waiting=wish_waiting(owner=user, wish=wish, image=image, now=now), now=now)
+    if placed or wait is None:
+        return Preview("now", (), 0, "", wish, held, limits)
+    left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits)
+    return Preview("later", wait.reasons, wait.place, left[0].field if left else "", wish, held, limits)
+
+
+def relay_snapshot(*, node_id: str) -> RelaySnapshot:
+    """All that the node's relay needs to decide alone: where labs are, who may enter, which tokens open what."""
+    labs = list(Lab.objects.filter(node_id=node_id, state__in=states.PLACED) | Lab.objects.filter(state=states.QUEUED))
+    tokens = LabToken.objects.filter(lab__in=[lab.pk for lab in labs], revoked_at=None)
+    people = User.objects.filter(labs__in=[lab.pk for lab in labs]) | User.objects.filter(role=Role.ADMINISTRATOR)
+    return RelaySnapshot(
+        routes={lab.pk: _route(lab) for lab in labs},
+        people={
+            user.pk: Person(active=user.is_active, is_admin=user.is_administrator, passes_not_before=user.passes_not_before.timestamp())
+            for user in people.distinct()
+        },
+        tokens={token.digest: (token.lab_id, token.pk) for token in tokens},
+    )
+
+
+def _route(lab: Lab) -> Route:
+    return Route(
+        lab_id=lab.pk,
+        attempt=lab.attempt,
+        owner_id=lab.owner_id,
+        state=lab.state,
+        jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port and lab.state == states.RUNNING else None,
+        ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port and lab.state == states.RUNNING else None,
+    )

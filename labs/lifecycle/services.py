@@ -1,0 +1,160 @@
+"""What people wish for their labs. Each wish is judged, recorded and rung; the hands do the rest."""
+
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from labs.bus.bus import publish
+from labs.bus.doorbell import ring
+from labs.bus.secrets import secret_digest, secret_new
+from labs.catalogue.models import Image
+from labs.ledger.services import event_record
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab, LabToken, name_validator
+from labs.lifecycle.moves import lab_announce, lab_end
+from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_whole
+from labs.people.errors import Refused
+from labs.people.models import User
+from labs.policy.queries import limits_of
+from labs.policy.rules import Limits
+
+TOKEN_PREFIX = "gpl_"
+
+
+def lab_request(*, owner: User, wish: Wish, now: datetime, actor: User, idempotency_key: str = "") -> Lab:
+    """Queue a lab. The same key makes one lab. Refused, in words, when the wish can never be granted as it is."""
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=owner.pk)
+        if idempotency_key:
+            earlier = Lab.objects.filter(owner=owner, idempotency_key=idempotency_key).first()
+            if earlier:
+                return earlier
+        limits = limits_of(user=owner, now=now)
+        image = image_offered(image_id=wish.image_id)
+        wish = wish_whole(wish=wish, limits=limits)
+        wish_check(owner=owner, wish=wish, image=image, limits=limits, now=now)
+        _pending_check(owner, limits)
+        lab = _lab_create(owner, wish, image, limits, idempotency_key, now)
+        event_record(kind="lab.queued", subject=lab.subject, words=f"{lab.name} was asked for: {_wish_words(lab)}.", actor=actor, now=now)
+        lab_announce(lab=lab)
+        ring("worker.schedule")
+    return lab
+
+
+def lab_stop(*, lab: Lab, actor: User, now: datetime, words: str = "") -> bool:
+    """Wish the lab's end. Files stay. False when it was ending already."""
+    code = "asked" if actor.pk == lab.owner_id else "administrator"
+    if lab.state == states.QUEUED and code == "asked":
+        code = "cancelled"
+    return lab_end(lab_id=lab.pk, code=code, now=now, actor=actor, detail=words)
+
+
+def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
+    """Let the lab run until `hours` from now, up to the role's hours."""
+    with transaction.atomic():
+        row = Lab.objects.select_for_update().select_related("owner").get(pk=lab.pk)
+        limits = limits_of(user=row.owner, now=now)
+        if row.state != states.RUNNING:
+            raise Refused("Only a running lab can be extended.")
+        if not 1 <= hours <= limits.hours_max:
+            raise Refused(f"Your limit is {limits.hours_max} hours from now.", field="hours", code="over_limit")
+        ends_at = now + timedelta(hours=hours)
+        if row.ends_at and ends_at <= row.ends_at:
+            raise Refused("It runs longer than that already.", field="hours")
+        Lab.objects.filter(pk=row.pk).update(ends_at=ends_at)
+        row.ends_at = ends_at
+        event_record(kind="lab.extended", subject=row.subject, words=f"Runs until {ends_at:%d %b %H:%M} now.", actor=actor, now=now, hours=hours)
+        lab_announce(lab=row)
+    return row
+
+
+def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datetime) -> Lab:
+    """Queue a next attempt of a running lab with GPUs. It runs on until the cards are free; then its kernels stop."""
+    with transaction.atomic():
+        row = Lab.objects.select_for_update().select_related("owner", "image").get(pk=lab.pk)
+        if row.state != states.RUNNING or row.next_gpus is not None:
+            raise Refused("Only a running lab that does not wait for a GPU already can take one.")
+        if gpus < 1 or gpus == row.gpus:
+            raise Refused("Choose how many GPUs it should have.", field="gpus")
+        limits = limits_of(user=row.owner, now=now)
+        wish = Wish(
+            image_id=row.image_id, gpus=gpus, cpus=row.cpus, memory_gib=row.memory_mib // 1024, hours=row.hours, shm_gib=row.shm_mib // 1024, gpu_model=gpu_model
+        )
+        wish_check(owner=row.owner, wish=wish, image=row.image, limits=limits, now=now)
+        Lab.objects.filter(pk=row.pk).update(next_gpus=gpus, next_gpu_model=gpu_model)
+        row.next_gpus, row.next_gpu_model = gpus, gpu_model
+        event_record(kind="lab.take_gpu", subject=row.subject, words=f"Waits for {gpus} GPU{'s' if gpus > 1 else ''}; it will restart with them.", actor=actor, now=now)
+        lab_announce(lab=row)
+        ring("worker.schedule")
+    return row
+
+
+def lab_take_gpu_cancel(*, lab: Lab, actor: User, now: datetime) -> bool:
+    """Keep the running lab as it is. False when the restart has begun."""
+    with transaction.atomic():
+        if not Lab.objects.filter(pk=lab.pk, state=states.RUNNING, next_gpus__isnull=False).update(next_gpus=None, next_gpu_model=""):
+            return False
+        event_record(kind="lab.take_gpu", subject=lab.subject, words="No longer waits for GPUs.", actor=actor, now=now)
+        lab_announce(lab=lab)
+    return True
+
+
+def lab_token_create(*, lab: Lab, name: str, actor: User, now: datetime) -> tuple[LabToken, str]:
+    """A bearer token for this lab's Jupyter and its secret, which is shown once. For the owner alone."""
+    if actor.pk != lab.owner_id:
+        raise Refused("Only its owner makes tokens for a lab.")
+    if not lab.is_live:
+        raise Refused("The lab has ended.")
+    secret = secret_new(TOKEN_PREFIX)
+    with transaction.atomic():
+        token = LabToken.objects.create(lab=lab, name=name.strip()[:100] or "token", prefix=secret[:10], digest=secret_digest(secret), created_at=now)
+        event_record(kind="lab.token", subject=lab.subject, words=f"Token {token} made.", actor=actor, now=now)
+        publish("relay", "token", lab=lab.pk)
+    return token, secret
+
+
+def lab_token_revoke(*, lab: Lab, token_id: int, actor: User, now: datetime) -> None:
+    """Revoke a token of this lab; links that it opened are cut."""
+    with transaction.atomic():
+        token = LabToken.objects.get(lab=lab, pk=token_id)
+        LabToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=now)
+        event_record(kind="lab.token", subject=lab.subject, words=f"Token {token} revoked.", actor=actor, now=now)
+        publish("relay", "token", lab=lab.pk)
+
+
+def _pending_check(owner: User, limits: Limits) -> None:
+    pending = Lab.objects.filter(owner=owner, state=states.QUEUED).count()
+    if pending >= limits.pending:
+        words = f"You have {pending} labs waiting already and your limit is {limits.pending}. Wait for one to start, or take one out of the queue."
+        raise Refused(words, field="pending", code="over_limit")
+
+
+def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempotency_key: str, now: datetime) -> Lab:
+    lab = Lab(
+        owner=owner, name=_name(owner, wish.name), image=image, gpus=wish.gpus, gpu_model=wish.gpu_model, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024,
+        shm_mib=(wish.shm_gib or 0) * 1024, pids=limits.pids, hours=wish.hours, requested_at=now, state_since=now, idempotency_key=idempotency_key[:80],
+    )
+    try:
+        with transaction.atomic():
+            lab.save(force_insert=True)
+    except IntegrityError as error:
+        raise Refused(f"You have a lab named {lab.name} already.", field="name", code="name_taken") from error
+    return lab
+
+
+def _name(owner: User, name: str) -> str:
+    """The given name, checked; else the first free of lab, lab-2, …"""
+    if not name:
+        taken = set(Lab.objects.filter(owner=owner, state__in=states.LIVE).values_list("name", flat=True))
+        return next(offer for n in range(1, 1000) if (offer := "lab" if n == 1 else f"lab-{n}") not in taken)
+    try:
+        name_validator(name)
+    except ValidationError as error:
+        raise Refused("A name has " + error.messages[0], field="name") from error
+    return name
+
+
+def _wish_words(lab: Lab) -> str:
+    gpus = f"{lab.gpus} GPU{'' if lab.gpus == 1 else 's'}{' ' + lab.gpu_model if lab.gpu_model else ''}"
+    return f"{lab.image}, {gpus}, {lab.cpus} CPU cores, {lab.memory_mib // 1024} GiB memory, {lab.shm_mib // 1024} GiB shm, {lab.hours} h"

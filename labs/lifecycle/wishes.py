@@ -1,0 +1,65 @@
+"""A wish: what a person asks for, made whole and checked before it becomes a lab."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from labs.catalogue.models import Image
+from labs.lifecycle.waiting import nodes_view
+from labs.people.errors import Refused
+from labs.people.models import User
+from labs.policy.rules import Asked, Limits, beyond_cap
+from labs.scheduler.plan import impossible
+from labs.scheduler.snapshot import Waiting
+
+#: Larger numbers are typing errors, and none may overflow a column.
+MOST = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks for. `shm_gib` None means half of the memory; an empty name is filled in."""
+
+    image_id: int
+    gpus: int
+    cpus: int
+    memory_gib: int
+    hours: int
+    shm_gib: int | None = None
+    gpu_model: str = ""
+    name: str = ""
+
+
+def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
+    """Fill in what was left open: shm as half of the memory within the limit, a model only where there are GPUs."""
+    shm = max(1, min(wish.memory_gib // 2, limits.shm_gib)) if wish.shm_gib is None else wish.shm_gib
+    return replace(wish, shm_gib=shm, gpu_model=wish.gpu_model if wish.gpus else "")
+
+
+def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, now: datetime) -> None:
+    """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet that is too small."""
+    shm = wish.shm_gib or 0
+    if min(wish.gpus, shm) < 0 or min(wish.cpus, wish.memory_gib, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
+        raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB and 1 hour; GPUs and shared memory may be 0.")
+    waiting = wish_waiting(owner=owner, wish=wish, image=image, now=now)
+    reasons = beyond_cap(waiting.asked, limits)
+    if reasons:
+        raise Refused(" ".join(reason.words for reason in reasons), field=reasons[0].field, code="over_limit")
+    never = impossible(waiting, nodes_view())
+    if never:
+        raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
+
+
+def image_offered(*, image_id: int) -> Image:
+    """The image, if labs can be started from it; refused otherwise."""
+    image = Image.objects.filter(pk=image_id, is_active=True).first()
+    if image is None:
+        raise Refused("There is no such image.", field="image")
+    return image
+
+
+def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Waiting:
+    """The wish as the scheduler sees it."""
+    asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024, shm_mib=(wish.shm_gib or 0) * 1024, hours=wish.hours)
+    return Waiting(
+        lab_id="", owner_id=owner.pk, since=now, asked=asked, gpu_model=wish.gpu_model, image_id=image.pk, image_runtime=image.runtime
+    )

@@ -1,0 +1,176 @@
+"""Who gets what now, and why everybody else waits. Pure, deterministic, total.
+
+Order is the time of asking. A lab that waits for its own quota stands aside; one that waits for cards or memory
+keeps the nodes that could serve it closed to later labs of its kind, so that small wishes cannot starve a large one.
+"""
+
+from dataclasses import dataclass, replace
+
+from labs.policy.rules import Answer, Held, judge
+from labs.scheduler.snapshot import NodeView, Placement, Plan, Snapshot, Wait, Waiting
+
+
+@dataclass(slots=True)
+class _Room:
+    """A node while the plan is made."""
+
+    node: NodeView
+    cpus: int
+    memory_mib: int
+    cards: dict[str, list[str]]  # model -> free UUIDs in order
+    kept_cards: bool = False
+    kept_memory: bool = False
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Place in order; every lab that is not placed gets its reasons."""
+    rooms = [_room(node) for node in snapshot.nodes]
+    held = dict(snapshot.held)
+    placements: list[Placement] = []
+    waits: dict[str, Wait] = {}
+    fetch: dict[tuple[str, int], None] = {}
+    for lab in sorted(snapshot.waiting, key=lambda lab: (lab.since, lab.lab_id)):
+        placed, reasons = _try(lab, rooms, held, snapshot, fetch)
+        if placed:
+            placements.append(placed)
+        else:
+            waits[lab.lab_id] = Wait(lab.lab_id, len(waits) + 1, tuple(reasons))
+    return Plan(tuple(placements), waits, tuple(fetch))
+
+
+def impossible(lab: Waiting, nodes: tuple[NodeView, ...]) -> str:
+    """Words when no node could serve the wish even if it were empty; empty when one could."""
+    if not nodes:
+        return ""
+    suited = [node for node in nodes if node.runtime in ("", lab.image_runtime)]
+    if not suited:
+        return "No node runs images of this kind."
+    most = max(sum(_fits_model(card.model, lab) for card in node.cards) for node in suited)
+    if lab.asked.gpus > most:
+        kind = f" of model {lab.gpu_model}" if lab.gpu_model else ""
+        return f"No node has {lab.asked.gpus} GPUs{kind}: the most that one node has is {most}, and all GPUs of a lab are on one node."
+    if lab.asked.cpus > max(node.cpus for node in suited):
+        return f"The largest node has {max(node.cpus for node in suited)} CPU cores."
+    if lab.asked.memory_mib > max(node.memory_mib for node in suited):
+        return f"The largest node has {max(node.memory_mib for node in suited) // 1024} GiB of memory."
+    return ""
+
+
+def _room(node: NodeView) -> _Room:
+    cards: dict[str, list[str]] = {}
+    for card in node.cards:
+        if card.free:
+            cards.setdefault(card.model, []).append(card.uuid)
+    return _Room(node, node.free_cpus, node.free_memory_mib, cards)
+
+
+def _try(
+    lab: Waiting, rooms: list[_Room], held: dict[int, Held], snapshot: Snapshot, fetch: dict[tuple[str, int], None]
+) -> tuple[Placement | None, list[str]]:
+    limits = snapshot.limits.get(lab.owner_id)
+    have = _without_itself(held.get(lab.owner_id, Held()), lab)
+    if limits is not None:
+        verdict = judge(lab.asked, have, limits)
+        if verdict.answer != Answer.NOW:
+            return None, [reason.words for reason in verdict.reasons]
+    never = impossible(lab, snapshot.nodes)
+    if never:
+        return None, [never]
+    suited, reasons = _suited(lab, rooms, snapshot, fetch)
+    for room in sorted(suited, key=lambda room: (_free(room, lab), room.memory_mib, room.node.id)):
+        if _has_space(room, lab):
+            held[lab.owner_id] = _plus(have, lab)
+            return _take(room, lab), []
+    for room in suited:
+        _keep(room, lab)
+    if suited:
+        reasons = [_shortage(lab, suited), *reasons]
+    return None, reasons or ["No node is ready."]
+
+
+def _suited(lab: Waiting, rooms: list[_Room], snapshot: Snapshot, fetch: dict[tuple[str, int], None]) -> tuple[list[_Room], list[str]]:
+    """Nodes that hold the image and are open; and what is wrong with the others. Remembers the images to fetch."""
+    suited: list[_Room] = []
+    reasons: list[str] = []
+    for room in rooms:
+        node = room.node
+        if (lab.on_node and node.id != lab.on_node) or node.runtime not in ("", lab.image_runtime):
+            continue
+        if node.closed:
+            reasons.append(f"Node {node.name}: {node.closed}.")
+            continue
+        image = snapshot.images.get((node.id, lab.image_id))
+        if image is None or not image.present:
+            fetch[(node.id, lab.image_id)] = None
+            reasons.append(image.words if image else "The image is about to be prepared.")
+            continue
+        suited.append(room)
+    return suited, list(dict.fromkeys(reasons))
+
+
+def _fits_model(model: str, lab: Waiting) -> bool:
+    return not lab.gpu_model or model == lab.gpu_model
+
+
+def _free(room: _Room, lab: Waiting) -> int:
+    return sum(len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab))
+
+
+def _has_space(room: _Room, lab: Waiting) -> bool:
+    if lab.asked.gpus and (room.kept_cards or _best_model(room, lab) is None):
+        return False
+    if lab.placed:
+        return True
+    return not room.kept_memory and room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib
+
+
+def _best_model(room: _Room, lab: Waiting) -> str | None:
+    """The model with the fewest free cards that suffices: a lab's cards are of one model."""
+    fitting = [(len(uuids), model) for model, uuids in room.cards.items() if _fits_model(model, lab) and len(uuids) >= lab.asked.gpus]
+    return min(fitting)[1] if fitting else None
+
+
+def _take(room: _Room, lab: Waiting) -> Placement:
+    uuids: list[str] = []
+    if lab.asked.gpus:
+        model = _best_model(room, lab) or ""
+        uuids, room.cards[model] = room.cards[model][: lab.asked.gpus], room.cards[model][lab.asked.gpus :]
+    if not lab.placed:
+        room.cpus -= lab.asked.cpus
+        room.memory_mib -= lab.asked.memory_mib
+    return Placement(lab.lab_id, room.node.id, tuple(uuids))
+
+
+def _keep(room: _Room, lab: Waiting) -> None:
+    """Hold what a waiting lab needs against later ones."""
+    if lab.asked.gpus and _best_model(room, lab) is None:
+        room.kept_cards = True
+    elif not lab.placed:
+        room.kept_memory = True
+
+
+def _shortage(lab: Waiting, suited: list[_Room]) -> str:
+    if lab.asked.gpus:
+        free = max(_free(room, lab) for room in suited)
+        kind = f"{lab.gpu_model} " if lab.gpu_model else ""
+        if any(room.kept_cards for room in suited) and free >= lab.asked.gpus:
+            return "The free cards are kept for a lab that asked earlier."
+        if free < lab.asked.gpus:
+            return f"Needs {lab.asked.gpus} {kind}GPU{'s' if lab.asked.gpus > 1 else ''} on one node; {free} free now."
+    if any(room.kept_memory for room in suited):
+        return "The free memory is kept for a lab that asked earlier."
+    memory = max(room.memory_mib for room in suited) // 1024
+    cpus = max(room.cpus for room in suited)
+    return f"Needs {lab.asked.cpus} CPU cores and {lab.asked.memory_mib // 1024} GiB of memory on one node; at most {cpus} cores and {memory} GiB are free."
+
+
+def _without_itself(held: Held, lab: Waiting) -> Held:
+    """A running lab that waits for cards is judged as if it started anew."""
+    if not lab.placed:
+        return held
+    return replace(held, labs=held.labs - 1, cpus=held.cpus - lab.asked.cpus, memory_mib=held.memory_mib - lab.asked.memory_mib)
+
+
+def _plus(held: Held, lab: Waiting) -> Held:
+    asked = lab.asked
+    return replace(held, gpus=held.gpus + asked.gpus, labs=held.labs + 1, cpus=held.cpus + asked.cpus, memory_mib=held.memory_mib + asked.memory_mib)
