@@ -58,6 +58,7 @@ INSTALLED_APPS = [
     "labs.lifecycle",
     "labs.telemetry",
     "portal.apps.PortalConfig",
+    "portal.pages",
     "worker.apps.WorkerConfig",
     "allauth",
     "allauth.account",
@@ -76,7 +77,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "portal.middleware.SecurityHeaders",
+    "portal.pages.security.security_headers",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -97,7 +98,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "portal.pages.context.house",
+                "portal.pages.context.portal",
             ],
         },
     },
@@ -136,6 +137,23 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_ADAPTER = "portal.pages.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"  # an administrator or an invitation vouches for the address
+ACCOUNT_CHANGE_EMAIL = False
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[GPU Lab] "
+ACCOUNT_RATE_LIMITS = {"login_failed": "{login_tries}/{login_window_min}m/key,50/{login_window_min}m/ip".format(**DEFAULTS["sessions"]), "login": "60/m/ip"}
+# Django's own token, so that an administrator can hand out the same reset link that a mail would carry.
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "GPU Lab"
+USERSESSIONS_TRACK_ACTIVITY = True
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = DEFAULTS["sessions"]["web_h"] * 3600
 SESSION_SAVE_EVERY_REQUEST = False
@@ -154,7 +172,7 @@ EMAIL_USE_TLS = env.choice("GPULAB_SMTP_TLS", ("yes", "no"), "yes") == "yes"
 DEFAULT_FROM_EMAIL = env.text("GPULAB_MAIL_FROM", "gpulab@localhost")
 HAS_MAIL = bool(EMAIL_HOST)
 
-# Safety of the pages. The policy itself is in portal.middleware.
+# Safety of the pages. The content policy itself is in portal.pages.security.
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
