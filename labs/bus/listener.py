@@ -1,0 +1,43 @@
+"""Hearing the loudspeaker from an event loop. Whoever listens also polls: a lost message costs one period."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import redis.asyncio
+from redis.exceptions import RedisError
+
+from labs.bus.bus import CHANNEL
+
+log = logging.getLogger(__name__)
+Heard = Callable[[str, dict[str, Any]], None]
+RETRY_S = 1.0
+
+
+async def listen(*, url: str, pattern: str, heard: Heard) -> None:
+    """Call `heard(topic, message)` for what is said on topics that match the glob `pattern`, until cancelled."""
+    while True:
+        try:
+            await _listen_once(url, pattern, heard)
+        except (RedisError, OSError) as error:
+            log.warning("bus: not heard now, again in %.0f s: %s", RETRY_S, error)
+        await asyncio.sleep(RETRY_S)
+
+
+async def _listen_once(url: str, pattern: str, heard: Heard) -> None:
+    async with redis.asyncio.Redis.from_url(url, socket_connect_timeout=2) as client, client.pubsub() as ear:
+        await ear.psubscribe(CHANNEL + pattern)
+        async for message in ear.listen():
+            if message["type"] == "pmessage":
+                heard(message["channel"].decode().removeprefix(CHANNEL), _decoded(message["data"]))
+
+
+def _decoded(data: bytes) -> dict[str, Any]:
+    """The message; one that is not ours counts as empty."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
