@@ -1,0 +1,61 @@
+"""What a worker on a node holds: its runtime, its probe, its clock, and the guard that keeps a lab in one pair of hands."""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import close_old_connections
+from django.utils import timezone
+
+from worker.probes.base import Probe
+from worker.runtimes.base import Runtime
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Hands:
+    """One node's hands. `isolates` tells whether its runtime keeps people apart."""
+
+    node_id: str
+    runtime: Runtime
+    probe: Probe
+    runtime_words: str = ""
+    probe_words: str = ""
+    isolates: bool = True
+    clock: Callable[[], datetime] = timezone.now
+    _busy: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def once(self, pool: Executor, key: str, work: Callable[[], object]) -> bool:
+        """Do `work` in the pool unless something is at work for `key` already."""
+        if not self.take(key):
+            return False
+        pool.submit(self._run, key, work)
+        return True
+
+    def take(self, key: str) -> bool:
+        """Reserve `key`; False when it is taken."""
+        with self._lock:
+            if key in self._busy:
+                return False
+            self._busy.add(key)
+            return True
+
+    def release(self, key: str) -> None:
+        """Give `key` back."""
+        with self._lock:
+            self._busy.discard(key)
+
+    def _run(self, key: str, work: Callable[[], object]) -> None:
+        close_old_connections()
+        try:
+            work()
+        except Exception:
+            log.exception("work for %s failed; the next tick tries again", key)
+        finally:
+            close_old_connections()
+            self.release(key)

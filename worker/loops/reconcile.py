@@ -1,0 +1,86 @@
+"""Make the node as the record wants it: load wanted and observed, diff, apply. Right by the clock alone."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab, PersonNetwork
+from labs.lifecycle.moves import lab_end, lab_gone, lab_restart
+from worker.diff import Step, Wanted, steps
+from worker.hands import Hands
+from worker.starting import lab_start
+
+log = logging.getLogger(__name__)
+LOG_LINES = 200
+#: Starts and stops wait for the engine; ten at once is what a class brings.
+pool = ThreadPoolExecutor(max_workers=10, thread_name_prefix="hands")
+
+
+def tick(*, hands: Hands, now: datetime) -> list[Step]:
+    """One round. Slow steps go on in threads, each lab in at most one of them; the rest is done when this returns."""
+    wanted = wanted_on(node_id=hands.node_id)
+    observed = hands.runtime.observe()
+    known = set(Lab.objects.filter(pk__in={one.lab_id for one in observed}).values_list("pk", flat=True))
+    made = steps(wanted, observed, known, now)
+    for step in made:
+        _apply(step, hands, now)
+    return made
+
+
+def wanted_on(*, node_id: str) -> list[Wanted]:
+    """Every placed lab of the node."""
+    labs = Lab.objects.select_related("owner").filter(node_id=node_id, state__in=states.PLACED)
+    return [
+        Wanted(
+            lab_id=lab.pk,
+            attempt=lab.attempt,
+            state=lab.state,
+            stop=lab.target == Lab.Target.STOPPED,
+            restart=lab.next_gpus is not None,
+            ends_at=lab.ends_at,
+            deadline_at=lab.deadline_at,
+            try_at=lab.try_at,
+            owner_active=lab.owner.is_active,
+        )
+        for lab in labs
+    ]
+
+
+def networks_tidy(*, hands: Hands) -> None:
+    """Remove the networks of people who have no lab here now, and give their slots back."""
+    used = Lab.objects.filter(node_id=hands.node_id, state__in=states.PLACED).values_list("owner_id", flat=True)
+    rows = PersonNetwork.objects.filter(node_id=hands.node_id)
+    keep = {row.name for row in rows.filter(owner_id__in=used)}
+    removed = hands.runtime.networks_prune(keep)
+    for row in rows.exclude(owner_id__in=used):
+        if row.name in removed:
+            row.delete()
+
+
+def _apply(step: Step, hands: Hands, now: datetime) -> None:
+    if step.do == "start":
+        hands.once(pool, step.lab_id, lambda: lab_start(lab_id=step.lab_id, hands=hands))
+    elif step.do == "stop":
+        hands.once(pool, step.lab_id, lambda: lab_stop(lab_id=step.lab_id, name=step.name, hands=hands))
+    elif step.do == "remove":
+        hands.once(pool, step.name, lambda: hands.runtime.stop(step.name, 0))
+    elif step.do == "stray":
+        log.warning("%s bears our label and no record knows it: left alone", step.name)
+    elif step.do == "restart":
+        lab_restart(lab_id=step.lab_id, now=now)
+    elif step.do == "gone":
+        lab_gone(lab_id=step.lab_id, now=now)
+    else:
+        lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=hands.runtime.logs(step.name, LOG_LINES))
+
+
+def lab_stop(*, lab_id: str, name: str, hands: Hands) -> None:
+    """End the container and, when the engine confirms that it is gone, the lab. Its log's tail is kept."""
+    tail = hands.runtime.logs(name, LOG_LINES)
+    if tail:
+        Lab.objects.filter(pk=lab_id, log_tail="").update(log_tail=tail[-8000:])
+    hands.runtime.stop(name, states.STOP_GRACE_S)
+    lab = Lab.objects.get(pk=lab_id)
+    restart = lab.next_gpus is not None and lab.target == Lab.Target.RUNNING
+    (lab_restart if restart else lab_gone)(lab_id=lab_id, now=hands.clock())

@@ -1,0 +1,51 @@
+"""Place waiting labs: load a snapshot, plan, assign. Any number of these may run; the database lets one win."""
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from labs.bus.doorbell import node_queue, ring
+from labs.fleet.models import NodeImage
+from labs.fleet.queries import nodes_silent
+from labs.fleet.services import node_unknown
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab
+from labs.lifecycle.moves import lab_assign, lab_end
+from labs.lifecycle.waiting import snapshot_load, waiting_labs
+from labs.scheduler.plan import plan
+
+IMAGE_TRIES = 3
+
+
+def tick(*, now: datetime) -> int:
+    """One round; the number of labs placed."""
+    for node_id in nodes_silent(now=now):
+        node_unknown(node_id=node_id, now=now)
+    for lab in waiting_labs():
+        if not lab.owner.is_active:
+            lab_end(lab_id=lab.pk, code="person_disabled", now=now)
+        elif failed := _image_failed(lab):
+            lab_end(lab_id=lab.pk, code="image_failed", now=now, detail=failed)
+    made = plan(snapshot_load(now=now))
+    for node_id, image_id in made.fetch:
+        _fetch(node_id, image_id)
+    placed = 0
+    for placement in made.placements:
+        placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now)
+    return placed
+
+
+def _image_failed(lab: Lab) -> str:
+    """The words of the failure when every node that tried the queued lab's image has given up; else empty."""
+    if lab.state != states.QUEUED:
+        return ""
+    rows = list(NodeImage.objects.filter(image_id=lab.image_id, node__runtime=lab.image.runtime))
+    given_up = [row for row in rows if row.state == NodeImage.State.FAILED and row.tries >= IMAGE_TRIES]
+    return given_up[0].words if rows and len(given_up) == len(rows) else ""
+
+
+def _fetch(node_id: str, image_id: int) -> None:
+    """Ask the node for an image, unless it is at it or has failed too often."""
+    done = Q(state__in=(NodeImage.State.PULLING, NodeImage.State.PRESENT)) | Q(tries__gte=IMAGE_TRIES)
+    if not NodeImage.objects.filter(done, node_id=node_id, image_id=image_id).exists():
+        ring("worker.image_prepare", queue=node_queue(node_id), node_id=node_id, image_id=image_id)

@@ -1,0 +1,57 @@
+"""`manage.py worker`: this node's Celery worker with the loops' timer in it."""
+
+from typing import Any
+
+from celery import current_app
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from labs.bus.doorbell import node_queue
+from worker import node, tasks
+from worker.loops import images, reconcile, sample, schedule
+from worker.timer import Ticker
+
+
+class Command(BaseCommand):
+    """One process a node: threads, because the work is waiting for an engine."""
+
+    help = "Run this node's worker: Celery for the doorbell, a timer for the loops."
+
+    def add_arguments(self, parser: Any) -> None:
+        """One option: how many tasks at once."""
+        parser.add_argument("--concurrency", type=int, default=4)
+
+    def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
+        """Report, begin to bring the image, tick, and consume until told to end."""
+        node.report()
+        node.image_bring()
+        tickers = tickers_of()
+        for ticker in tickers:
+            ticker.start()
+        queues = ["control", node_queue(settings.NODE_ID)]
+        worker = current_app.Worker(
+            pool="threads", concurrency=concurrency, queues=queues, hostname=f"worker@{settings.NODE_ID}", without_mingle=True, without_gossip=True, loglevel="INFO"
+        )
+        try:
+            worker.start()
+        finally:
+            for ticker in tickers:
+                ticker.end()
+
+
+def tickers_of() -> list[Ticker]:
+    """Every loop with its period in seconds."""
+    hands = node.hands()
+    period = settings.RECONCILE_S
+    return [
+        Ticker(name="schedule", period_s=period, tick=lambda: schedule.tick(now=timezone.now())),
+        Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=timezone.now())),
+        Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=timezone.now())),
+        Ticker(name="report", period_s=10, tick=node.report),
+        Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
+        Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
+    ]
+
+
+__all__ = ["Command", "tasks"]

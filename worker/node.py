@@ -1,0 +1,91 @@
+"""This process's hands: which runtime and which probe this node has, chosen once at the start and said in words."""
+
+import logging
+from functools import cache
+
+from django.conf import settings
+
+from labs.catalogue.services import image_ensure
+from labs.fleet.services import node_report
+from worker.hands import Hands
+from worker.loops import images
+from worker.probes.choose import probe_choose
+from worker.runtimes.base import Runtime, RuntimeFault
+from worker.runtimes.choose import choose
+from worker.runtimes.docker.runtime import DockerRuntime
+from worker.runtimes.process.environment import TORCH
+from worker.runtimes.process.runtime import ProcessRuntime
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def hands() -> Hands:
+    """The node's hands, made at the first call."""
+    kind, why = choose(settings.RUNTIME, docker_answers)
+    runtime = docker() if kind == "docker" else process()
+    probe, probe_words = probe_choose(settings.PROBE, simulated=settings.SIMULATED_GPUS, node_id=settings.NODE_ID)
+    words = f"{kind}: {why}"
+    log.info("runtime %s", words)
+    (settings.GPULAB_HOME / "runtime.txt").write_text(words + "\n")
+    return Hands(node_id=settings.NODE_ID, runtime=runtime, probe=probe, runtime_words=words, probe_words=probe_words, isolates=kind == "docker")
+
+
+def docker() -> DockerRuntime:
+    """The Docker driver for this node."""
+    return DockerRuntime(node_id=settings.NODE_ID, state_dir=settings.GPULAB_HOME / "run", network_range=str(settings.NETWORK_RANGE), images_dir=settings.BASE_DIR / "images")
+
+
+def process() -> Runtime:
+    """The process driver for this node."""
+    return ProcessRuntime(home=settings.GPULAB_HOME, envs=settings.ENVS_FOLDER)
+
+
+def docker_answers() -> str:
+    """The engine's version; RuntimeFault where none answers."""
+    return docker().info().version
+
+
+def report() -> None:
+    """A sign of life, with versions, size and health of engine and host."""
+    held = hands()
+    try:
+        info = held.runtime.info()
+    except RuntimeFault as fault:
+        log.warning("the engine does not answer: %s", fault.words)
+        return
+    checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in info.checks]
+    node_report(
+        node_id=held.node_id,
+        now=held.clock(),
+        runtime=held.runtime.kind,
+        runtime_words=held.runtime_words,
+        isolates=info.isolates,
+        gpu_ready=info.gpu_ready,
+        engine_version=info.version,
+        cpus=info.cpus,
+        memory_mib=info.memory_mib,
+        checks=checks,
+    )
+
+
+def image_bring() -> None:
+    """Add the image that comes with this runtime to the catalogue and prepare it while the portal serves already."""
+    held = hands()
+    if held.runtime.kind == "process":
+        image = image_ensure(
+            runtime="process",
+            reference=f"torch:{TORCH}",
+            title=f"PyTorch {TORCH} on this machine",
+            description="Python environment of this machine with JupyterLab and PyTorch. For trying out: it does not isolate people from each other.",
+            now=held.clock(),
+        )
+    else:
+        image = image_ensure(
+            runtime="docker",
+            reference=settings.LAB_IMAGE,
+            title=f"PyTorch {settings.LAB_IMAGE.rpartition(':')[2]}",
+            description="PyTorch with CUDA, JupyterLab, SSH, TensorBoard and the usual scientific packages.",
+            now=held.clock(),
+        )
+    held.once(images.pool, f"image:{image.pk}", lambda: images.prepare(hands=held, image_id=image.pk))

@@ -1,0 +1,62 @@
+"""Lab -> LabSpec. Pure: everything that a runtime is told is decided here, from the record, never from user input."""
+
+from dataclasses import dataclass
+
+from worker.runtimes.base import LabSpec, Network
+
+
+@dataclass(frozen=True, slots=True)
+class LabFacts:
+    """What the record says of one attempt of a lab."""
+
+    lab_id: str
+    attempt: int
+    node_id: str
+    image: str
+    image_digest: str
+    owner_id: int
+    uid: int
+    gpu_uuids: tuple[str, ...]
+    cpus: int
+    memory_mib: int
+    shm_mib: int
+    pids: int
+    base_url: str
+    network_name: str
+    network_subnet: str
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the installation adds to every lab."""
+
+    shared_data: str
+    gateway_key: str
+    isolates: bool
+
+
+def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
+    """The finished spec. A lab without GPUs sees none: the official images ask for all of them by default."""
+    gpus = ",".join(facts.gpu_uuids)
+    return LabSpec(
+        lab_id=facts.lab_id,
+        attempt=facts.attempt,
+        node_id=facts.node_id,
+        image=facts.image,
+        image_digest=facts.image_digest,
+        uid=facts.uid,
+        gid=facts.uid,
+        username="lab",
+        gpu_uuids=facts.gpu_uuids,
+        cpus=float(facts.cpus),
+        memory_mib=facts.memory_mib,
+        shm_mib=facts.shm_mib,
+        pids=facts.pids,
+        workspace=f"gpulab-ws-{facts.owner_id}",
+        shared_data=house.shared_data,
+        token=token,
+        base_url=facts.base_url,
+        gateway_key=house.gateway_key,
+        network=Network(facts.network_name, facts.network_subnet) if house.isolates else None,
+        environment={"NVIDIA_VISIBLE_DEVICES": gpus or "void", "GPULAB_LAB": facts.lab_id},
+    )

@@ -1,0 +1,145 @@
+"""Starting one lab: container, limits read back, Jupyter answering. Idempotent: every step may be the second of its kind."""
+
+import http.client
+import logging
+import time
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab, PersonNetwork
+from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
+from labs.lifecycle.queries import gpu_uuids_of
+from labs.lifecycle.tokens import upstream_token
+from worker.hands import Hands
+from worker.runtimes.base import LabSpec, Observed, RuntimeFault
+from worker.spec import House, LabFacts, lab_spec
+
+log = logging.getLogger(__name__)
+MOST_TRIES = 3
+READY_POLL_S = 0.03
+#: How often a starting lab is looked at in the record and the engine while Jupyter boots.
+LOOK_S = 1.0
+
+
+def lab_start(*, lab_id: str, hands: Hands) -> None:
+    """Take a starting lab to running, or to its end with a reason. Returns early when somebody else moved it."""
+    lab = Lab.objects.select_related("owner", "image", "node").get(pk=lab_id)
+    if lab.state != states.STARTING or lab.node_id != hands.node_id or lab.target != Lab.Target.RUNNING:
+        return
+    spec = spec_of(lab=lab, isolates=hands.isolates, now=hands.clock())
+    try:
+        observed = hands.runtime.start(spec)
+        if not lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="container", words="Container started", **_addresses(observed)):
+            return
+        verification = hands.runtime.verify(spec)
+    except RuntimeFault as fault:
+        _failed(lab, fault, hands.clock())
+        return
+    if verification.differences:
+        words = "; ".join(f"{one.what} {one.where}: asked {one.asked}, found {one.found}" for one in verification.differences)
+        lab_end(lab_id=lab_id, code="limits_differ", now=hands.clock(), detail=words)
+        return
+    lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="jupyter", words="Limits verified, Jupyter is starting")
+    if _answers(spec, observed, hands):
+        found, not_held = dict(verification.found), list(verification.not_held)
+        lab_ready(lab_id=lab_id, attempt=lab.attempt, verified=found, not_held=not_held, now=hands.clock())
+
+
+def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
+    """The spec of the lab's present attempt."""
+    network = network_of(lab=lab, now=now) if isolates else None
+    facts = LabFacts(
+        lab_id=lab.pk,
+        attempt=lab.attempt,
+        node_id=str(lab.node_id),
+        image=lab.image.reference,
+        image_digest=lab.image.digest or f"{lab.image.repository}:{lab.image.tag}",
+        owner_id=lab.owner_id,
+        uid=lab.owner.uid,
+        gpu_uuids=tuple(gpu_uuids_of(lab=lab)),
+        cpus=lab.cpus,
+        memory_mib=lab.memory_mib,
+        shm_mib=lab.shm_mib,
+        pids=lab.pids,
+        base_url=lab.base_url,
+        network_name=network.name if network else "",
+        network_subnet=network.subnet if network else "",
+    )
+    shared = str(settings.SHARED_DATA) if settings.SHARED_DATA.is_dir() else ""
+    house = House(shared_data=shared, gateway_key=_gateway_key(settings.SSH_GATEWAY_PUBLIC_KEY_FILE), isolates=isolates)
+    return lab_spec(facts, house, upstream_token(lab_id=lab.pk, attempt=lab.attempt))
+
+
+def network_of(*, lab: Lab, now: datetime) -> PersonNetwork:
+    """The owner's slot in the node's range; the lowest free one is taken, and the constraint settles a race."""
+    found = PersonNetwork.objects.filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
+    while found is None:
+        try:
+            with transaction.atomic():
+                found = PersonNetwork.objects.create(node_id=lab.node_id, owner_id=lab.owner_id, slot=_slot_free(str(lab.node_id)), created_at=now)
+        except IntegrityError:
+            found = PersonNetwork.objects.filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
+    return found
+
+
+def _slot_free(node_id: str) -> int:
+    taken = set(PersonNetwork.objects.filter(node_id=node_id).values_list("slot", flat=True))
+    top = PersonNetwork.objects.filter(node_id=node_id).aggregate(top=Max("slot"))["top"]
+    slots = settings.NETWORK_RANGE.num_addresses // 16
+    for slot in range((top if top is not None else -1) + 2):
+        if slot not in taken and slot < slots:
+            return slot
+    raise RuntimeFault("No network is left on this node: GPULAB_NETWORK_RANGE is used up.")
+
+
+def _answers(spec: LabSpec, observed: Observed, hands: Hands) -> bool:
+    """Poll Jupyter's open `/api` until it answers; False when the lab ended or was stopped meanwhile."""
+    if observed.jupyter is None:
+        return False
+    look_at = time.monotonic() + LOOK_S
+    while not _api_answers(observed.jupyter, spec.base_url):
+        if time.monotonic() >= look_at:
+            if not _still_starting(spec, hands):
+                return False
+            look_at = time.monotonic() + LOOK_S
+        time.sleep(READY_POLL_S)
+    return True
+
+
+def _api_answers(address: tuple[str, int], base_url: str) -> bool:
+    connection = http.client.HTTPConnection(*address, timeout=2)
+    try:
+        connection.request("GET", f"{base_url}api")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _still_starting(spec: LabSpec, hands: Hands) -> bool:
+    """Is it worth waiting on? An exited container and a passed deadline are the reconcile loop's to end."""
+    now = hands.clock()
+    row = Lab.objects.filter(pk=spec.lab_id, attempt=spec.attempt, state=states.STARTING, deadline_at__gt=now)
+    return row.exists() and any(one.name == spec.name and one.running for one in hands.runtime.observe())
+
+
+def _failed(lab: Lab, fault: RuntimeFault, now: datetime) -> None:
+    log.warning("lab %s: %s (%s)", lab.pk, fault.words, fault.detail)
+    tries = lab_retry(lab_id=lab.pk, attempt=lab.attempt, words=fault.words, now=now)
+    if not fault.transient or tries >= MOST_TRIES:
+        lab_end(lab_id=lab.pk, code="refused_by_engine", now=now, detail=fault.words)
+
+
+def _addresses(observed: Observed) -> dict[str, object]:
+    jupyter, ssh = observed.jupyter or ("", None), observed.ssh or ("", None)
+    return {"jupyter_host": jupyter[0], "jupyter_port": jupyter[1], "ssh_host": ssh[0], "ssh_port": ssh[1]}
+
+
+def _gateway_key(file: Path) -> str:
+    return file.read_text().strip() if file.is_file() else ""

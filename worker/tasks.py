@@ -1,0 +1,32 @@
+"""Celery's tasks: a doorbell for each loop. One line each, ids only; losing one costs a tick."""
+
+from celery import shared_task
+from django.utils import timezone
+
+from worker import node
+from worker.loops import images, reconcile, schedule
+from worker.starting import lab_start
+
+
+@shared_task(name="worker.schedule")
+def schedule_now() -> None:
+    """Look at the queue now."""
+    schedule.tick(now=timezone.now())
+
+
+@shared_task(name="worker.reconcile")
+def reconcile_now() -> None:
+    """Look at this node's labs now."""
+    reconcile.tick(hands=node.hands(), now=timezone.now())
+
+
+@shared_task(name="worker.lab_start")
+def lab_start_now(*, lab_id: str) -> None:
+    """Start a lab that was placed on this node."""
+    node.hands().once(reconcile.pool, lab_id, lambda: lab_start(lab_id=lab_id, hands=node.hands()))
+
+
+@shared_task(name="worker.image_prepare")
+def image_prepare_now(*, node_id: str, image_id: int) -> None:
+    """Bring an image onto this node."""
+    node.hands().once(images.pool, f"image:{image_id}", lambda: images.prepare(hands=node.hands(), image_id=image_id))
