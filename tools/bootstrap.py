@@ -64,7 +64,9 @@ def pip_files(*, environment: Mapping[str, str] = os.environ) -> list[Path]:
     names = ["/etc/pip.conf"]
     names += [f"{home}/.pip/pip.conf"] if home else []
     names += [f"{config}/pip/pip.conf"] if config else []
-    names += [environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else []
+    names += (
+        [environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else []
+    )
     return [Path(name) for name in names]
 
 
@@ -85,12 +87,17 @@ def pip_setting(name: str, *, environment: Mapping[str, str] = os.environ) -> st
 def uv_environment(*, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """`environment` with pip's index and certificates told to uv, which does not read them by itself."""
     found = dict(environment)
-    certificates = pip_setting("cert", environment=environment) or environment.get("REQUESTS_CA_BUNDLE", "")
+    certificates = pip_setting("cert", environment=environment) or environment.get(
+        "REQUESTS_CA_BUNDLE", ""
+    )
     for variable, value in (
         ("UV_DEFAULT_INDEX", pip_setting("index-url", environment=environment)),
         ("SSL_CERT_FILE", certificates),
         ("UV_NO_PROGRESS", "" if sys.stderr.isatty() else "1"),
-        ("UV_CACHE_DIR", "" if _writable_home(environment) else str(ROOT / ".venv" / ".uv-cache")),
+        (
+            "UV_CACHE_DIR",
+            "" if _writable_home(environment) else str(ROOT / ".venv" / ".uv-cache"),
+        ),
     ):
         if value:
             found.setdefault(variable, value)
@@ -108,7 +115,9 @@ def venv_make() -> None:
     wanted = f"{sys.version_info[0]}.{sys.version_info[1]}"
     probe = "import sys; print('%d.%d' % sys.version_info[:2])"
     if PYTHON.exists():
-        answer = subprocess.run([PYTHON, "-I", "-c", probe], capture_output=True, text=True, check=False)
+        answer = subprocess.run(
+            [PYTHON, "-I", "-c", probe], capture_output=True, text=True, check=False
+        )
         if answer.stdout.strip() == wanted:
             return
     say(f"making {VENV.name} with Python {wanted}")
@@ -131,28 +140,52 @@ def by_pip(folder: str) -> list[str] | None:
     """The pip module of the Python that runs us."""
     if importlib.util.find_spec("pip") is None:
         return None
-    return [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--no-deps"]
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(PYTHON),
+        "install",
+        "--quiet",
+        "--no-deps",
+    ]
 
 
 def by_bundle(folder: str) -> list[str] | None:
     """The pip wheel that Python or the distribution keeps for making environments; a wheel runs as it is."""
     spec = importlib.util.find_spec("ensurepip")
-    bundled = [str(Path(spec.origin).parent / "_bundled")] if spec and spec.origin else []
+    bundled = (
+        [str(Path(spec.origin).parent / "_bundled")] if spec and spec.origin else []
+    )
     wheel = wheel_of([*bundled, "/usr/share/python-wheels"])
-    return [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"] if wheel else None
+    return (
+        [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"]
+        if wheel
+        else None
+    )
 
 
 def by_apt(folder: str) -> list[str] | None:
     """The distribution's pip wheel, fetched without installing it: needs no root."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return None
-    fetched = subprocess.run(["apt-get", "download", "-qq", "python3-pip-whl"], cwd=folder, capture_output=True, check=False)
+    fetched = subprocess.run(
+        ["apt-get", "download", "-qq", "python3-pip-whl"],
+        cwd=folder,
+        capture_output=True,
+        check=False,
+    )
     packages = glob.glob(f"{folder}/*.deb")
     if fetched.returncode or not packages:
         return None
     subprocess.run(["dpkg-deb", "-x", packages[0], folder], check=True)
     wheel = wheel_of([f"{folder}/usr/share/python-wheels"])
-    return [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"] if wheel else None
+    return (
+        [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"]
+        if wheel
+        else None
+    )
 
 
 WAYS: tuple[tuple[str, Callable[[str], list[str] | None]], ...] = (
@@ -174,7 +207,11 @@ def uv_install() -> None:
                 continue
             say(f"fetching the installer by {words}")
             ran = subprocess.run(
-                [*command, "--require-hashes", "-r", lock], env=uv_environment(), capture_output=True, text=True, check=False
+                [*command, "--require-hashes", "-r", lock],
+                env=uv_environment(),
+                capture_output=True,
+                text=True,
+                check=False,
             )
             if ran.returncode == 0 and UV.exists():
                 return
@@ -185,7 +222,17 @@ def uv_install() -> None:
 def lock_install(name: str) -> None:
     """Install the lock's packages, each checked by its hash, bytecode compiled (a start without costs 4 s more)."""
     lock = ROOT / "requirements" / f"{name}.txt"
-    command = [str(UV), "pip", "install", "--python", str(PYTHON), "--compile-bytecode", "--require-hashes", "-r", str(lock)]
+    command = [
+        str(UV),
+        "pip",
+        "install",
+        "--python",
+        str(PYTHON),
+        "--compile-bytecode",
+        "--require-hashes",
+        "-r",
+        str(lock),
+    ]
     ran = subprocess.run(command, env=uv_environment(), check=False)
     if ran.returncode:
         raise BootstrapFault(
@@ -215,7 +262,9 @@ def bootstrap(name: str) -> None:
         venv_make()
         if not UV.exists():
             uv_install()
-        say(f"installing requirements/{name}.txt (once, and again only when the lock changes)")
+        say(
+            f"installing requirements/{name}.txt (once, and again only when the lock changes)"
+        )
         lock_install(name)
         held = {lock_hash("base"), lock_hash(name)}
         STAMP.write_text("\n".join(sorted(held)) + "\n")
@@ -226,7 +275,10 @@ def main(arguments: list[str]) -> int:
     """The command line: which lock, base unless said."""
     name = arguments[0] if arguments else "base"
     if sys.version_info < OLDEST:
-        print(f"GPU Lab needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
+        print(
+            f"GPU Lab needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.",
+            file=sys.stderr,
+        )
         return 1
     if name not in LOCKS:
         print(f"Which lock? One of: {', '.join(LOCKS)}.", file=sys.stderr)

@@ -28,7 +28,16 @@ def lock(source: Path) -> None:
     """Write the lock beside its source."""
     left_out = [f"--no-emit-package={name}" for name in LEFT_OUT.get(source.stem, ())]
     target = source.with_suffix(".txt")
-    command = [str(UV), "pip", "compile", *OPTIONS, *left_out, str(source), "-o", str(target)]
+    command = [
+        str(UV),
+        "pip",
+        "compile",
+        *OPTIONS,
+        *left_out,
+        str(source),
+        "-o",
+        str(target),
+    ]
     subprocess.run(command, env=uv_environment(), cwd=ROOT, check=True)
     print(f"{target.relative_to(ROOT)}: {target.read_text().count('==')} packages")
 

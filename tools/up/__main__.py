@@ -1,0 +1,195 @@
+"""Run GPU Lab: broker, web, worker, relay and SSH gateway. Usage: make up (or python -m tools.up)."""
+
+import http.client
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+
+from tools.up.broker import broker_command
+from tools.up.children import Child, children_stop, line_print
+from tools.up.place import (
+    Place,
+    UpFault,
+    environment_for,
+    home_take,
+    place_read,
+    ports_check,
+    secrets_read,
+)
+from tools.up.prepare import database_prepare
+
+STOP_GRACE_S = 8.0
+SERVE_WITHIN_S = 60.0
+TICK_S = 0.1
+
+
+def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
+    """Everything but the broker. Web is the first: a person waits for it."""
+    python = sys.executable
+    uvicorn = [
+        "-m",
+        "uvicorn",
+        "portal.asgi:application",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(place.port),
+    ]
+    options = [
+        "--timeout-graceful-shutdown",
+        "3",
+        "--no-access-log",
+        "--no-proxy-headers",
+        "--log-level",
+        "warning",
+    ]
+    commands = {
+        "web": [*uvicorn, *options],
+        "worker": ["manage.py", "worker"],
+        "relay": ["manage.py", "relay"],
+        "ssh": ["manage.py", "ssh_gateway"],
+    }
+    return [
+        Child(name=name, command=[python, *command], environment=environment)
+        for name, command in commands.items()
+    ]
+
+
+def is_served(port: int) -> bool:
+    """Does the portal answer its health question?"""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def runtime_words(place: Place) -> str:
+    """What the worker wrote of the runtime it took: "process: no container engine answers …", "" until then."""
+    path = place.home / "runtime.txt"
+    return path.read_text().strip() if path.exists() else ""
+
+
+class House:
+    """The running whole: watches the children until it is told to end."""
+
+    def __init__(
+        self, place: Place, environment: Mapping[str, str], *, began: float
+    ) -> None:
+        self.place = place
+        self.environment = environment
+        self.began = began
+        self.ending = threading.Event()
+        self.children: list[Child] = []
+        self.told_runtime = False
+        self.first_words = ""
+
+    def child_start(self, child: Child) -> None:
+        """From now on it is watched, and ended with the rest."""
+        self.children.append(child)
+        child.start()
+
+    def broker_start(self, password: str) -> None:
+        """First of all: the others look for it at once."""
+        command = broker_command(
+            self.place, password=password, environment=self.environment
+        )
+        self.child_start(
+            Child(name="broker", command=command, environment=self.environment)
+        )
+
+    def run(self, password: str) -> None:
+        """Prepare, start, tell, watch. Returns when a signal asked for the end."""
+        (self.place.home / "runtime.txt").unlink(missing_ok=True)
+        if self.place.own_broker:
+            self.broker_start(password)
+        self.first_words = database_prepare(self.place, self.environment)
+        for child in children_of(self.place, self.environment):
+            self.child_start(child)
+        self._wait_served()
+        while not self.ending.wait(TICK_S):
+            self._tick()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for child in self.children:
+            child.heal(now)
+        if not self.told_runtime and (words := runtime_words(self.place)):
+            self.told_runtime = True
+            line_print("up", f"runtime {words}")
+
+    def _wait_served(self) -> None:
+        deadline = time.monotonic() + SERVE_WITHIN_S
+        while not self.ending.wait(TICK_S):
+            self._tick()
+            if is_served(self.place.port):
+                line_print("up", f"serving after {time.monotonic() - self.began:.1f} s")
+                break
+            if time.monotonic() > deadline:
+                line_print(
+                    "up",
+                    f"the portal does not answer after {SERVE_WITHIN_S:.0f} s; its log is above. Still trying.",
+                )
+                break
+        self.words_tell()
+
+    def words_tell(self) -> None:
+        """Where to go, and the first administrator's password: shown once, kept nowhere."""
+        for line in [
+            "",
+            f"GPU Lab: {self.place.url}   (Ctrl-C ends it; data: {self.place.home})",
+            *self.first_words.splitlines(),
+            "",
+        ]:
+            line_print("up", line)
+        self.first_words = ""
+
+    def end(self) -> None:
+        """Doors first, then labs, then the broker. Labs of the process runtime end with the command that started them."""
+        if self.first_words:
+            self.words_tell()
+        line_print("up", "ending")
+        children_stop(self.children, grace_s=STOP_GRACE_S)
+        # Imported here: a start must not wait for what only an end needs.
+        from worker.runtimes.process.ending import labs_end
+
+        ended = labs_end(
+            self.place.home / "run",
+            why="GPU Lab was stopped on this machine (make up ended)",
+        )
+        line_print("up", f"ended{f', with {ended} labs' if ended else ''}")
+
+
+def main() -> int:
+    """Run until SIGINT or SIGTERM; 0 when all ended cleanly."""
+    began = time.monotonic()
+    try:
+        place = place_read(os.environ)
+        lock = home_take(place)
+        ports_check(place)
+        held = secrets_read(place)
+    except UpFault as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    house = House(place, environment_for(place, held, os.environ), began=began)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: house.ending.set())
+    try:
+        house.run(held["GPULAB_REDIS_PASSWORD"])
+    except UpFault as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    finally:
+        house.end()
+        os.close(lock)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
