@@ -1,0 +1,107 @@
+"""`make test`: bring up what the tests need, run them twice (PostgreSQL, then SQLite), stop it by pid, list what was left out.
+
+What is brought up where the machine has it: Redis, a throw-away PostgreSQL cluster, a private container engine with a
+lab image built for the tests. With CI set nothing may be missing: a test that needs a service fails without it.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVICES = ROOT / ".ci/services"
+ENGINE = ROOT / "tests/engine/engine.sh"
+#: What the embedded default offers, run on SQLite a second time.
+ON_SQLITE = ["tests/labs", "tests/portal", "tests/worker"]
+
+
+def say(words: str) -> None:
+    """A line of our own between those of the tools."""
+    print(f"==> {words}", flush=True)
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """`NAME=value` lines as a dictionary."""
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def services_up() -> tuple[dict[str, str], list[str]]:
+    """Redis and PostgreSQL: their variables, and what could not be brought up."""
+    missing = [name for name in ("redis-server", "initdb") if not _which(name)]
+    if missing:
+        return {}, [f"tests on PostgreSQL and Redis ({', '.join(missing)} not installed)"]
+    out = subprocess.run([SERVICES, "up"], capture_output=True, text=True, check=True)
+    return variables_of(out.stdout), []
+
+
+def engine_up() -> tuple[dict[str, str], list[str]]:
+    """The private engine and the lab image in it."""
+    if os.geteuid() != 0 or not shutil.which("dockerd"):
+        return {}, ["tests against a container engine (they need root and dockerd)"]
+    address = _last_line([str(ENGINE), "up"])
+    image = _last_line([str(ENGINE), "image", _engine_folder(), "torch"])
+    return {"GPULAB_TEST_DOCKER": address, "GPULAB_TEST_IMAGE": image}, []
+
+
+def _engine_folder() -> str:
+    return os.environ.get("GPULAB_CI_CACHE", "/var/cache/gpulab-ci")
+
+
+def _last_line(command: list[str]) -> str:
+    out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return out.stdout.strip().splitlines()[-1]
+
+
+def _which(name: str) -> str | None:
+    places = [*sorted(Path("/usr/lib/postgresql").glob("*/bin")), *os.get_exec_path()]
+    return next((str(Path(place) / name) for place in places if (Path(place) / name).exists()), None)
+
+
+def pytest_run(environment: Mapping[str, str], arguments: list[str]) -> int:
+    """One run; its exit status. Pytest's 5 (nothing chosen) is no failure of ours."""
+    status = subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, env=dict(environment), check=False).returncode
+    return 0 if status == 5 else status
+
+
+def main() -> int:
+    """Everything in order; the services end also when a test fails."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--no-engine", action="store_true", help="leave out what needs a container engine")
+    parser.add_argument("tests", nargs="*", help="only these tests, and only once")
+    options = parser.parse_args()
+    left_out: list[str] = []
+    environment = dict(os.environ)
+    try:
+        for bring in (services_up, *(() if options.no_engine else (engine_up,))):
+            say(f"bringing up: {bring.__name__.removesuffix('_up')}")
+            found, missing = bring()
+            environment |= found
+            left_out += missing
+        status = runs(environment, options.tests)
+    finally:
+        subprocess.run([SERVICES, "down"], check=False)
+        subprocess.run([str(ENGINE), "down"], check=False, stdout=subprocess.DEVNULL)
+    for words in left_out:
+        say(f"left out: {words}")
+    return 1 if status or (left_out and os.environ.get("CI")) else 0
+
+
+def runs(environment: Mapping[str, str], tests: list[str]) -> int:
+    """The named tests once; or everything, then what the embedded default offers on SQLite."""
+    if tests:
+        return pytest_run(environment, tests)
+    say("all tests, on PostgreSQL where there is one")
+    status = pytest_run(environment, ["-m", "not long", "tests"])
+    if "GPULAB_TEST_DATABASE_URL" in environment:
+        say("again on SQLite, as the embedded default runs")
+        without = {name: value for name, value in environment.items() if name != "GPULAB_TEST_DATABASE_URL"}
+        status = pytest_run(without, ["-m", "not long and not postgres and not engine and not browser", *ON_SQLITE]) or status
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
