@@ -20,7 +20,7 @@ up: env ## Set up what is missing and serve GPU Lab at http://localhost:PORT (80
 	@exec $(VENV)/python -m tools.up
 
 test: env-dev ## Run the tests; what this machine cannot run is listed at the end
-	@$(VENV)/python -m pytest -q $(TESTS)
+	@$(VENV)/python -m tools.test $(TESTS)
 
 test-long: env-dev ## The long sweeps, left out of `make test`
 	@$(VENV)/python -m pytest -q -m long $(TESTS)
