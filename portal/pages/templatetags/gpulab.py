@@ -1,0 +1,122 @@
+"""Small pieces of the pages' look: icons, badges, sizes, times."""
+
+from datetime import datetime
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+#: State -> (class, icon). The word comes from the state table, so a state is told by colour, word and icon.
+LAB_STATES = {
+    "queued": ("wait", "hourglass"),
+    "starting": ("busy", "loader-2"),
+    "running": ("good", "circle-check"),
+    "stopping": ("busy", "loader-2"),
+    "stopped": ("quiet", "player-stop"),
+    "failed": ("bad", "alert-circle"),
+}
+OTHER_STATES = {
+    "ready": ("good", "circle-check"),
+    "cordoned": ("wait", "player-pause"),
+    "unknown": ("bad", "wifi-off"),
+    "green": ("good", "circle-check"),
+    "yellow": ("wait", "alert-triangle"),
+    "red": ("bad", "circle-x"),
+    "ok": ("good", "circle-check"),
+    "drained": ("quiet", "player-pause"),
+    "present": ("good", "circle-check"),
+    "pulling": ("busy", "loader-2"),
+    "absent": ("quiet", "circle-dashed"),
+    "now": ("good", "circle-check"),
+    "later": ("wait", "hourglass"),
+    "never": ("bad", "circle-x"),
+}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite. Without a label it is decoration and hidden from screen readers."""
+    sprite = static("vendor/icons/icons.svg")
+    if label:
+        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"></use></svg>', label, sprite, name)
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', sprite, name)
+
+
+@register.simple_tag
+def state(code: str, words: str) -> SafeString:
+    """A state as a badge: colour, icon and word."""
+    tone, name = LAB_STATES.get(code) or OTHER_STATES.get(code, ("quiet", "circle-dot"))
+    spin = " spin" if name == "loader-2" else ""
+    return format_html('<span class="state state-{}{}">{}<span>{}</span></span>', tone, spin, icon(name), words)
+
+
+@register.filter
+def gib(mib: int | None) -> str:
+    """MiB as GiB in words, such as `32 GiB` or `1.5 GiB`; below one GiB in MiB."""
+    if mib is None:
+        return "–"
+    if mib < 1024:
+        return f"{mib} MiB"
+    return f"{mib / 1024:.1f}".removesuffix(".0") + " GiB"
+
+
+@register.filter
+def gpus(count: int) -> str:
+    """`no GPU`, `1 GPU`, `4 GPUs`."""
+    return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
+
+
+@register.filter
+def hours(count: float) -> str:
+    """`1 hour`, `12 hours`."""
+    return f"{count:g} hour" + ("" if count == 1 else "s")
+
+
+def span(seconds: float) -> str:
+    """A length of time in the two largest units, such as `5 h 12 min`."""
+    minutes = int(max(seconds, 0)) // 60
+    if minutes < 1:
+        return "less than a minute"
+    days, rest = divmod(minutes, 1440)
+    hour, minute = divmod(rest, 60)
+    if days:
+        return f"{days} d {hour} h"
+    return f"{hour} h {minute} min" if hour else f"{minute} min"
+
+
+@register.simple_tag
+def left(until: datetime | None) -> SafeString | str:
+    """The time left until a moment; app.js keeps it counting."""
+    if until is None:
+        return ""
+    words = span((until - timezone.now()).total_seconds())
+    return format_html('<time class="num" datetime="{}" data-left>{} left</time>', until.isoformat(), words)
+
+
+@register.simple_tag
+def ago(at: datetime | None, never: str = "never") -> SafeString | str:
+    """How long ago a moment was, with the moment itself as a title."""
+    if at is None:
+        return never
+    words = span((timezone.now() - at).total_seconds())
+    return format_html('<time datetime="{}" title="{:%Y-%m-%d %H:%M} UTC" data-ago>{} ago</time>', at.isoformat(), at, words)
+
+
+@register.simple_tag
+def moment(at: datetime | None, never: str = "–") -> SafeString | str:
+    """A moment in UTC; app.js shows it in the reader's own time zone."""
+    if at is None:
+        return never
+    return format_html('<time class="num" datetime="{}" data-local>{:%d %b %Y, %H:%M} UTC</time>', at.isoformat(), at)
+
+
+@register.simple_tag
+def clock(at: datetime | None) -> SafeString | str:
+    """Hour, minute and second of a moment; app.js shows it in the reader's own time zone."""
+    if at is None:
+        return ""
+    return format_html('<time class="num" datetime="{}" data-local="clock">{:%H:%M:%S}</time>', at.isoformat(), at)

@@ -1,0 +1,127 @@
+// What the pages do beyond HTML: the theme's menu, copying, dialogs, times in the reader's zone. Everything works without it.
+(() => {
+  "use strict";
+
+  const each = (root, selector, act) => root.querySelectorAll(selector).forEach(act);
+
+  const span = (seconds) => {
+    const minutes = Math.floor(Math.max(seconds, 0) / 60);
+    if (minutes < 1) return "less than a minute";
+    const days = Math.floor(minutes / 1440);
+    const hours = Math.floor((minutes % 1440) / 60);
+    if (days) return `${days} d ${hours} h`;
+    return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
+  };
+
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+  const tick = (root) => {
+    const now = Date.now();
+    each(root, "time[data-left]", (time) => {
+      time.textContent = `${span((Date.parse(time.dateTime) - now) / 1000)} left`;
+    });
+    each(root, "time[data-ago]", (time) => {
+      time.textContent = `${span((now - Date.parse(time.dateTime)) / 1000)} ago`;
+      time.title = local.format(new Date(time.dateTime));
+    });
+  };
+
+  const localise = (root) => {
+    each(root, "time[data-local]", (time) => {
+      const format = time.dataset.local === "clock" ? clock : local;
+      time.textContent = format.format(new Date(time.dateTime));
+    });
+    tick(root);
+  };
+
+  const mark = () => {
+    const wish = window.gpulabTheme.wish();
+    each(document, "[data-theme-set]", (button) => {
+      button.setAttribute("aria-pressed", String(button.dataset.themeSet === wish));
+    });
+  };
+
+  const copy = async (button) => {
+    const source = document.getElementById(button.dataset.copy);
+    const text = source.value ?? source.textContent.trim();
+    const words = button.querySelector("span");
+    const before = words.textContent;
+    try {
+      await navigator.clipboard.writeText(text);
+      words.textContent = "Copied";
+    } catch {
+      const range = document.createRange();
+      range.selectNodeContents(source);
+      getSelection().removeAllRanges();
+      getSelection().addRange(range);
+      words.textContent = "Selected: press Ctrl+C";
+    }
+    setTimeout(() => (words.textContent = before), 2500);
+  };
+
+  const step = (button) => {
+    const input = document.getElementById(button.dataset.step);
+    const before = input.value;
+    if (Number(button.dataset.by) < 0) input.stepDown();
+    else input.stepUp();
+    if (input.value !== before) input.dispatchEvent(new Event("change", { bubbles: true }));
+  };
+
+  // A slider and its number are one value.
+  const pair = (input) => {
+    const other = input.dataset.pair && document.getElementById(input.dataset.pair);
+    if (other && other.value !== input.value) other.value = input.value;
+  };
+
+  document.addEventListener("click", (event) => {
+    const at = (selector) => event.target.closest(selector);
+    const theme = at("[data-theme-set]");
+    if (theme) {
+      window.gpulabTheme.set(theme.dataset.themeSet);
+      mark();
+    }
+    const copied = at("[data-copy]");
+    if (copied) copy(copied);
+    const opener = at("[data-dialog]");
+    if (opener) {
+      event.preventDefault();
+      document.getElementById(opener.dataset.dialog).showModal();
+    }
+    const closer = at("[data-close]");
+    if (closer) closer.closest("dialog, .toast-line").close?.() ?? closer.closest(".toast-line")?.remove();
+    const stepper = at("[data-step]");
+    if (stepper) step(stepper);
+    const dialog = event.target.nodeName === "DIALOG" ? event.target : null;
+    if (dialog) dialog.close();
+    // A menu closes when one clicks elsewhere.
+    each(document, "details.menu[open]", (menu) => {
+      if (!menu.contains(event.target)) menu.open = false;
+    });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    each(document, "details.menu[open]", (menu) => {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    });
+  });
+
+  document.addEventListener("input", (event) => pair(event.target));
+
+  // A form goes once: a second click while the first is on its way does nothing.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || form.hasAttribute("data-again")) return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+    setTimeout(() => delete form.dataset.sent, 5000);
+  });
+
+  addEventListener("pageshow", () => each(document, "form[data-sent]", (form) => delete form.dataset.sent));
+  document.addEventListener("htmx:afterSwap", (event) => localise(event.target.parentElement ?? document));
+  setInterval(() => tick(document), 15000);
+  localise(document);
+  mark();
+})();
