@@ -126,7 +126,9 @@ CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 10, "global_keyprefix": "gpulab."}
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 10, "socket_connect_timeout": 1,
+    # With Redis away a ring gives up at once: the loops tick anyway, and no page waits for it.
+    "max_retries": 1, "interval_start": 0, "interval_step": 0, "global_keyprefix": "gpulab."}
 
 # People.
 AUTH_USER_MODEL = "people.User"

@@ -7,6 +7,6 @@ from django.conf import settings
 
 
 @cache
-def client() -> "redis.Redis[bytes]":
+def client() -> redis.Redis:
     """A client with short time-outs: a slow Redis may cost a refresh, never a request."""
     return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)

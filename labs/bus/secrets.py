@@ -5,11 +5,12 @@ import hmac
 import secrets
 
 from django.conf import settings
+from django.utils.encoding import force_bytes
 
 
 def derive(purpose: str) -> bytes:
     """32 bytes for `purpose`; knowing one tells nothing of another."""
-    return hmac.new(settings.SECRET_KEY.encode(), f"gpulab:{purpose}".encode(), hashlib.sha256).digest()
+    return hmac.new(force_bytes(settings.SECRET_KEY), f"gpulab:{purpose}".encode(), hashlib.sha256).digest()
 
 
 def secret_new(prefix: str) -> str:

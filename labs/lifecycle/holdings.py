@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Q, Sum
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, Lease
@@ -48,9 +49,9 @@ def gpu_hours_since(*, user_ids: Iterable[int], since: datetime, now: datetime) 
     return hours
 
 
-def _placed_and_pending(ids: list[int]) -> "QuerySet[Lab, dict[str, int]]":
+def _placed_and_pending(ids: list[int]) -> list[dict[str, Any]]:
     placed = Q(state__in=states.PLACED)
-    return (
+    rows = (
         Lab.objects.filter(owner_id__in=ids, state__in=states.LIVE)
         .order_by()
         .values("owner_id")
@@ -61,3 +62,4 @@ def _placed_and_pending(ids: list[int]) -> "QuerySet[Lab, dict[str, int]]":
             memory=Sum("memory_mib", filter=placed),
         )
     )
+    return [dict(row) for row in rows]

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Prefetch, Q, Sum
@@ -83,12 +84,12 @@ def nodes_view() -> tuple[NodeView, ...]:
     return tuple(_node(node, used.get(node.pk, {}), leased) for node in Node.objects.prefetch_related(cards))
 
 
-def _used_by_node() -> list[dict[str, int]]:
+def _used_by_node() -> list[dict[str, Any]]:
     rows = Lab.objects.filter(state__in=states.PLACED).order_by().values("node_id").annotate(cpus=Sum("cpus"), memory=Sum("memory_mib"))
-    return list(rows)  # type: ignore[arg-type]
+    return [dict(row) for row in rows]
 
 
-def _node(node: Node, used: dict[str, int], leased: set[str]) -> NodeView:
+def _node(node: Node, used: dict[str, Any], leased: set[str]) -> NodeView:
     memory = max(node.memory_mib - HOST_MEMORY_MIB, 0)
     return NodeView(
         id=node.pk,

@@ -1,10 +1,9 @@
 """People, the tree of groups they belong to, and what they identify themselves with."""
 
 from datetime import datetime
-from typing import ClassVar
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser, UserManager
+from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -26,8 +25,6 @@ class User(AbstractUser):
     role = models.CharField(max_length=20, choices=Role.choices, default=Role.STUDENT)
     uid = models.PositiveIntegerField(unique=True, help_text="The Unix user id that this person's labs run as.")
     passes_not_before = models.DateTimeField(help_text="Passes and sessions made earlier are refused.")
-
-    objects: ClassVar[UserManager["User"]] = UserManager()
 
     class Meta(AbstractUser.Meta):
         constraints = [

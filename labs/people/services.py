@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -222,19 +221,19 @@ def _uid_next() -> int:
 
 def _email_checked(email: str) -> str:
     email = email.strip().lower()
-    return _checked(lambda: validate_email(email), email, field="email")
+    _checked(lambda: validate_email(email), field="email")
+    return email
 
 
 def _password_checked(password: str, user: User) -> None:
-    _checked(lambda: validate_password(password, user), None, field="password")
+    _checked(lambda: validate_password(password, user), field="password")
 
 
-def _checked(check: Callable[[], None], value: Any, *, field: str) -> Any:
+def _checked(check: Callable[[], None], *, field: str) -> None:
     try:
         check()
     except ValidationError as error:
         raise Refused(" ".join(error.messages), field=field) from error
-    return value
 
 
 def _revoked(user: User) -> None:
