@@ -26,7 +26,7 @@ KINDS = {
 HOW = "Paste the one line of a public key, such as the content of ~/.ssh/id_ed25519.pub."
 
 
-class KeyRefused(ValueError):
+class BadKey(ValueError):
     """The text is no public key that we take; `words` says why and what to do."""
 
     def __init__(self, words: str) -> None:
@@ -46,17 +46,17 @@ class PublicKey:
     comment: str
 
 
-def parse(text: str) -> PublicKey:
-    """Read one public key. Raises KeyRefused with words for the person."""
+def parse_public_key(text: str) -> PublicKey:
+    """Read one public key. Raises BadKey with words for the person."""
     kind, body, comment = _split(text)
     if kind == "ssh-dss":
-        raise KeyRefused("DSA keys are not safe any more. Make a new one: ssh-keygen -t ed25519")
+        raise BadKey("DSA keys are not safe any more. Make a new one: ssh-keygen -t ed25519")
     if kind not in KINDS:
-        raise KeyRefused(f"This does not begin with a key type that we take ({', '.join(sorted(set(KINDS.values())))}). {HOW}")
+        raise BadKey(f"This does not begin with a key type that we take ({', '.join(sorted(set(KINDS.values())))}). {HOW}")
     blob = _decoded(body)
     bits = _bits(kind, body)
     if kind == "ssh-rsa" and bits < RSA_BITS_MIN:
-        raise KeyRefused(f"This RSA key has {bits} bits; {RSA_BITS_MIN} are the least. A shorter key that is safer: ssh-keygen -t ed25519")
+        raise BadKey(f"This RSA key has {bits} bits; {RSA_BITS_MIN} are the least. A shorter key that is safer: ssh-keygen -t ed25519")
     return PublicKey(kind, KINDS[kind], bits, f"{kind} {body}", fingerprint(blob), comment)
 
 
@@ -66,21 +66,21 @@ def fingerprint(blob: bytes) -> str:
 
 
 def _split(text: str) -> tuple[str, str, str]:
-    """Type, body and comment of the line. Raises KeyRefused for what is no single line of a public key."""
+    """Type, body and comment of the line. Raises BadKey for what is no single line of a public key."""
     text = text.strip()
     if "PRIVATE KEY" in text:
-        raise KeyRefused("This is a private key: keep it to yourself, and treat it as seen by others now. " + HOW)
+        raise BadKey("This is a private key: keep it to yourself, and treat it as seen by others now. " + HOW)
     if len(text) > TEXT_MAX:
-        raise KeyRefused(f"This is too long for a public key. {HOW}")
+        raise BadKey(f"This is too long for a public key. {HOW}")
     if text.startswith("---- BEGIN SSH2"):
-        raise KeyRefused("This is the format of RFC 4716. Turn it into one line by: ssh-keygen -i -f FILE")
+        raise BadKey("This is the format of RFC 4716. Turn it into one line by: ssh-keygen -i -f FILE")
     if not text or not text.isprintable():
-        raise KeyRefused(f"One key, on one line, please. {HOW}")
+        raise BadKey(f"One key, on one line, please. {HOW}")
     words = text.split(None, 2)
     if len(words) > 1 and words[0] not in (*KINDS, "ssh-dss") and any(word in KINDS for word in re.split(r"\s+", text)):
-        raise KeyRefused("Options before the key (command=, from=, ...) are not taken. Begin with the key type.")
+        raise BadKey("Options before the key (command=, from=, ...) are not taken. Begin with the key type.")
     if len(words) < 2:
-        raise KeyRefused(f"This is not a whole public key. {HOW}")
+        raise BadKey(f"This is not a whole public key. {HOW}")
     return words[0], words[1], words[2].strip()[:COMMENT_MAX] if len(words) > 2 else ""
 
 
@@ -88,7 +88,7 @@ def _decoded(body: str) -> bytes:
     try:
         return base64.b64decode(body, validate=True)
     except ValueError as error:
-        raise KeyRefused(f"The key is damaged: part of it seems to be missing. {HOW}") from error
+        raise BadKey(f"The key is damaged: part of it seems to be missing. {HOW}") from error
 
 
 def _bits(kind: str, body: str) -> int:
@@ -96,7 +96,7 @@ def _bits(kind: str, body: str) -> int:
     try:
         key = load_ssh_public_key(f"{kind} {body}".encode())
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyRefused(f"The key is damaged: part of it seems to be missing. {HOW}") from error
+        raise BadKey(f"The key is damaged: part of it seems to be missing. {HOW}") from error
     if isinstance(key, rsa.RSAPublicKey):
         return key.key_size
     return {"521": 521, "384": 384}.get(kind[-3:], 256)
