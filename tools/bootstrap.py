@@ -64,9 +64,7 @@ def pip_files(*, environment: Mapping[str, str] = os.environ) -> list[Path]:
     names = ["/etc/pip.conf"]
     names += [f"{home}/.pip/pip.conf"] if home else []
     names += [f"{config}/pip/pip.conf"] if config else []
-    names += (
-        [environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else []
-    )
+    names += [environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else []
     return [Path(name) for name in names]
 
 
@@ -87,9 +85,7 @@ def pip_setting(name: str, *, environment: Mapping[str, str] = os.environ) -> st
 def uv_environment(*, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """`environment` with pip's index and certificates told to uv, which does not read them by itself."""
     found = dict(environment)
-    certificates = pip_setting("cert", environment=environment) or environment.get(
-        "REQUESTS_CA_BUNDLE", ""
-    )
+    certificates = pip_setting("cert", environment=environment) or environment.get("REQUESTS_CA_BUNDLE", "")
     for variable, value in (
         ("UV_DEFAULT_INDEX", pip_setting("index-url", environment=environment)),
         ("SSL_CERT_FILE", certificates),
@@ -115,9 +111,7 @@ def venv_make() -> None:
     wanted = f"{sys.version_info[0]}.{sys.version_info[1]}"
     probe = "import sys; print('%d.%d' % sys.version_info[:2])"
     if PYTHON.exists():
-        answer = subprocess.run(
-            [PYTHON, "-I", "-c", probe], capture_output=True, text=True, check=False
-        )
+        answer = subprocess.run([PYTHON, "-I", "-c", probe], capture_output=True, text=True, check=False)
         if answer.stdout.strip() == wanted:
             return
     say(f"making {VENV.name} with Python {wanted}")
@@ -155,15 +149,9 @@ def by_pip(folder: str) -> list[str] | None:
 def by_bundle(folder: str) -> list[str] | None:
     """The pip wheel that Python or the distribution keeps for making environments; a wheel runs as it is."""
     spec = importlib.util.find_spec("ensurepip")
-    bundled = (
-        [str(Path(spec.origin).parent / "_bundled")] if spec and spec.origin else []
-    )
+    bundled = [str(Path(spec.origin).parent / "_bundled")] if spec and spec.origin else []
     wheel = wheel_of([*bundled, "/usr/share/python-wheels"])
-    return (
-        [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"]
-        if wheel
-        else None
-    )
+    return [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"] if wheel else None
 
 
 def by_apt(folder: str) -> list[str] | None:
@@ -181,11 +169,7 @@ def by_apt(folder: str) -> list[str] | None:
         return None
     subprocess.run(["dpkg-deb", "-x", packages[0], folder], check=True)
     wheel = wheel_of([f"{folder}/usr/share/python-wheels"])
-    return (
-        [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"]
-        if wheel
-        else None
-    )
+    return [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"] if wheel else None
 
 
 WAYS: tuple[tuple[str, Callable[[str], list[str] | None]], ...] = (
@@ -262,9 +246,7 @@ def bootstrap(name: str) -> None:
         venv_make()
         if not UV.exists():
             uv_install()
-        say(
-            f"installing requirements/{name}.txt (once, and again only when the lock changes)"
-        )
+        say(f"installing requirements/{name}.txt (once, and again only when the lock changes)")
         lock_install(name)
         held = {lock_hash("base"), lock_hash(name)}
         STAMP.write_text("\n".join(sorted(held)) + "\n")

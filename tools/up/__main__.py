@@ -14,6 +14,7 @@ from tools.up.place import (
     Place,
     UpFault,
     environment_for,
+    environment_write,
     home_take,
     place_read,
     ports_check,
@@ -52,10 +53,7 @@ def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
         "relay": ["manage.py", "relay"],
         "ssh": ["manage.py", "ssh_gateway"],
     }
-    return [
-        Child(name=name, command=[python, *command], environment=environment)
-        for name, command in commands.items()
-    ]
+    return [Child(name=name, command=[python, *command], environment=environment) for name, command in commands.items()]
 
 
 def is_served(port: int) -> bool:
@@ -79,9 +77,7 @@ def runtime_words(place: Place) -> str:
 class House:
     """The running whole: watches the children until it is told to end."""
 
-    def __init__(
-        self, place: Place, environment: Mapping[str, str], *, began: float
-    ) -> None:
+    def __init__(self, place: Place, environment: Mapping[str, str], *, began: float) -> None:
         self.place = place
         self.environment = environment
         self.began = began
@@ -97,12 +93,8 @@ class House:
 
     def broker_start(self, password: str) -> None:
         """First of all: the others look for it at once."""
-        command = broker_command(
-            self.place, password=password, environment=self.environment
-        )
-        self.child_start(
-            Child(name="broker", command=command, environment=self.environment)
-        )
+        command = broker_command(self.place, password=password, environment=self.environment)
+        self.child_start(Child(name="broker", command=command, environment=self.environment))
 
     def run(self, password: str) -> None:
         """Prepare, start, tell, watch. Returns when a signal asked for the end."""
@@ -155,7 +147,9 @@ class House:
         if self.first_words:
             self.words_tell()
         line_print("up", "ending")
-        children_stop(self.children, grace_s=STOP_GRACE_S)
+        doors = [child for child in self.children if child.name != "broker"]
+        children_stop(doors, grace_s=STOP_GRACE_S)
+        children_stop([child for child in self.children if child not in doors], grace_s=STOP_GRACE_S)
         # Imported here: a start must not wait for what only an end needs.
         from worker.runtimes.process.ending import labs_end
 
@@ -177,7 +171,9 @@ def main() -> int:
     except UpFault as fault:
         print(fault, file=sys.stderr)
         return 1
-    house = House(place, environment_for(place, held, os.environ), began=began)
+    environment = environment_for(place, held, os.environ)
+    environment_write(place, environment)
+    house = House(place, environment, began=began)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: house.ending.set())
     try:

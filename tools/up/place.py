@@ -8,9 +8,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tools.bootstrap import ROOT, uv_environment
+
+
+SECRETS = "secrets.env"
+RUNNING = "running.env"
 
 
 class UpFault(Exception):
@@ -48,15 +51,11 @@ def place_read(environment: Mapping[str, str]) -> Place:
     """Read PORT, GPULAB_HOME and the overrides; raises UpFault on nonsense."""
     text = environment.get("PORT", "").strip() or "8000"
     if not text.isdigit() or not 5779 <= int(text) <= 65000:
-        raise UpFault(
-            f"PORT is {text!r}; it must be a whole number from 5779 to 65000 (the other ports derive from it)."
-        )
+        raise UpFault(f"PORT is {text!r}; it must be a whole number from 5779 to 65000 (the other ports derive from it).")
     port = int(text)
     bind = environment.get("GPULAB_SSH_BIND", "")
     return Place(
-        home=Path(environment.get("GPULAB_HOME", "").strip() or ROOT / ".gpulab")
-        .expanduser()
-        .resolve(),
+        home=Path(environment.get("GPULAB_HOME", "").strip() or ROOT / ".gpulab").expanduser().resolve(),
         port=port,
         url=environment.get("GPULAB_PORTAL_URL", "") or f"http://localhost:{port}",
         ssh_port=int(bind.rpartition(":")[2]) if bind else 2222 + port - 8000,
@@ -74,9 +73,7 @@ def home_take(place: Place) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UpFault(
-            f"GPU Lab already runs on {place.home}. Stop it first, or start a second copy with its own PORT and GPULAB_HOME."
-        ) from None
+        raise UpFault(f"GPU Lab already runs on {place.home}. Stop it first, or start a second copy with its own PORT and GPULAB_HOME.") from None
     return lock
 
 
@@ -88,9 +85,7 @@ def ports_check(place: Place) -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
-                raise UpFault(
-                    f"Port {port} ({what}) is taken by another program. Choose another base: PORT={_other(place.port)} make up"
-                ) from None
+                raise UpFault(f"Port {port} ({what}) is taken by another program. Choose another base: PORT={_other(place.port)} make up") from None
 
 
 def _other(port: int) -> int:
@@ -99,7 +94,7 @@ def _other(port: int) -> int:
 
 def secrets_read(place: Place) -> dict[str, str]:
     """The copy's own secrets, made once with mode 0600; no secret has a default."""
-    path = place.home / "secrets.env"
+    path = place.home / SECRETS
     if not path.exists():
         made = {
             "GPULAB_SECRET_KEY": secrets.token_urlsafe(48),
@@ -107,23 +102,12 @@ def secrets_read(place: Place) -> dict[str, str]:
         }
         text = "# Made by `make up` for this copy only. Whoever reads it can sign in as anybody.\n"
         text += "".join(f"{name}={value}\n" for name, value in made.items())
-        descriptor = os.open(
-            path.with_suffix(".new"), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600
-        )
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        path.with_suffix(".new").rename(path)
-    lines = [
-        line
-        for line in path.read_text().splitlines()
-        if "=" in line and not line.startswith("#")
-    ]
+        _private_write(path, text)
+    lines = [line for line in path.read_text().splitlines() if "=" in line and not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines)
 
 
-def environment_for(
-    place: Place, held: Mapping[str, str], environment: Mapping[str, str]
-) -> dict[str, str]:
+def environment_for(place: Place, held: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """What every child gets: the caller's own settings first, ours where there are none."""
     found = uv_environment(environment=environment)
     found |= {
@@ -139,13 +123,20 @@ def environment_for(
     )
     found.setdefault("GPULAB_PORTAL_URL", place.url)
     # What must be found again by `import` and by `uv`, whatever the caller's shell had.
-    found["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{found.get('PATH', os.defpath)}"
-    )
+    found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{found.get('PATH', os.defpath)}"
     found["PYTHONPATH"] = str(ROOT)
     return found
 
 
-def host_of(url: str) -> str:
-    """The host that a browser is told, for words."""
-    return urlsplit(url).netloc
+def environment_write(place: Place, environment: Mapping[str, str]) -> None:
+    """Leave the settings of this start for `manage.py` used by hand: ports, secrets, whatever the caller had set."""
+    held = {name: value for name, value in environment.items() if name == "PORT" or name.startswith("GPULAB_")}
+    _private_write(place.home / RUNNING, "".join(f"{name}={value}\n" for name, value in sorted(held.items()) if "\n" not in value))
+
+
+def _private_write(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    descriptor = os.open(new, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    new.rename(path)

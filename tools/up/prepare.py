@@ -38,9 +38,7 @@ def database_prepare(place: Place, environment: Mapping[str, str]) -> str:
         return ""
     _manage(["migrate", "--noinput", "--verbosity=0"], environment)
     words = _manage(["first_admin"], environment)
-    (place.home / "prepared").write_text(
-        shape_hash(environment.get("GPULAB_DATABASE_URL", ""))
-    )
+    (place.home / "prepared").write_text(shape_hash(environment.get("GPULAB_DATABASE_URL", "")))
     return words
 
 

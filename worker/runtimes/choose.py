@@ -13,9 +13,7 @@ def choose(kind: str, docker_answers: Callable[[], str]) -> tuple[str, str]:
     `docker_answers` returns the engine's version or raises RuntimeFault; it is asked only for auto.
     """
     if kind not in KINDS:
-        raise ValueError(
-            f"GPULAB_RUNTIME is {kind!r}; it must be one of {', '.join(KINDS)}."
-        )
+        raise ValueError(f"GPULAB_RUNTIME is {kind!r}; it must be one of {', '.join(KINDS)}.")
     if kind != "auto":
         return kind, f"GPULAB_RUNTIME={kind} asks for it"
     try:

@@ -53,9 +53,7 @@ def _parent_v2(root: Path) -> tuple[Path, set[str]] | None:
         candidate = path / PARENT
         if not _try_make(candidate):
             continue
-        wanted = set(CONTROLLERS) & set(
-            (path / "cgroup.controllers").read_text().split()
-        )
+        wanted = set(CONTROLLERS) & set((path / "cgroup.controllers").read_text().split())
         for group in (path, candidate):
             for controller in wanted:
                 _try_write(group / "cgroup.subtree_control", f"+{controller}")
@@ -73,11 +71,7 @@ def _parents_v1(root: Path) -> dict[str, Path]:
             root / controller,
             root / controller / own_path(controller).lstrip("/"),
         ):
-            if (
-                (path / "cgroup.procs").exists()
-                and os.access(path, os.W_OK)
-                and _try_make(path / PARENT)
-            ):
+            if (path / "cgroup.procs").exists() and os.access(path, os.W_OK) and _try_make(path / PARENT):
                 found[controller] = path / PARENT
                 break
     return found
@@ -102,9 +96,7 @@ class Cgroups:
 
     def folders(self, name: str) -> dict[str, Path]:
         """controller -> the lab's group."""
-        return {
-            controller: parent / name for controller, parent in self.parents.items()
-        }
+        return {controller: parent / name for controller, parent in self.parents.items()}
 
     def make(self, name: str, limits: Limits) -> list[str]:
         """Make the lab's groups with their limits. Returns the files into which the first process writes its pid."""
@@ -116,9 +108,7 @@ class Cgroups:
                 (folder / file).write_text(value)
         return sorted({str(folder / "cgroup.procs") for folder in groups.values()})
 
-    def _values(
-        self, groups: Mapping[str, Path], limits: Limits
-    ) -> list[tuple[Path, str, str]]:
+    def _values(self, groups: Mapping[str, Path], limits: Limits) -> list[tuple[Path, str, str]]:
         quota = max(1000, int(limits.cpus * PERIOD_US))
         memory = str(limits.memory_bytes)
         wanted = {
@@ -139,12 +129,7 @@ class Cgroups:
                 "pids": (("pids.max", str(limits.pids)),),
             },
         }[self.version]
-        return [
-            (groups[one], file, value)
-            for one in wanted
-            if one in groups
-            for file, value in wanted[one]
-        ]
+        return [(groups[one], file, value) for one in wanted if one in groups for file, value in wanted[one]]
 
     def read(self, name: str) -> dict[str, float]:
         """The limits as the kernel holds them: memory (bytes), swap (bytes beyond memory), cpus, pids."""
@@ -190,9 +175,7 @@ class Cgroups:
         found: set[int] = set()
         for folder in self.folders(name).values():
             try:
-                found |= {
-                    int(line) for line in (folder / "cgroup.procs").read_text().split()
-                }
+                found |= {int(line) for line in (folder / "cgroup.procs").read_text().split()}
             except OSError:
                 continue
         return sorted(found)
@@ -232,17 +215,11 @@ def _entry(folder: Path | None, file: str, key: str) -> float | None:
     except OSError:
         return None
     pairs: Sequence[list[str]] = [line.split() for line in text.splitlines()]
-    return next(
-        (float(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == key), None
-    )
+    return next((float(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == key), None)
 
 
 def _memory_read(folder: Path, version: int) -> dict[str, float]:
-    files = (
-        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
-        if version == 1
-        else ("memory.max", "memory.swap.max")
-    )
+    files = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") if version == 1 else ("memory.max", "memory.swap.max")
     memory, swap = _number(folder, files[0]), _number(folder, files[1])
     found = {} if memory is None else {"memory": memory}
     if memory is not None and swap is not None:

@@ -6,6 +6,7 @@ build where there is no NVIDIA driver, else the CUDA build. pip's own settings s
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,10 +22,11 @@ from worker.runtimes.base import Progress, RuntimeFault
 from worker.runtimes.process.state import json_read, json_write
 
 LOCK = Path(__file__).resolve().parents[3] / "requirements" / "lab.txt"
-TORCH = "2.13.0"
-NAMES = frozenset({"torch"})
+TORCH = "2.13.0"  # offered where nothing else is asked for
+_REFERENCE = re.compile(r"torch:(\d+\.\d+\.\d+)")
 DRIVER_SIGNS = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")
 TAIL_LINES = 12
+LOOK = "import json, platform, torch; print(json.dumps({'torch': torch.__version__, 'cuda': torch.version.cuda or '', 'python': platform.python_version()}))"
 _RAW_PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
@@ -45,22 +47,22 @@ def base_python() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """One environment by name, for this host's torch build and the present lock; another lock is another folder."""
+    """One environment, for this host's torch build and the present lock; another lock is another folder."""
 
     root: Path
-    name: str
+    torch: str
     cuda: bool
 
     @property
     def digest(self) -> str:
         """Names what is in it."""
-        text = f"{LOCK.read_text()} {TORCH} {'cuda' if self.cuda else 'cpu'} {python_version()}"
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        text = f"{LOCK.read_text()} {self.torch} {'cuda' if self.cuda else 'cpu'} {python_version()}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def path(self) -> Path:
         """Where it is."""
-        return self.root / f"{self.name}-{self.digest}"
+        return self.root / f"torch-{self.torch}-{self.digest[:12]}"
 
     @property
     def python(self) -> Path:
@@ -68,24 +70,17 @@ class Environment:
         return self.path / "bin" / "python"
 
     @property
-    def is_ready(self) -> bool:
-        """Was it built to the end?"""
-        return bool(json_read(self.path / "ready.json"))
-
-    @property
-    def torch_version(self) -> str:
-        """The torch in it, "" until it is ready."""
-        return str(json_read(self.path / "ready.json").get("torch", ""))
+    def ready(self) -> dict[str, str]:
+        """What was found in it once it was built to the end; empty until then."""
+        return json_read(self.path / "ready.json")
 
 
-def environment_of(root: Path, name: str) -> Environment:
-    """The environment that `name` means on this host; raises RuntimeFault for a name that is none."""
-    if name not in NAMES:
-        raise RuntimeFault(
-            f"The process runtime has no environment named {name!r}; it has: {', '.join(sorted(NAMES))}.",
-            transient=False,
-        )
-    return Environment(root=root, name=name, cuda=driver_is_there())
+def environment_of(root: Path, reference: str) -> Environment:
+    """The environment that a reference like "torch:2.13.0" means on this host; RuntimeFault for anything else."""
+    found = _REFERENCE.fullmatch(reference)
+    if found is None:
+        raise RuntimeFault(f"{reference!r} is no environment of the process runtime; it knows torch:VERSION, such as torch:{TORCH}.", transient=False)
+    return Environment(root=root, torch=found[1], cuda=driver_is_there())
 
 
 def uv_find() -> str:
@@ -103,7 +98,7 @@ def uv_find() -> str:
 @contextmanager
 def _alone(environment: Environment) -> Iterator[None]:
     environment.root.mkdir(parents=True, exist_ok=True)
-    with (environment.root / f"{environment.name}.lock").open("w") as file:
+    with (environment.root / f"torch-{environment.torch}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -111,7 +106,7 @@ def _alone(environment: Environment) -> Iterator[None]:
 def environment_build(environment: Environment, progress: Progress) -> None:
     """Build what is missing; what an earlier try fetched is used again. Raises RuntimeFault with words."""
     with _alone(environment):
-        if environment.is_ready:
+        if environment.ready:
             return
         build = "CUDA" if environment.cuda else "CPU"
         progress(1, "making the environment")
@@ -140,18 +135,13 @@ def environment_build(environment: Environment, progress: Progress) -> None:
             str(environment.python),
         ]
         _run([*sync, "-r", str(LOCK)], "install JupyterLab")
-        progress(40, f"installing torch {TORCH}, {build} build")
+        progress(40, f"installing torch {environment.torch}, {build} build")
         _torch_install(environment, uv, progress)
         progress(95, "trying torch")
-        version = _run(
-            [str(environment.python), "-c", "import torch; print(torch.__version__)"],
-            "import torch",
-        )[-1]
+        facts = json.loads(_run([str(environment.python), "-c", LOOK], "import torch")[-1])
         _readable(environment.path)
-        json_write(
-            environment.path / "ready.json", {"torch": version.strip()}, mode=0o644
-        )
-        progress(100, f"ready: torch {version.strip()}")
+        json_write(environment.path / "ready.json", {"torch": version.strip()}, mode=0o644)
+        progress(100, f"ready: torch {facts['torch']}")
 
 
 def torch_ways(environment: Environment, uv: str) -> list[list[str]]:
@@ -172,13 +162,13 @@ def torch_ways(environment: Environment, uv: str) -> list[list[str]]:
     by_uv = [uv, "pip", "install", "--python", python, "--compile-bytecode"]
     if environment.cuda:
         return [
-            [*by_uv, "--torch-backend=auto", f"torch=={TORCH}"],
-            [*by_pip, f"torch=={TORCH}"],
+            [*by_uv, "--torch-backend=auto", f"torch=={environment.torch}"],
+            [*by_pip, f"torch=={environment.torch}"],
         ]
     return [
-        [*by_pip, "--no-deps", f"torch=={TORCH}+cpu"],
-        [*by_uv, "--torch-backend=cpu", f"torch=={TORCH}"],
-        [*by_pip, f"torch=={TORCH}"],
+        [*by_pip, "--no-deps", f"torch=={environment.torch}+cpu"],
+        [*by_uv, "--torch-backend=cpu", f"torch=={environment.torch}"],
+        [*by_pip, f"torch=={environment.torch}"],
     ]
 
 
@@ -188,16 +178,14 @@ def _torch_install(environment: Environment, uv: str, progress: Progress) -> Non
         try:
             _run(
                 command,
-                f"install torch {TORCH}",
+                f"install torch {environment.torch}",
                 on_line=lambda line: _torch_progress(line, progress),
             )
         except RuntimeFault as fault:
             faults.append(fault)
             continue
         return
-    raise RuntimeFault(
-        faults[0].words, detail="\n\n".join(fault.detail for fault in faults)
-    )
+    raise RuntimeFault(faults[0].words, detail="\n\n".join(fault.detail for fault in faults))
 
 
 def _torch_progress(line: str, progress: Progress) -> None:
@@ -210,9 +198,7 @@ def _torch_progress(line: str, progress: Progress) -> None:
         )
 
 
-def _run(
-    command: Sequence[str], what: str, *, on_line: Callable[[str], None] | None = None
-) -> list[str]:
+def _run(command: Sequence[str], what: str, *, on_line: Callable[[str], None] | None = None) -> list[str]:
     """Run it; its last lines. A failure is a RuntimeFault that ends with the tool's own words."""
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     process = subprocess.Popen(
@@ -245,11 +231,7 @@ def _environ(environ: Mapping[str, str]) -> dict[str, str]:
         "PIP_USER",
         "PIP_REQUIRE_VIRTUALENV",
     )
-    found = {
-        key: value
-        for key, value in environ.items()
-        if key not in left_out and not key.startswith("GPULAB_")
-    }
+    found = {key: value for key, value in environ.items() if key not in left_out and not key.startswith("GPULAB_")}
     return found | {
         "UV_PYTHON_DOWNLOADS": "never",
         "UV_LINK_MODE": environ.get("UV_LINK_MODE", "hardlink"),

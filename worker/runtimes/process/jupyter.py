@@ -98,11 +98,6 @@ def environment(*, spec: LabSpec, inside: Inside) -> Mapping[str, str]:
     return {**spec.environment, **ours}
 
 
-def overlay_name(spec: LabSpec, environment_digest: str) -> str:
-    """One overlay a digest, so that packages for one torch never shadow another's; the environment's own where none is given."""
-    return spec.image_digest.rpartition(":")[2][:12] or environment_digest
-
-
 def overlay_make(*, inside: Inside, python: str, version: str) -> None:
     """The person's environment on top of the image's: `pip install` writes here, everything else is found below.
 
@@ -115,9 +110,7 @@ def overlay_make(*, inside: Inside, python: str, version: str) -> None:
         return
     packages.mkdir(parents=True, exist_ok=True)
     (host / "bin").mkdir(exist_ok=True)
-    (packages / "_gpulab_image.pth").write_text(
-        f"{inside.env}/lib/{version}/site-packages\n"
-    )
+    (packages / "_gpulab_image.pth").write_text(f"{inside.env}/lib/{version}/site-packages\n")
     for name in ("python", "python3", version):
         link = host / "bin" / name
         link.unlink(missing_ok=True)
@@ -127,6 +120,4 @@ def overlay_make(*, inside: Inside, python: str, version: str) -> None:
         script.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
         script.chmod(0o755)
     home = str(Path(python).parent)
-    (host / "pyvenv.cfg").write_text(
-        f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n"
-    )
+    (host / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n")

@@ -97,9 +97,7 @@ class Keeper:
             enter(View.from_plan(self.plan["view"]))
         self._overlay_make()
         reader, writer = os.pipe()
-        threading.Thread(
-            target=Log(self.folder.path / LOG).pump, args=(reader,), daemon=True
-        ).start()
+        threading.Thread(target=Log(self.folder.path / LOG).pump, args=(reader,), daemon=True).start()
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         self.main_pid = self._start(self.plan["jupyter"], writer)
@@ -128,9 +126,7 @@ class Keeper:
                 os.write(2, f"{error!r}\n".encode())
                 os._exit(1)
         if os.waitpid(child, 0)[1] != 0:
-            raise OSError(
-                "the environment for `pip install` could not be made in the workspace"
-            )
+            raise OSError("the environment for `pip install` could not be made in the workspace")
 
     def _start(self, command: list[str], output: int) -> int:
         child = subprocess.Popen(

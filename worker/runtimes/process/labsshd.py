@@ -28,9 +28,7 @@ class LabServer(asyncssh.SSHServer):
         """Never by password."""
         return False
 
-    def connection_requested(
-        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
-    ) -> bool:
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
         """Forwarding reaches the lab's own loopback only."""
         return dest_host in LOOPBACK
 
@@ -54,11 +52,7 @@ def size_set(descriptor: int, size: tuple[int, int, int, int]) -> None:
 def environment_of(process: asyncssh.SSHServerProcess) -> dict[str, str]:
     """The lab's, and of the client's only what a terminal needs."""
     found = dict(os.environ)
-    found |= {
-        key: value
-        for key, value in process.env.items()
-        if key == "LANG" or key.startswith("LC_")
-    }
+    found |= {key: value for key, value in process.env.items() if key == "LANG" or key.startswith("LC_")}
     if process.term_type:
         found["TERM"] = process.term_type
     return found
@@ -80,9 +74,7 @@ async def run_on_pipes(process: asyncssh.SSHServerProcess) -> int:
     return code
 
 
-async def wait_or_hang_up(
-    process: asyncssh.SSHServerProcess, child: asyncio.subprocess.Process
-) -> int:
+async def wait_or_hang_up(process: asyncssh.SSHServerProcess, child: asyncio.subprocess.Process) -> int:
     """The child's status; a client that goes away hangs it up."""
     waiting = asyncio.ensure_future(child.wait())
     closing = asyncio.ensure_future(process.channel.wait_closed())
@@ -125,9 +117,7 @@ async def run_on_terminal(process: asyncssh.SSHServerProcess) -> int:
     return code
 
 
-async def terminal_to_client(
-    descriptor: int, process: asyncssh.SSHServerProcess
-) -> None:
+async def terminal_to_client(descriptor: int, process: asyncssh.SSHServerProcess) -> None:
     """What the terminal prints, until its last process has closed it."""
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -148,9 +138,7 @@ async def terminal_to_client(
         loop.remove_reader(descriptor)
 
 
-async def client_to_terminal(
-    process: asyncssh.SSHServerProcess, descriptor: int
-) -> None:
+async def client_to_terminal(process: asyncssh.SSHServerProcess, descriptor: int) -> None:
     """What the person types, window changes and breaks."""
     loop = asyncio.get_running_loop()
     while True:
@@ -170,9 +158,7 @@ async def client_to_terminal(
 async def session(process: asyncssh.SSHServerProcess) -> None:
     """One channel: a shell or a command."""
     try:
-        code = await (
-            run_on_terminal(process) if process.term_type else run_on_pipes(process)
-        )
+        code = await (run_on_terminal(process) if process.term_type else run_on_pipes(process))
     except OSError as error:
         process.stderr.write(f"{error}\n".encode())
         code = 126
@@ -187,9 +173,7 @@ async def serve(port: int, host_key: Path, gateway_key: Path) -> None:
     if not host_key.exists():
         host_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         host_key.touch(mode=0o600)
-        host_key.write_bytes(
-            asyncssh.generate_private_key("ssh-ed25519").export_private_key()
-        )
+        host_key.write_bytes(asyncssh.generate_private_key("ssh-ed25519").export_private_key())
     await asyncssh.listen(
         "127.0.0.1",
         port,

@@ -32,26 +32,12 @@ def _fields(pid: int, file: str) -> list[str]:
 
 def _cpu_ns(pids: list[int]) -> int:
     """User and system time of the living, and of the dead that they have reaped."""
-    return (
-        sum(
-            sum(map(int, fields[11:15]))
-            for pid in pids
-            if (fields := _fields(pid, "stat"))
-        )
-        * TICK_NS
-    )
+    return sum(sum(map(int, fields[11:15])) for pid in pids if (fields := _fields(pid, "stat"))) * TICK_NS
 
 
 def _memory(pids: list[int]) -> int:
     """Resident less shared: what would come back if they ended."""
-    return (
-        sum(
-            int(fields[1]) - int(fields[2])
-            for pid in pids
-            if (fields := _fields(pid, "statm"))
-        )
-        * PAGE
-    )
+    return sum(int(fields[1]) - int(fields[2]) for pid in pids if (fields := _fields(pid, "statm"))) * PAGE
 
 
 def _shm(pid: int) -> int | None:

@@ -29,9 +29,7 @@ class Host:
     view: bool
 
 
-def plan_make(
-    spec: LabSpec, folder: LabFolder, environment: Environment, host: Host
-) -> None:
+def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: Host) -> None:
     """Fill the attempt's folder; the plan itself is written last, so that a folder with a plan is complete."""
     workspace = _workspace(spec, host)
     inside = _inside(spec, folder, environment, workspace, view=host.view)
@@ -62,9 +60,7 @@ def plan_make(
         },
         "cgroups": host.groups.make(spec.name, limits),
         "rlimits": _rlimits(spec, host),
-        "view": _view(spec, folder, environment, workspace).as_plan()
-        if host.view
-        else None,
+        "view": _view(spec, folder, environment, workspace).as_plan() if host.view else None,
     }
     json_write(folder.path / PLAN, plan)
 
@@ -88,11 +84,10 @@ def _inside(
     view: bool,
 ) -> Inside:
     seen = "/workspace" if view else str(workspace)
-    digest = jupyter.overlay_name(spec, environment.digest)
     return Inside(
         workspace=seen,
         data="/data" if view and spec.shared_data else spec.shared_data,
-        overlay=f"{seen}/.gpulab/{digest}",
+        overlay=f"{seen}/.gpulab/{environment.digest[:12]}",
         env=str(environment.path),
         run=str(folder.path),
         tmp="/tmp" if view else str(folder.path / "tmp"),
@@ -123,9 +118,7 @@ def _free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def _files(
-    spec: LabSpec, folder: LabFolder, configuration: dict[str, Any], host: Host
-) -> None:
+def _files(spec: LabSpec, folder: LabFolder, configuration: dict[str, Any], host: Host) -> None:
     path = folder.path
     for name in ("jupyter", "tmp", "root"):
         (path / name).mkdir(mode=0o700)
@@ -145,11 +138,7 @@ def _files(
 
 def _passwd(spec: LabSpec) -> str:
     """The machine's users and this lab's, so that programs find a name for the uid."""
-    lines = [
-        line
-        for line in Path("/etc/passwd").read_text().splitlines()
-        if line.split(":")[2:3] != [str(spec.uid)]
-    ]
+    lines = [line for line in Path("/etc/passwd").read_text().splitlines() if line.split(":")[2:3] != [str(spec.uid)]]
     return "\n".join(
         [
             *lines,
@@ -180,18 +169,14 @@ def _rlimits(spec: LabSpec, host: Host) -> dict[str, int]:
     return found
 
 
-def _view(
-    spec: LabSpec, folder: LabFolder, environment: Environment, workspace: Path
-) -> View:
+def _view(spec: LabSpec, folder: LabFolder, environment: Environment, workspace: Path) -> View:
     same = [(str(environment.path), False), (str(folder.path), True)]
     if sys.base_prefix not in SYSTEM_PREFIXES:
         same.append((os.path.realpath(sys.base_prefix), False))
     return View(
         root=str(folder.path / "root"),
         workspace=str(workspace),
-        data=spec.shared_data
-        if spec.shared_data and Path(spec.shared_data).is_dir()
-        else "",
+        data=spec.shared_data if spec.shared_data and Path(spec.shared_data).is_dir() else "",
         passwd=str(folder.path / "passwd"),
         same=tuple(same),
         shm_bytes=spec.shm_mib * MIB,

@@ -12,6 +12,7 @@ from pathlib import Path
 from worker.runtimes.base import (
     MIB,
     Check,
+    ImageFacts,
     LabSpec,
     Observed,
     Progress,
@@ -75,11 +76,7 @@ class ProcessRuntime:
         )
 
     def _checks(self) -> list[Check]:
-        lacking = [
-            name
-            for name in ("memory", "cpu", "pids")
-            if name not in self.host.groups.held
-        ]
+        lacking = [name for name in ("memory", "cpu", "pids") if name not in self.host.groups.held]
         limits = Check(
             "limits",
             "green",
@@ -124,10 +121,8 @@ class ProcessRuntime:
         """Start the keeper and with it the lab; returns once the keeper has recorded it (5 s at most)."""
         folder = LabFolder(self.run / spec.name)
         environment = environment_of(self.envs, spec.image)
-        if not environment.is_ready:
-            raise RuntimeFault(
-                f"The environment {spec.image!r} is not ready on this node yet."
-            )
+        if not environment.ready:
+            raise RuntimeFault(f"The environment {spec.image!r} is not ready on this node yet.")
         try:
             folder.path.mkdir(mode=0o711)
         except FileExistsError:
@@ -139,9 +134,7 @@ class ProcessRuntime:
         except OSError as error:
             self.host.groups.remove(folder.name)
             shutil.rmtree(folder.path, ignore_errors=True)
-            raise RuntimeFault(
-                f"The lab could not be set up on this machine: {error}"
-            ) from error
+            raise RuntimeFault(f"The lab could not be set up on this machine: {error}") from error
         return self._started(folder)
 
     def _keep(self, folder: LabFolder) -> None:
@@ -200,18 +193,12 @@ class ProcessRuntime:
                 view=self.host.view,
             )
         except (FileNotFoundError, ProcessLookupError) as error:
-            raise RuntimeFault(
-                "The lab ended while its limits were read back."
-            ) from error
+            raise RuntimeFault("The lab ended while its limits were read back.") from error
 
     def usage(self, name: str) -> Usage | None:
         """Now; None when it does not run."""
         folder = self._folder(name)
-        return (
-            measure.usage(folder, self.host.groups, view=self.host.view)
-            if folder.is_running
-            else None
-        )
+        return measure.usage(folder, self.host.groups, view=self.host.view) if folder.is_running else None
 
     def logs(self, name: str, tail: int) -> str:
         """The last lines of what the lab printed."""
@@ -223,12 +210,14 @@ class ProcessRuntime:
         """The lab's pids, the keeper's not among them."""
         return self._folder(name).pids()
 
-    def image_present(self, image: str) -> bool:
-        """Was the environment built for this host and the present lock? An unknown name is not."""
+    def image_inspect(self, image: str) -> ImageFacts | None:
+        """The environment as it was built for this host and the present lock; None until then."""
         try:
-            return environment_of(self.envs, image).is_ready
+            environment = environment_of(self.envs, image)
         except RuntimeFault:
-            return False
+            return None
+        labels = {f"gpulab.{name}": value for name, value in environment.ready.items()}
+        return ImageFacts(digest=f"sha256:{environment.digest}", pulled=False, labels=labels) if labels else None
 
     def image_prepare(self, image: str, progress: Progress) -> None:
         """Build the environment; seconds with a warm cache, minutes the first time."""

@@ -28,15 +28,11 @@ class Reading:
     found: dict[str, str] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
-    def compare(
-        self, what: str, where: str, asked: str, found: str, shown: str = ""
-    ) -> None:
+    def compare(self, what: str, where: str, asked: str, found: str, shown: str = "") -> None:
         """Note one limit; a difference ends the lab."""
         self.found[what] = shown or found
         if asked != found:
-            self.differences.append(
-                Difference(what=what, where=where, asked=asked, found=found)
-            )
+            self.differences.append(Difference(what=what, where=where, asked=asked, found=found))
 
 
 def not_held(spec: LabSpec, *, groups: Cgroups, root: bool, view: bool) -> list[str]:
@@ -49,15 +45,11 @@ def not_held(spec: LabSpec, *, groups: Cgroups, root: bool, view: bool) -> list[
         "uid": spec.uid,
     }
     held = groups.held | ({"uid"} if root else set()) | ({"shm"} if view else set())
-    words = [
-        WORDS[name].format(asked=asked[name]) for name in WORDS if name not in held
-    ]
+    words = [WORDS[name].format(asked=asked[name]) for name in WORDS if name not in held]
     return [*words, *([GPU_ADVICE, WHOLE_CARD] if spec.gpu_uuids else []), NOT_ISOLATED]
 
 
-def verify(
-    spec: LabSpec, folder: LabFolder, *, groups: Cgroups, root: bool, view: bool
-) -> Verification:
+def verify(spec: LabSpec, folder: LabFolder, *, groups: Cgroups, root: bool, view: bool) -> Verification:
     """Every limit as it is, beside what was asked."""
     reading = Reading()
     _groups_compare(spec, reading, groups, folder.name)
@@ -71,32 +63,20 @@ def verify(
     else:
         reading.compare("process", "inside", "running", "gone")
     words = not_held(spec, groups=groups, root=root, view=view)
-    return Verification(
-        found=reading.found, differences=reading.differences, not_held=words
-    )
+    return Verification(found=reading.found, differences=reading.differences, not_held=words)
 
 
-def _groups_compare(
-    spec: LabSpec, reading: Reading, groups: Cgroups, name: str
-) -> None:
+def _groups_compare(spec: LabSpec, reading: Reading, groups: Cgroups, name: str) -> None:
     limits = groups.read(name)
     if "memory" in groups.held:
         found = int(limits.get("memory", -1)) // MIB
-        reading.compare(
-            "memory", "engine", str(spec.memory_mib), str(found), f"{found} MiB"
-        )
+        reading.compare("memory", "engine", str(spec.memory_mib), str(found), f"{found} MiB")
     if "swap" in limits:
-        reading.compare(
-            "swap", "engine", "0", str(int(limits["swap"])), "none beyond memory"
-        )
+        reading.compare("swap", "engine", "0", str(int(limits["swap"])), "none beyond memory")
     if "cpu" in groups.held:
-        reading.compare(
-            "cpus", "engine", f"{spec.cpus:g}", f"{limits.get('cpus', -1):g}"
-        )
+        reading.compare("cpus", "engine", f"{spec.cpus:g}", f"{limits.get('cpus', -1):g}")
     if "pids" in groups.held:
-        reading.compare(
-            "pids", "engine", str(spec.pids), str(int(limits.get("pids", -1)))
-        )
+        reading.compare("pids", "engine", str(spec.pids), str(int(limits.get("pids", -1))))
 
 
 def _group_membership(reading: Reading, groups: Cgroups, name: str, pid: int) -> None:
@@ -142,13 +122,9 @@ def _shm_compare(spec: LabSpec, reading: Reading, pid: int) -> None:
 
 def _status(pid: int) -> dict[str, str]:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {
-        key: value.strip() for key, _, value in (line.partition(":") for line in lines)
-    }
+    return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def _environment(pid: int) -> dict[str, str]:
-    pairs = (
-        Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-    )
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}

@@ -33,9 +33,7 @@ def _call(result: int, words: str) -> None:
         raise OSError(number, f"{words}: {os.strerror(number)}")
 
 
-def mount(
-    source: str, target: Path, *, kind: str = "", flags: int = 0, data: str = ""
-) -> None:
+def mount(source: str, target: Path, *, kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
     arguments = (
         source.encode(),
@@ -69,9 +67,7 @@ def can_unshare() -> bool:
 
 def is_open(path: Path) -> bool:
     """May anybody walk down to `path`?"""
-    return all(
-        stat.S_IMODE(one.stat().st_mode) & stat.S_IXOTH for one in (path, *path.parents)
-    )
+    return all(stat.S_IMODE(one.stat().st_mode) & stat.S_IXOTH for one in (path, *path.parents))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +126,7 @@ def _tops_bind(root: Path, hidden: frozenset[str]) -> None:
 
 def _closed_tops(paths: Sequence[str]) -> frozenset[str]:
     """Top folders below which a needed path lies behind a closed door: they are rebuilt instead of bound."""
-    return frozenset(
-        Path(path).parts[1] for path in paths if not is_open(Path(path).parent)
-    )
+    return frozenset(Path(path).parts[1] for path in paths if not is_open(Path(path).parent))
 
 
 def enter(view: View) -> None:
