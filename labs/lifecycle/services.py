@@ -56,7 +56,7 @@ def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
         row = Lab.objects.select_for_update().select_related("owner").get(pk=lab.pk)
         limits = limits_of(user=row.owner, now=now)
         if row.state != states.RUNNING:
-            raise Refused("Only a running lab can be extended.")
+            raise Refused("Only a running lab can be extended.", code="state")
         if not 1 <= hours <= limits.hours_max:
             raise Refused(f"Your limit is {limits.hours_max} hours from now.", field="hours", code="over_limit")
         ends_at = now + timedelta(hours=hours)
@@ -74,7 +74,7 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
     with transaction.atomic():
         row = Lab.objects.select_for_update().select_related("owner", "image").get(pk=lab.pk)
         if row.state != states.RUNNING or row.next_gpus is not None:
-            raise Refused("Only a running lab that does not wait for a GPU already can take one.")
+            raise Refused("Only a running lab that does not wait for a GPU already can take one.", code="state")
         if gpus < 1 or gpus == row.gpus:
             raise Refused("Choose how many GPUs it should have.", field="gpus")
         limits = limits_of(user=row.owner, now=now)
@@ -105,7 +105,7 @@ def lab_token_create(*, lab: Lab, name: str, actor: User, now: datetime) -> tupl
     if actor.pk != lab.owner_id:
         raise Refused("Only its owner makes tokens for a lab.")
     if not lab.is_live:
-        raise Refused("The lab has ended.")
+        raise Refused("The lab has ended.", code="state")
     secret = secret_new(TOKEN_PREFIX)
     with transaction.atomic():
         token = LabToken.objects.create(lab=lab, name=name.strip()[:100] or "token", prefix=secret[:10], digest=secret_digest(secret), created_at=now)
@@ -127,7 +127,7 @@ def _pending_check(owner: User, limits: Limits) -> None:
     pending = Lab.objects.filter(owner=owner, state=states.QUEUED).count()
     if pending >= limits.pending:
         words = f"You have {pending} labs waiting already and your limit is {limits.pending}. Wait for one to start, or take one out of the queue."
-        raise Refused(words, field="pending", code="over_limit")
+        raise Refused(words, field="pending", code="waiting")
 
 
 def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempotency_key: str, now: datetime) -> Lab:

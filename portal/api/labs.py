@@ -1,0 +1,119 @@
+"""Labs: launch, list, look, stop, extend. The same services as the pages."""
+
+from typing import Annotated, Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Header, Query, Router
+from ninja.responses import Status
+
+from labs.lifecycle import states
+from labs.lifecycle.addresses import client_url, ssh_command
+from labs.lifecycle.models import Lab
+from labs.lifecycle.queries import lab_for_owner, lab_for_viewer, labs_all, labs_of
+from labs.lifecycle.services import lab_extend, lab_request, lab_stop
+from labs.lifecycle.waiting import QueueEntry, queue_view
+from labs.lifecycle.wishes import Wish
+from labs.people.errors import Refused
+from portal.api import schemas
+from portal.api.auth import caller, is_admin, may_administer, may_launch
+from portal.api.pagination import Cursor, Limit, page
+
+router = Router(tags=["labs"])
+Key = Annotated[
+    str | None,
+    Header(
+        default=None, alias="Idempotency-Key", min_length=1, max_length=80, pattern=r"^[!-~]*$",
+        description="A key of yours, such as a UUID: the same key makes one lab, however often the request is sent.",
+    ),
+]
+
+
+@router.post("/labs", response={201: schemas.Lab, 200: schemas.Lab}, summary="Launch a lab")
+def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key) -> Status:
+    """201 with the new lab; 200 with the lab that this Idempotency-Key has made before."""
+    may_launch(request)
+    now = timezone.now()
+    asked = Wish(image_id=wish.image, **wish.model_dump(exclude={"image"}))
+    lab = lab_request(owner=caller(request), wish=asked, now=now, actor=caller(request), idempotency_key=idempotency_key or "")
+    is_new = lab.requested_at == now
+    if not is_new:
+        _same_wish(lab, asked)
+    return Status(201 if is_new else 200, _shown(lab))
+
+
+@router.get("/labs", response=schemas.LabPage, summary="List labs")
+def lab_list(
+    request: HttpRequest,
+    cursor: Cursor,
+    limit: Limit,
+    live: Annotated[bool | None, Query(default=None, description="Only labs that have not ended, or only those that have.")],
+    everyone: Annotated[bool, Query(default=False, description="Everybody's, with an administrator's token of scope admin.")],
+) -> Any:
+    """One's own labs, newest first."""
+    if everyone:
+        may_administer(request)
+    rows = labs_all(live=live) if everyone else labs_of(user=caller(request), live=live)
+    rows = rows.prefetch_related("leases__gpu")
+    waits = {entry.lab.pk: entry for entry in queue_view(now=timezone.now())} if rows.filter(state=states.QUEUED).exists() else {}
+    return page(request, rows, order=("-requested_at", "-pk"), cursor=cursor, limit=limit, show=lambda lab: lab_view(lab, waits.get(lab.pk)))
+
+
+@router.get("/labs/{slug:lab_id}", response=schemas.Lab, summary="Look at a lab")
+def lab_detail(request: HttpRequest, lab_id: str) -> Any:
+    """404 for a lab that is not yours."""
+    return _shown(_lab(request, lab_id))
+
+
+@router.post("/labs/{slug:lab_id}/stop", response=schemas.Lab, summary="Stop a lab")
+def lab_end(request: HttpRequest, lab_id: str) -> Any:
+    """Begin the end of a lab; its files stay. Stopping a lab that is ending or has ended changes nothing."""
+    may_launch(request)
+    lab = _lab(request, lab_id)
+    lab_stop(lab=lab, actor=caller(request), now=timezone.now())
+    return _shown(_lab(request, lab_id))
+
+
+@router.post("/labs/{slug:lab_id}/extend", response=schemas.Lab, summary="Extend a lab")
+def lab_prolong(request: HttpRequest, lab_id: str, extension: schemas.Extension) -> Any:
+    """Let a running lab go on until some hours from now, up to the hours of its owner's role."""
+    may_launch(request)
+    lab_extend(lab=_lab(request, lab_id), hours=extension.hours, actor=caller(request), now=timezone.now())
+    return _shown(_lab(request, lab_id))
+
+
+def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
+    """The lab as the API shows it; `wait` is its entry in the queue, if it has one."""
+    reasons = list(wait.reasons) if wait and lab.state == states.QUEUED else []
+    return {
+        "id": lab.pk, "name": lab.name, "owner": lab.owner.email, "state": lab.state, "reason": " ".join(reasons) or lab.reason, "reasons": reasons,
+        "place": wait.place if reasons and wait else None, "stage": lab.stage_words, "image": lab.image,
+        "limits": {
+            "gpus": lab.gpus, "gpu_model": lab.gpu_model, "cpus": lab.cpus, "memory_gib": lab.memory_mib / 1024, "shm_gib": lab.shm_mib / 1024,
+            "pids": lab.pids, "hours": lab.hours,
+        },
+        "gpus": sorted((lease.gpu for lease in lab.leases.all() if lease.closed_at is None and lease.attempt == lab.attempt), key=lambda gpu: gpu.index),
+        "urls": {"page": f"{settings.PORTAL_URL}/labs/{lab.pk}/", "jupyter": client_url(lab.pk), "ssh": ssh_command(lab.name)},
+        "attempt": lab.attempt, "node": lab.node_id, "requested_at": lab.requested_at, "started_at": lab.started_at, "ends_at": lab.ends_at,
+        "ended_at": lab.ended_at,
+    }
+
+
+def _lab(request: HttpRequest, lab_id: str) -> Lab:
+    """The caller's own lab, or any with a token that administers; 404 otherwise."""
+    load = lab_for_viewer if is_admin(request) else lab_for_owner
+    return load(user=caller(request), lab_id=lab_id)
+
+
+def _shown(lab: Lab) -> dict[str, Any]:
+    entries = queue_view(now=timezone.now()) if lab.state == states.QUEUED else []
+    return lab_view(lab, next((entry for entry in entries if entry.lab.pk == lab.pk), None))
+
+
+def _same_wish(lab: Lab, asked: Wish) -> None:
+    """A key that comes back with another wish is a mistake of the client's, better told than hidden."""
+    then = (lab.image_id, lab.cpus, lab.memory_mib, lab.hours)
+    differs = then != (asked.image_id, asked.cpus, asked.memory_gib * 1024, asked.hours) or asked.name not in ("", lab.name)
+    if differs or (lab.attempt == 1 and lab.gpus != asked.gpus):
+        raise Refused(f"This Idempotency-Key has made the lab {lab.name} ({lab.pk}), which differs from this wish.", field="Idempotency-Key", code="key_reused")

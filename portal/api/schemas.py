@@ -1,0 +1,201 @@
+"""What the API takes and gives. Sizes are whole GiB; moments are ISO 8601 in UTC."""
+
+from datetime import datetime
+from typing import Literal
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from labs.lifecycle.wishes import MOST
+from portal.api.pagination import PageOf
+
+#: The largest whole number that every JSON reader keeps exact.
+EXACT = 2**53 - 1
+State = Literal["queued", "starting", "running", "stopping", "stopped", "failed"]
+
+
+class Strict(Schema):
+    """A body that is taken literally: "1" is no number, true is no number, and unknown fields are mistakes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class LabWish(Strict):
+    """A lab to launch."""
+
+    image: int = Field(ge=1, le=EXACT, description="The `id` of an image.")
+    gpus: int = Field(0, ge=0, le=MOST, description="Whole GPUs; 0 is a lab without.")
+    gpu_model: str = Field("", max_length=96, pattern=r"^[ -~]*$", description="A model, as /gpus names it; empty for any.")
+    cpus: int = Field(2, ge=1, le=MOST)
+    memory_gib: int = Field(8, ge=1, le=MOST)
+    shm_gib: int | None = Field(None, ge=0, le=MOST, description="Shared memory, counted inside the memory; null for half of it.")
+    hours: int = Field(4, ge=1, le=MOST)
+    name: str = Field(
+        "",
+        description="1 to 32 small letters, digits and hyphens, beginning with a letter; empty for a name of ours.",
+        json_schema_extra={"maxLength": 32, "pattern": "^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$"},
+    )
+
+
+class Extension(Strict):
+    """How long a running lab may go on."""
+
+    hours: int = Field(ge=1, le=MOST, description="Hours from now.")
+
+
+class LabImage(Schema):
+    """The image of a lab."""
+
+    id: int
+    slug: str
+    title: str
+
+
+class LabLimits(Schema):
+    """What the lab may use."""
+
+    gpus: int
+    gpu_model: str
+    cpus: int
+    memory_gib: float
+    shm_gib: float
+    pids: int
+    hours: int
+
+
+class LabGpu(Schema):
+    """A card that the lab holds."""
+
+    uuid: str
+    index: int
+    model: str
+
+
+class LabUrls(Schema):
+    """Where the lab is found."""
+
+    page: str = Field(description="Its page in the portal, from which a browser opens it.")
+    jupyter: str = Field(description="Jupyter's address for programs, with a token of the lab: `Authorization: token gpl_…`.")
+    ssh: str = Field(description="The command that opens a shell in it.")
+
+
+class Lab(Schema):
+    """A lab."""
+
+    id: str
+    name: str
+    owner: str = Field(description="The e-mail address of its owner.")
+    state: State
+    reason: str = Field(description="Why it waits, while queued; why it ended, afterwards; else empty.")
+    place: int | None = Field(description="Its place in the queue, while it waits; 1 is next.")
+    reasons: list[str] = Field(description="Every reason why it waits.")
+    stage: str = Field(description="How far the start is.")
+    image: LabImage
+    limits: LabLimits
+    gpus: list[LabGpu]
+    urls: LabUrls
+    attempt: int
+    node: str | None
+    requested_at: datetime
+    started_at: datetime | None
+    ends_at: datetime | None
+    ended_at: datetime | None
+
+
+class LabPage(PageOf):
+    """A page of labs, newest first."""
+
+    items: list[Lab]
+
+
+class Gpu(Schema):
+    """A card of the fleet."""
+
+    uuid: str
+    index: int
+    node: str
+    model: str
+    memory_mib: int
+    compute_capability: str
+    health: Literal["ok", "unknown", "drained"]
+    simulated: bool = Field(description="True where no NVIDIA driver stands behind it.")
+    state: Literal["free", "in use", "unavailable"]
+    holder: str | None = Field(description='"you", "in use" for somebody else, a name for administrators, null when free.')
+    lab: str | None = Field(description="The lab that holds it, if it is yours.")
+
+
+class GpuPage(PageOf):
+    """A page of cards, by node and index."""
+
+    items: list[Gpu]
+
+
+class ImageOnNode(Schema):
+    """How far a node is with an image."""
+
+    node: str
+    state: Literal["absent", "pulling", "present", "failed"]
+    percent: int
+    words: str
+
+
+class Image(Schema):
+    """An image that labs can be launched from."""
+
+    id: int = Field(description="What `image` of a new lab takes.")
+    slug: str
+    title: str
+    description: str
+    runtime: Literal["docker", "process"]
+    digest: str
+    torch: str
+    cuda: str = Field(description="Empty for a build without CUDA.")
+    python: str
+    ready: bool = Field(description="At least one node holds it, so that a lab need not wait for it.")
+    nodes: list[ImageOnNode]
+
+
+class ImagePage(PageOf):
+    """A page of images."""
+
+    items: list[Image]
+
+
+class Limits(Schema):
+    """What a person may have; null is no limit."""
+
+    gpus: int = Field(description="GPUs at once that are guaranteed.")
+    gpus_max: int = Field(description="GPUs at once that nothing passes.")
+    labs: int
+    pending: int
+    cpus: int
+    memory_gib: int
+    shm_gib: int
+    pids: int
+    hours_max: int
+    gpu_hours_week: int | None
+    disk_gib: int
+
+
+class Amounts(Schema):
+    """What a person holds, or what is left of the limits; null is no limit."""
+
+    gpus: int
+    labs: int
+    pending: int
+    cpus: int
+    memory_gib: float
+    gpu_hours_week: float | None
+
+
+class Me(Schema):
+    """Whose token it is, and what is allowed, held and left."""
+
+    id: int
+    email: str
+    display_name: str
+    role: str
+    scope: Literal["read", "launch", "admin"]
+    limits: Limits
+    held: Amounts
+    left: Amounts

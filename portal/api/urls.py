@@ -1,0 +1,67 @@
+"""The API under /api/v1/, its OpenAPI document, and its edge: problems for everything, rates in headers."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from ninja import NinjaAPI
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+
+from portal.api import gpus, images, labs, me
+from portal.api.auth import BearerToken
+from portal.api.document import errors_described
+from portal.api.problems import install, not_allowed, not_found
+from portal.api.rates import rate_headers_set
+
+View = Callable[..., HttpResponse]
+
+
+class LabApi(NinjaAPI):
+    """django-ninja, with the errors in the OpenAPI document."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """The function's own name, so that generated clients read well."""
+        return operation.view_func.__name__
+
+    def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
+        """The document of this API."""
+        return errors_described(super().get_openapi_schema(**kwargs))
+
+
+def at_the_edge(view: View) -> View:
+    """What holds for every answer: 405 is a problem too, rates are told, nothing is cached."""
+
+    @wraps(view)
+    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = view(request, *args, **kwargs)
+        if response.status_code == 405:
+            response = not_allowed(response["Allow"])
+        rate_headers_set(request, response)
+        response.setdefault("Cache-Control", "no-store")
+        return response
+
+    return csrf_exempt(answer)  # bearer tokens only: there is no cookie that another site could ride on
+
+
+api = LabApi(
+    title="GPU Lab",
+    version="1",
+    description="Launch and manage GPU labs. Every request carries `Authorization: Bearer gpa_…`, a token made on the account page.",
+    docs_url=None,
+    auth=BearerToken(),
+    urls_namespace="api-v1",
+)
+install(api)
+for router in (labs.router, gpus.router, images.router, me.router):
+    api.add_router("", router)
+
+_doors = api.urls
+for _pattern in _doors[0]:
+    if isinstance(_pattern, URLPattern):
+        _pattern.callback = at_the_edge(_pattern.callback)
+
+urlpatterns = [path("", _doors), re_path("^.*$", at_the_edge(not_found))]
