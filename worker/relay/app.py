@@ -123,7 +123,7 @@ class Relay:
                 request, session=self._client, address=route.jupyter, headers=headers, own=target.own, cookies=target.cookies
             )
         except aiohttp.WSServerHandshakeError as error:
-            return web.Response(status=error.status)
+            return web.Response(status=error.status if error.status >= 400 else 502)
         except LeadsOut:
             return self._say(request, pages.LEADS_OUT, target.lab_id)
         except aiohttp.ClientError:
