@@ -73,6 +73,7 @@ class Lab(models.Model):
     verified = models.JSONField(default=dict)
     not_held = models.JSONField(default=list)
     notices = models.JSONField(default=list, help_text="What its owner should know while it runs: {at, code, words}.")
+    oom_kills = models.PositiveIntegerField(default=0, help_text="Processes of this attempt killed for memory that its owner was told of.")
     log_tail = models.TextField(blank=True)
 
     class Meta:

@@ -109,7 +109,7 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
         moved = lab_advance(
             lab_id=lab_id, was=states.STOPPING, to=states.STARTING, now=now, words="The next attempt begins.", attempt=F("attempt") + 1,
             gpus=lab.next_gpus, gpu_model=lab.next_gpu_model, next_gpus=None, next_gpu_model="", stage="placed", stage_words="Placed", tries=0, try_at=None,
-            jupyter_port=None, ssh_port=None,
+            jupyter_port=None, ssh_port=None, oom_kills=0,
         )
         ring("worker.lab_start", queue=node_queue(str(lab.node_id)), lab_id=lab_id)
     return moved
@@ -159,6 +159,19 @@ def lab_retry(*, lab_id: str, attempt: int, words: str, now: datetime) -> int:
     lab_stage(lab_id=lab_id, attempt=attempt, stage="placed", words=f"Trying again: {words}", tries=tries, try_at=now + timedelta(seconds=2**tries))
     event_record(kind="lab.retry", subject=lab.subject, words=f"Start {tries} failed: {words}", actor=None, now=now)
     return tries
+
+
+def lab_kills_seen(*, lab_id: str, kills: int, now: datetime) -> bool:
+    """Tell the owner that processes of a running lab were killed for memory, once for each count."""
+    if not Lab.objects.filter(pk=lab_id, state=states.RUNNING, oom_kills__lt=kills).update(oom_kills=kills):
+        return False
+    gib = Lab.objects.values_list("memory_mib", flat=True).get(pk=lab_id) / 1024
+    words = (
+        f"A process of this lab (a notebook's kernel, say) needed more than the lab's {gib:g} GiB of memory and was killed. "
+        "The lab and its files are fine: restart the kernel with less data at once, or launch again with more memory."
+    )
+    lab_notice(lab_id=lab_id, code="out_of_memory", words=words, now=now)
+    return True
 
 
 def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:
