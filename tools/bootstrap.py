@@ -90,10 +90,7 @@ def uv_environment(*, environment: Mapping[str, str] = os.environ) -> dict[str, 
         ("UV_DEFAULT_INDEX", pip_setting("index-url", environment=environment)),
         ("SSL_CERT_FILE", certificates),
         ("UV_NO_PROGRESS", "" if sys.stderr.isatty() else "1"),
-        (
-            "UV_CACHE_DIR",
-            "" if _writable_home(environment) else str(ROOT / ".venv" / ".uv-cache"),
-        ),
+        ("UV_CACHE_DIR", "" if _writable_home(environment) else str(ROOT / ".venv" / ".uv-cache")),
     ):
         if value:
             found.setdefault(variable, value)
@@ -134,16 +131,7 @@ def by_pip(folder: str) -> list[str] | None:
     """The pip module of the Python that runs us."""
     if importlib.util.find_spec("pip") is None:
         return None
-    return [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(PYTHON),
-        "install",
-        "--quiet",
-        "--no-deps",
-    ]
+    return [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "--no-deps"]
 
 
 def by_bundle(folder: str) -> list[str] | None:
@@ -158,12 +146,7 @@ def by_apt(folder: str) -> list[str] | None:
     """The distribution's pip wheel, fetched without installing it: needs no root."""
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return None
-    fetched = subprocess.run(
-        ["apt-get", "download", "-qq", "python3-pip-whl"],
-        cwd=folder,
-        capture_output=True,
-        check=False,
-    )
+    fetched = subprocess.run(["apt-get", "download", "-qq", "python3-pip-whl"], cwd=folder, capture_output=True, check=False)
     packages = glob.glob(f"{folder}/*.deb")
     if fetched.returncode or not packages:
         return None
@@ -190,13 +173,7 @@ def uv_install() -> None:
             if command is None:
                 continue
             say(f"fetching the installer by {words}")
-            ran = subprocess.run(
-                [*command, "--require-hashes", "-r", lock],
-                env=uv_environment(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            ran = subprocess.run([*command, "--require-hashes", "-r", lock], env=uv_environment(), capture_output=True, text=True, check=False)
             if ran.returncode == 0 and UV.exists():
                 return
             errors.append(f"by {words}: {ran.stderr.strip()[-600:]}")
@@ -206,17 +183,7 @@ def uv_install() -> None:
 def lock_install(name: str) -> None:
     """Install the lock's packages, each checked by its hash, bytecode compiled (a start without costs 4 s more)."""
     lock = ROOT / "requirements" / f"{name}.txt"
-    command = [
-        str(UV),
-        "pip",
-        "install",
-        "--python",
-        str(PYTHON),
-        "--compile-bytecode",
-        "--require-hashes",
-        "-r",
-        str(lock),
-    ]
+    command = [str(UV), "pip", "install", "--python", str(PYTHON), "--compile-bytecode", "--require-hashes", "-r", str(lock)]
     ran = subprocess.run(command, env=uv_environment(), check=False)
     if ran.returncode:
         raise BootstrapFault(
@@ -257,10 +224,7 @@ def main(arguments: list[str]) -> int:
     """The command line: which lock, base unless said."""
     name = arguments[0] if arguments else "base"
     if sys.version_info < OLDEST:
-        print(
-            f"GPU Lab needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.",
-            file=sys.stderr,
-        )
+        print(f"GPU Lab needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}.", file=sys.stderr)
         return 1
     if name not in LOCKS:
         print(f"Which lock? One of: {', '.join(LOCKS)}.", file=sys.stderr)

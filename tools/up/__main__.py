@@ -10,16 +10,7 @@ from collections.abc import Mapping
 
 from tools.up.broker import broker_command
 from tools.up.children import Child, children_stop, line_print
-from tools.up.place import (
-    Place,
-    UpFault,
-    environment_for,
-    environment_write,
-    home_take,
-    place_read,
-    ports_check,
-    secrets_read,
-)
+from tools.up.place import Place, UpFault, environment_for, environment_write, home_take, place_read, ports_check, secrets_read
 from tools.up.prepare import database_prepare
 
 STOP_GRACE_S = 8.0
@@ -30,29 +21,9 @@ TICK_S = 0.1
 def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
     """Everything but the broker. Web is the first: a person waits for it."""
     python = sys.executable
-    uvicorn = [
-        "-m",
-        "uvicorn",
-        "portal.asgi:application",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(place.port),
-    ]
-    options = [
-        "--timeout-graceful-shutdown",
-        "3",
-        "--no-access-log",
-        "--no-proxy-headers",
-        "--log-level",
-        "warning",
-    ]
-    commands = {
-        "web": [*uvicorn, *options],
-        "worker": ["manage.py", "worker"],
-        "relay": ["manage.py", "relay"],
-        "ssh": ["manage.py", "ssh_gateway"],
-    }
+    uvicorn = ["-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(place.port)]
+    options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
+    commands = {"web": [*uvicorn, *options], "worker": ["manage.py", "worker"], "relay": ["manage.py", "relay"], "ssh": ["manage.py", "ssh_gateway"]}
     return [Child(name=name, command=[python, *command], environment=environment) for name, command in commands.items()]
 
 
@@ -124,21 +95,13 @@ class House:
                 line_print("up", f"serving after {time.monotonic() - self.began:.1f} s")
                 break
             if time.monotonic() > deadline:
-                line_print(
-                    "up",
-                    f"the portal does not answer after {SERVE_WITHIN_S:.0f} s; its log is above. Still trying.",
-                )
+                line_print("up", f"the portal does not answer after {SERVE_WITHIN_S:.0f} s; its log is above. Still trying.")
                 break
         self.words_tell()
 
     def words_tell(self) -> None:
         """Where to go, and the first administrator's password: shown once, kept nowhere."""
-        for line in [
-            "",
-            f"GPU Lab: {self.place.url}   (Ctrl-C ends it; data: {self.place.home})",
-            *self.first_words.splitlines(),
-            "",
-        ]:
+        for line in ["", f"GPU Lab: {self.place.url}   (Ctrl-C ends it; data: {self.place.home})", *self.first_words.splitlines(), ""]:
             line_print("up", line)
         self.first_words = ""
 
@@ -153,10 +116,7 @@ class House:
         # Imported here: a start must not wait for what only an end needs.
         from worker.runtimes.process.ending import labs_end
 
-        ended = labs_end(
-            self.place.home / "run",
-            why="GPU Lab was stopped on this machine (make up ended)",
-        )
+        ended = labs_end(self.place.home / "run", why="GPU Lab was stopped on this machine (make up ended)")
         line_print("up", f"ended{f', with {ended} labs' if ended else ''}")
 
 

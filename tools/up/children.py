@@ -78,10 +78,7 @@ class Child:
             self.deaths = 1 if now - self.started_at > STEADY_S else self.deaths + 1
             wait = BACK_OFF_S[min(self.deaths, len(BACK_OFF_S)) - 1]
             self.again_at = now + wait
-            line_print(
-                self.name,
-                f"ended with status {self._status()}; starts again in {wait} s",
-            )
+            line_print(self.name, f"ended with status {self._status()}; starts again in {wait} s")
         elif now >= self.again_at:
             self.again_at = 0.0
             self.start()

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from tools.bootstrap import ROOT, uv_environment
 
-
 SECRETS = "secrets.env"
 RUNNING = "running.env"
 
@@ -38,12 +37,7 @@ class Place:
     @property
     def ports(self) -> dict[str, int]:
         """What must be free before anything starts."""
-        found = {
-            "web": self.port,
-            "relay": self.port + 1,
-            "SSH bytes": self.port + 3,
-            "SSH": self.ssh_port,
-        }
+        found = {"web": self.port, "relay": self.port + 1, "SSH bytes": self.port + 3, "SSH": self.ssh_port}
         return found | ({"broker": self.broker_port} if self.own_broker else {})
 
 
@@ -96,10 +90,7 @@ def secrets_read(place: Place) -> dict[str, str]:
     """The copy's own secrets, made once with mode 0600; no secret has a default."""
     path = place.home / SECRETS
     if not path.exists():
-        made = {
-            "GPULAB_SECRET_KEY": secrets.token_urlsafe(48),
-            "GPULAB_REDIS_PASSWORD": secrets.token_urlsafe(32),
-        }
+        made = {"GPULAB_SECRET_KEY": secrets.token_urlsafe(48), "GPULAB_REDIS_PASSWORD": secrets.token_urlsafe(32)}
         text = "# Made by `make up` for this copy only. Whoever reads it can sign in as anybody.\n"
         text += "".join(f"{name}={value}\n" for name, value in made.items())
         _private_write(path, text)
@@ -110,17 +101,10 @@ def secrets_read(place: Place) -> dict[str, str]:
 def environment_for(place: Place, held: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, str]:
     """What every child gets: the caller's own settings first, ours where there are none."""
     found = uv_environment(environment=environment)
-    found |= {
-        "PORT": str(place.port),
-        "GPULAB_HOME": str(place.home),
-        "PYTHONUNBUFFERED": "1",
-    }
+    found |= {"PORT": str(place.port), "GPULAB_HOME": str(place.home), "PYTHONUNBUFFERED": "1"}
     found.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
     found.setdefault("GPULAB_SECRET_KEY", held["GPULAB_SECRET_KEY"])
-    found.setdefault(
-        "GPULAB_REDIS_URL",
-        f"redis://:{held['GPULAB_REDIS_PASSWORD']}@127.0.0.1:{place.broker_port}/0",
-    )
+    found.setdefault("GPULAB_REDIS_URL", f"redis://:{held['GPULAB_REDIS_PASSWORD']}@127.0.0.1:{place.broker_port}/0")
     found.setdefault("GPULAB_PORTAL_URL", place.url)
     # What must be found again by `import` and by `uv`, whatever the caller's shell had.
     found["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{found.get('PATH', os.defpath)}"

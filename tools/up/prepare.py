@@ -44,15 +44,7 @@ def database_prepare(place: Place, environment: Mapping[str, str]) -> str:
 
 def _manage(arguments: list[str], environment: Mapping[str, str]) -> str:
     command = [sys.executable, "manage.py", *arguments]
-    ran = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-        start_new_session=True,
-    )
+    ran = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False, start_new_session=True)
     if ran.returncode:
         raise UpFault(f"`manage.py {arguments[0]}` failed; its words are above.")
     return ran.stdout.strip()

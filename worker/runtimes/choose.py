@@ -19,8 +19,5 @@ def choose(kind: str, docker_answers: Callable[[], str]) -> tuple[str, str]:
     try:
         version = docker_answers()
     except RuntimeFault as fault:
-        return (
-            "process",
-            f"no container engine answers ({fault.words.rstrip('.')}), so labs are plain processes: not isolated from each other",
-        )
+        return ("process", f"no container engine answers ({fault.words.rstrip('.')}), so labs are plain processes: not isolated from each other")
     return "docker", f"a container engine answers (version {version})"

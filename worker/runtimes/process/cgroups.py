@@ -67,10 +67,7 @@ def _parents_v1(root: Path) -> dict[str, Path]:
     """Each controller's own tree: its top where that can be written, else the group we are in."""
     found = {}
     for controller in (*CONTROLLERS, "cpuacct"):
-        for path in (
-            root / controller,
-            root / controller / own_path(controller).lstrip("/"),
-        ):
+        for path in (root / controller, root / controller / own_path(controller).lstrip("/")):
             if (path / "cgroup.procs").exists() and os.access(path, os.W_OK) and _try_make(path / PARENT):
                 found[controller] = path / PARENT
                 break
@@ -113,14 +110,8 @@ class Cgroups:
         memory = str(limits.memory_bytes)
         wanted = {
             1: {
-                "memory": (
-                    ("memory.limit_in_bytes", memory),
-                    ("memory.memsw.limit_in_bytes", memory),
-                ),
-                "cpu": (
-                    ("cpu.cfs_period_us", str(PERIOD_US)),
-                    ("cpu.cfs_quota_us", str(quota)),
-                ),
+                "memory": (("memory.limit_in_bytes", memory), ("memory.memsw.limit_in_bytes", memory)),
+                "cpu": (("cpu.cfs_period_us", str(PERIOD_US)), ("cpu.cfs_quota_us", str(quota))),
                 "pids": (("pids.max", str(limits.pids)),),
             },
             2: {
@@ -149,18 +140,12 @@ class Cgroups:
         memory, found = groups.get("memory"), {}
         if self.version == 1:
             cpu = _number(groups.get("cpuacct"), "cpuacct.usage")
-            used, cache = (
-                _number(memory, "memory.usage_in_bytes"),
-                _entry(memory, "memory.stat", "total_inactive_file"),
-            )
+            used, cache = (_number(memory, "memory.usage_in_bytes"), _entry(memory, "memory.stat", "total_inactive_file"))
             kills = _entry(memory, "memory.oom_control", "oom_kill")
         else:
             micro = _entry(groups.get("cpu"), "cpu.stat", "usage_usec")
             cpu = None if micro is None else micro * 1000
-            used, cache = (
-                _number(memory, "memory.current"),
-                _entry(memory, "memory.stat", "inactive_file"),
-            )
+            used, cache = (_number(memory, "memory.current"), _entry(memory, "memory.stat", "inactive_file"))
             kills = _entry(memory, "memory.events", "oom_kill")
         if cpu is not None:
             found["cpu_ns"] = int(cpu)
@@ -229,14 +214,8 @@ def _memory_read(folder: Path, version: int) -> dict[str, float]:
 
 def _cpu_read(folder: Path, version: int) -> dict[str, float]:
     if version == 1:
-        quota, period = (
-            _number(folder, "cpu.cfs_quota_us"),
-            _number(folder, "cpu.cfs_period_us"),
-        )
+        quota, period = (_number(folder, "cpu.cfs_quota_us"), _number(folder, "cpu.cfs_period_us"))
     else:
         words = (folder / "cpu.max").read_text().split()
-        quota, period = (
-            (float(words[0]) if words[0] != "max" else None),
-            float(words[1]),
-        )
+        quota, period = ((float(words[0]) if words[0] != "max" else None), float(words[1]))
     return {"cpus": quota / period} if quota and period and quota > 0 else {}

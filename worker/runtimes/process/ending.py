@@ -3,13 +3,7 @@
 import signal
 from pathlib import Path
 
-from worker.runtimes.process.state import (
-    LabFolder,
-    folders,
-    json_write,
-    pids_kill,
-    wait_gone,
-)
+from worker.runtimes.process.state import LabFolder, folders, json_write, pids_kill, wait_gone
 
 WHY = "why.json"
 GRACE_S = 5.0

@@ -88,10 +88,7 @@ def uv_find() -> str:
     beside = Path(sys.executable).parent / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
     if not found:
-        raise RuntimeFault(
-            "The installer uv is missing; run `make up` again, it puts it there.",
-            transient=False,
-        )
+        raise RuntimeFault("The installer uv is missing; run `make up` again, it puts it there.", transient=False)
     return found
 
 
@@ -112,35 +109,16 @@ def environment_build(environment: Environment, progress: Progress) -> None:
         progress(1, "making the environment")
         uv = uv_find()
         if not environment.python.exists():
-            _run(
-                [
-                    uv,
-                    "venv",
-                    "--quiet",
-                    "--python",
-                    str(base_python()),
-                    str(environment.path),
-                ],
-                "make the environment",
-            )
+            _run([uv, "venv", "--quiet", "--python", str(base_python()), str(environment.path)], "make the environment")
         progress(5, "installing JupyterLab and the scientific packages (about 60 MB)")
-        sync = [
-            uv,
-            "pip",
-            "install",
-            "--no-deps",
-            "--compile-bytecode",
-            "--require-hashes",
-            "--python",
-            str(environment.python),
-        ]
+        sync = [uv, "pip", "install", "--no-deps", "--compile-bytecode", "--require-hashes", "--python", str(environment.python)]
         _run([*sync, "-r", str(LOCK)], "install JupyterLab")
         progress(40, f"installing torch {environment.torch}, {build} build")
         _torch_install(environment, uv, progress)
         progress(95, "trying torch")
         facts = json.loads(_run([str(environment.python), "-c", LOOK], "import torch")[-1])
         _readable(environment.path)
-        json_write(environment.path / "ready.json", {"torch": version.strip()}, mode=0o644)
+        json_write(environment.path / "ready.json", facts, mode=0o644)
         progress(100, f"ready: torch {facts['torch']}")
 
 
@@ -151,20 +129,10 @@ def torch_ways(environment: Environment, uv: str) -> list[list[str]]:
     where the project itself keeps each build; the default index is last: its wheel works everywhere and is large.
     """
     python = str(environment.python)
-    by_pip = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--progress-bar=raw",
-        "--disable-pip-version-check",
-    ]
+    by_pip = [python, "-m", "pip", "install", "--progress-bar=raw", "--disable-pip-version-check"]
     by_uv = [uv, "pip", "install", "--python", python, "--compile-bytecode"]
     if environment.cuda:
-        return [
-            [*by_uv, "--torch-backend=auto", f"torch=={environment.torch}"],
-            [*by_pip, f"torch=={environment.torch}"],
-        ]
+        return [[*by_uv, "--torch-backend=auto", f"torch=={environment.torch}"], [*by_pip, f"torch=={environment.torch}"]]
     return [
         [*by_pip, "--no-deps", f"torch=={environment.torch}+cpu"],
         [*by_uv, "--torch-backend=cpu", f"torch=={environment.torch}"],
@@ -176,11 +144,7 @@ def _torch_install(environment: Environment, uv: str, progress: Progress) -> Non
     faults: list[RuntimeFault] = []
     for command in torch_ways(environment, uv):
         try:
-            _run(
-                command,
-                f"install torch {environment.torch}",
-                on_line=lambda line: _torch_progress(line, progress),
-            )
+            _run(command, f"install torch {environment.torch}", on_line=lambda line: _torch_progress(line, progress))
         except RuntimeFault as fault:
             faults.append(fault)
             continue
@@ -192,23 +156,14 @@ def _torch_progress(line: str, progress: Progress) -> None:
     found = _RAW_PROGRESS.search(line)
     if found and int(found[2]) > 10_000_000:
         done, total = int(found[1]), int(found[2])
-        progress(
-            40 + int(50 * done / total),
-            f"downloading torch, {done // 1_000_000} of {total // 1_000_000} MB",
-        )
+        progress(40 + int(50 * done / total), f"downloading torch, {done // 1_000_000} of {total // 1_000_000} MB")
 
 
 def _run(command: Sequence[str], what: str, *, on_line: Callable[[str], None] | None = None) -> list[str]:
     """Run it; its last lines. A failure is a RuntimeFault that ends with the tool's own words."""
     tail: deque[str] = deque(maxlen=TAIL_LINES)
     process = subprocess.Popen(
-        command,
-        env=_environ(os.environ),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        umask=0o022,
+        command, env=_environ(os.environ), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, umask=0o022
     )
     with process:
         for line in process.stdout or ():
@@ -224,18 +179,9 @@ def _run(command: Sequence[str], what: str, *, on_line: Callable[[str], None] | 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Without what would lead an installer into our own environment."""
-    left_out = (
-        "PYTHONPATH",
-        "VIRTUAL_ENV",
-        "DJANGO_SETTINGS_MODULE",
-        "PIP_USER",
-        "PIP_REQUIRE_VIRTUALENV",
-    )
+    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "DJANGO_SETTINGS_MODULE", "PIP_USER", "PIP_REQUIRE_VIRTUALENV")
     found = {key: value for key, value in environ.items() if key not in left_out and not key.startswith("GPULAB_")}
-    return found | {
-        "UV_PYTHON_DOWNLOADS": "never",
-        "UV_LINK_MODE": environ.get("UV_LINK_MODE", "hardlink"),
-    }
+    return found | {"UV_PYTHON_DOWNLOADS": "never", "UV_LINK_MODE": environ.get("UV_LINK_MODE", "hardlink")}
 
 
 def _readable(path: Path) -> None:

@@ -9,13 +9,7 @@ from typing import Any
 from worker.runtimes.base import LabSpec
 
 # Found by measuring: language servers and the notebook shim cost start time and memory, and a lab works without.
-EXTENSIONS = {
-    "jupyterlab": True,
-    "jupyter_server_terminals": True,
-    "jupyter_lsp": False,
-    "notebook_shim": False,
-    "notebook": False,
-}
+EXTENSIONS = {"jupyterlab": True, "jupyter_server_terminals": True, "jupyter_lsp": False, "notebook_shim": False, "notebook": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +41,7 @@ def configuration(*, spec: LabSpec, port: int, inside: Inside) -> dict[str, Any]
             "websocket_ping_interval": 30000,
             "terminado_settings": {"shell_command": ["/bin/bash", "-l"]},
         },
-        "LabApp": {
-            "extension_manager": "readonly",
-            "news_url": None,
-            "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-        },
+        "LabApp": {"extension_manager": "readonly", "news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"},
         "FileContentsManager": {"delete_to_trash": False},
         "ServerWebSocketConnection": {"compression_options": None},
     }
@@ -60,13 +50,7 @@ def configuration(*, spec: LabSpec, port: int, inside: Inside) -> dict[str, Any]
 def command(*, inside: Inside) -> list[str]:
     """The main process of the lab."""
     config = f"--config={inside.run}/jupyter_config.json"
-    return [
-        f"{inside.overlay}/bin/python",
-        "-m",
-        "jupyterlab",
-        config,
-        f"--app-dir={inside.env}/share/jupyter/lab",
-    ]
+    return [f"{inside.overlay}/bin/python", "-m", "jupyterlab", config, f"--app-dir={inside.env}/share/jupyter/lab"]
 
 
 def environment(*, spec: LabSpec, inside: Inside) -> Mapping[str, str]:
@@ -102,12 +86,10 @@ def overlay_make(*, inside: Inside, python: str, version: str) -> None:
     """The person's environment on top of the image's: `pip install` writes here, everything else is found below.
 
     `python` is the interpreter, `version` like "python3.11". pip leaves what lies outside alone and installs a
-    newer one here, which then is found first. Made once; a later start leaves it as it is.
+    newer one here, which then is found first. Written anew at every start: the environments may have moved.
     """
     host = Path(inside.overlay)
     packages = host / "lib" / version / "site-packages"
-    if (host / "pyvenv.cfg").exists():
-        return
     packages.mkdir(parents=True, exist_ok=True)
     (host / "bin").mkdir(exist_ok=True)
     (packages / "_gpulab_image.pth").write_text(f"{inside.env}/lib/{version}/site-packages\n")

@@ -19,17 +19,7 @@ from typing import Any
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.ending import WHY
 from worker.runtimes.process.jupyter import Inside, overlay_make
-from worker.runtimes.process.state import (
-    EXIT,
-    LOG,
-    STATE,
-    Identity,
-    LabFolder,
-    descendants,
-    json_read,
-    json_write,
-    pids_kill,
-)
+from worker.runtimes.process.state import EXIT, LOG, STATE, Identity, LabFolder, descendants, json_read, json_write, pids_kill
 from worker.runtimes.process.view import View, enter
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
@@ -65,8 +55,7 @@ def lab_process(plan: dict[str, Any]) -> Callable[[], None]:
 
     def become() -> None:
         for path in plan["cgroups"]:
-            with open(path, "w") as file:
-                file.write(str(os.getpid()))
+            Path(path).write_text(str(os.getpid()))
         for name, value in plan["rlimits"].items():
             number = getattr(resource, f"RLIMIT_{name}")
             resource.setrlimit(number, (value, value))
@@ -116,13 +105,9 @@ class Keeper:
         if child == 0:
             try:
                 lab_process(self.plan)()
-                overlay_make(
-                    inside=Inside(**plan["inside"]),
-                    python=plan["python"],
-                    version=plan["version"],
-                )
+                overlay_make(inside=Inside(**plan["inside"]), python=plan["python"], version=plan["version"])
                 os._exit(0)
-            except BaseException as error:
+            except Exception as error:
                 os.write(2, f"{error!r}\n".encode())
                 os._exit(1)
         if os.waitpid(child, 0)[1] != 0:
@@ -149,12 +134,7 @@ class Keeper:
 
     def _state_write(self) -> None:
         keeper, main = Identity.of(os.getpid()), Identity.of(self.main_pid)
-        state = {
-            "pid": keeper.pid,
-            "start": keeper.start,
-            "main_pid": main.pid,
-            "main_start": main.start,
-        }
+        state = {"pid": keeper.pid, "start": keeper.start, "main_pid": main.pid, "main_start": main.start}
         json_write(self.folder.path / STATE, state)
 
     def _reap_until_main(self) -> int:
@@ -203,15 +183,7 @@ def main() -> None:
         Keeper(folder).run()
     except OSError as error:
         pids_kill(descendants(os.getpid()))
-        json_write(
-            folder.path / EXIT,
-            {
-                "code": 125,
-                "oom_kills": 0,
-                "oom_killed": False,
-                "detail": f"The lab could not start: {error}",
-            },
-        )
+        json_write(folder.path / EXIT, {"code": 125, "oom_kills": 0, "oom_killed": False, "detail": f"The lab could not start: {error}"})
 
 
 if __name__ == "__main__":

@@ -42,11 +42,7 @@ def shell_command(command: str | None) -> list[str]:
 def size_set(descriptor: int, size: tuple[int, int, int, int]) -> None:
     """Tell the terminal its size: columns, rows, pixels."""
     width, height, pixel_width, pixel_height = size
-    fcntl.ioctl(
-        descriptor,
-        termios.TIOCSWINSZ,
-        struct.pack("HHHH", height, width, pixel_width, pixel_height),
-    )
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, pixel_width, pixel_height))
 
 
 def environment_of(process: asyncssh.SSHServerProcess) -> dict[str, str]:
@@ -96,18 +92,10 @@ async def run_on_terminal(process: asyncssh.SSHServerProcess) -> int:
     ours, theirs = pty.openpty()
     size_set(theirs, process.term_size)
     child = await asyncio.create_subprocess_exec(
-        *shell_command(process.command),
-        env=environment_of(process),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        preexec_fn=lambda: terminal_child(0),
+        *shell_command(process.command), env=environment_of(process), stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=lambda: terminal_child(0)
     )
     os.close(theirs)
-    copying = [
-        asyncio.ensure_future(terminal_to_client(ours, process)),
-        asyncio.ensure_future(client_to_terminal(process, ours)),
-    ]
+    copying = [asyncio.ensure_future(terminal_to_client(ours, process)), asyncio.ensure_future(client_to_terminal(process, ours))]
     code = await wait_or_hang_up(process, child)
     await asyncio.wait({copying[0]}, timeout=1.0)
     for task in copying:

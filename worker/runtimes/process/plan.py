@@ -36,12 +36,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
     if host.root and not host.view:
         _open_check([environment.path, folder.path, workspace])
     ports = _free_ports(2)
-    _files(
-        spec,
-        folder,
-        jupyter.configuration(spec=spec, port=ports[0], inside=inside),
-        host,
-    )
+    _files(spec, folder, jupyter.configuration(spec=spec, port=ports[0], inside=inside), host)
     limits = Limits(memory_bytes=spec.memory_mib * MIB, cpus=spec.cpus, pids=spec.pids)
     plan = {
         "lab_id": spec.lab_id,
@@ -53,11 +48,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
         "environment": dict(jupyter.environment(spec=spec, inside=inside)),
         "jupyter": jupyter.command(inside=inside),
         "sshd": _sshd(inside, ports[1]),
-        "overlay": {
-            "inside": asdict(inside),
-            "python": str(base_python()),
-            "version": python_version(),
-        },
+        "overlay": {"inside": asdict(inside), "python": str(base_python()), "version": python_version()},
         "cgroups": host.groups.make(spec.name, limits),
         "rlimits": _rlimits(spec, host),
         "view": _view(spec, folder, environment, workspace).as_plan() if host.view else None,
@@ -75,14 +66,7 @@ def _workspace(spec: LabSpec, host: Host) -> Path:
     return path
 
 
-def _inside(
-    spec: LabSpec,
-    folder: LabFolder,
-    environment: Environment,
-    workspace: Path,
-    *,
-    view: bool,
-) -> Inside:
+def _inside(spec: LabSpec, folder: LabFolder, environment: Environment, workspace: Path, *, view: bool) -> Inside:
     seen = "/workspace" if view else str(workspace)
     return Inside(
         workspace=seen,
@@ -90,7 +74,7 @@ def _inside(
         overlay=f"{seen}/.gpulab/{environment.digest[:12]}",
         env=str(environment.path),
         run=str(folder.path),
-        tmp="/tmp" if view else str(folder.path / "tmp"),
+        tmp="/tmp" if view else str(folder.path / "tmp"),  # noqa: S108  (the lab's own, by its view)
     )
 
 
@@ -139,24 +123,13 @@ def _files(spec: LabSpec, folder: LabFolder, configuration: dict[str, Any], host
 def _passwd(spec: LabSpec) -> str:
     """The machine's users and this lab's, so that programs find a name for the uid."""
     lines = [line for line in Path("/etc/passwd").read_text().splitlines() if line.split(":")[2:3] != [str(spec.uid)]]
-    return "\n".join(
-        [
-            *lines,
-            f"{spec.username}:x:{spec.uid}:{spec.gid}:{spec.username}:/workspace:/bin/bash",
-            "",
-        ]
-    )
+    return "\n".join([*lines, f"{spec.username}:x:{spec.uid}:{spec.gid}:{spec.username}:/workspace:/bin/bash", ""])
 
 
 def _sshd(inside: Inside, port: int) -> list[str]:
     """The SSH server by the image's own Python; isolated from what the person installed, so that it always starts."""
     script = [f"{inside.env}/bin/python", "-I", f"{inside.run}/labsshd.py"]
-    return [
-        *script,
-        str(port),
-        f"{inside.workspace}/.gpulab/ssh_host_ed25519_key",
-        f"{inside.run}/gateway.pub",
-    ]
+    return [*script, str(port), f"{inside.workspace}/.gpulab/ssh_host_ed25519_key", f"{inside.run}/gateway.pub"]
 
 
 def _rlimits(spec: LabSpec, host: Host) -> dict[str, int]:

@@ -9,34 +9,12 @@ import sys
 import time
 from pathlib import Path
 
-from worker.runtimes.base import (
-    MIB,
-    Check,
-    ImageFacts,
-    LabSpec,
-    Observed,
-    Progress,
-    RuntimeFault,
-    RuntimeInfo,
-    Usage,
-    Verification,
-)
+from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
-from worker.runtimes.process.environment import (
-    driver_is_there,
-    environment_build,
-    environment_of,
-)
+from worker.runtimes.process.environment import driver_is_there, environment_build, environment_of
 from worker.runtimes.process.plan import Host, plan_make
-from worker.runtimes.process.state import (
-    LOG,
-    STATE,
-    LabFolder,
-    folders,
-    pids_kill,
-    wait_gone,
-)
+from worker.runtimes.process.state import LOG, STATE, LabFolder, folders, pids_kill, wait_gone
 from worker.runtimes.process.view import can_unshare
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -65,36 +43,14 @@ class ProcessRuntime:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // MIB
         cpus = len(os.sched_getaffinity(0))
         version = f"Python {platform.python_version()}"
-        return RuntimeInfo(
-            kind=self.kind,
-            version=version,
-            cpus=cpus,
-            memory_mib=memory,
-            isolates=False,
-            gpu_ready=driver_is_there(),
-            checks=self._checks(),
-        )
+        return RuntimeInfo(kind=self.kind, version=version, cpus=cpus, memory_mib=memory, isolates=False, gpu_ready=driver_is_there(), checks=self._checks())
 
     def _checks(self) -> list[Check]:
         lacking = [name for name in ("memory", "cpu", "pids") if name not in self.host.groups.held]
-        limits = Check(
-            "limits",
-            "green",
-            "memory, CPUs and processes are limited by control groups",
-        )
+        limits = Check("limits", "green", "memory, CPUs and processes are limited by control groups")
         if lacking:
-            limits = Check(
-                "limits",
-                "yellow",
-                f"not limited for a whole lab here: {', '.join(lacking)}",
-                "run as root, or use Docker",
-            )
-        people = Check(
-            "isolation",
-            "yellow",
-            "labs are plain processes and not isolated from each other",
-            "install a Docker engine",
-        )
+            limits = Check("limits", "yellow", f"not limited for a whole lab here: {', '.join(lacking)}", "run as root, or use Docker")
+        people = Check("isolation", "yellow", "labs are plain processes and not isolated from each other", "install a Docker engine")
         return [people, limits]
 
     def observe(self) -> list[Observed]:
@@ -138,33 +94,17 @@ class ProcessRuntime:
         return self._started(folder)
 
     def _keep(self, folder: LabFolder) -> None:
-        keeper = [
-            sys.executable,
-            "-m",
-            "worker.runtimes.process.keeper",
-            str(folder.path),
-        ]
+        keeper = [sys.executable, "-m", "worker.runtimes.process.keeper", str(folder.path)]
         with (folder.path / "keeper.log").open("wb") as out:
             self._keepers.append(
-                subprocess.Popen(
-                    keeper,
-                    cwd=REPOSITORY,
-                    env=_keeper_environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=out,
-                    start_new_session=True,
-                )
+                subprocess.Popen(keeper, cwd=REPOSITORY, env=_keeper_environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
             )
 
     def _started(self, folder: LabFolder) -> Observed:
         deadline = time.monotonic() + START_WITHIN_S
         while not ((folder.path / STATE).exists() or folder.exit):
             if time.monotonic() > deadline:
-                raise RuntimeFault(
-                    "The lab's keeper did not start in time.",
-                    detail=_text(folder.path / "keeper.log"),
-                )
+                raise RuntimeFault("The lab's keeper did not start in time.", detail=_text(folder.path / "keeper.log"))
             time.sleep(0.02)
         return self._observed(folder)
 
@@ -185,13 +125,7 @@ class ProcessRuntime:
     def verify(self, spec: LabSpec) -> Verification:
         """Read back from the control groups and from inside the main process."""
         try:
-            return verify.verify(
-                spec,
-                self._folder(spec.name),
-                groups=self.host.groups,
-                root=self.host.root,
-                view=self.host.view,
-            )
+            return verify.verify(spec, self._folder(spec.name), groups=self.host.groups, root=self.host.root, view=self.host.view)
         except (FileNotFoundError, ProcessLookupError) as error:
             raise RuntimeFault("The lab ended while its limits were read back.") from error
 

@@ -37,13 +37,7 @@ class Reading:
 
 def not_held(spec: LabSpec, *, groups: Cgroups, root: bool, view: bool) -> list[str]:
     """The limits that do not hold on this system, in words for the lab page."""
-    asked = {
-        "memory": spec.memory_mib,
-        "cpu": f"{spec.cpus:g}",
-        "pids": spec.pids,
-        "shm": spec.shm_mib,
-        "uid": spec.uid,
-    }
+    asked = {"memory": spec.memory_mib, "cpu": f"{spec.cpus:g}", "pids": spec.pids, "shm": spec.shm_mib, "uid": spec.uid}
     held = groups.held | ({"uid"} if root else set()) | ({"shm"} if view else set())
     words = [WORDS[name].format(asked=asked[name]) for name in WORDS if name not in held]
     return [*words, *([GPU_ADVICE, WHOLE_CARD] if spec.gpu_uuids else []), NOT_ISOLATED]
@@ -83,32 +77,13 @@ def _group_membership(reading: Reading, groups: Cgroups, name: str, pid: int) ->
     """The limits are worth nothing unless the lab is under them."""
     if groups.held:
         inside = pid in groups.pids(name)
-        reading.compare(
-            "group",
-            "inside",
-            "joined",
-            "joined" if inside else "not joined",
-            f"gpulab/{name}",
-        )
+        reading.compare("group", "inside", "joined", "joined" if inside else "not joined", f"gpulab/{name}")
 
 
-def _inside_compare(
-    spec: LabSpec,
-    reading: Reading,
-    status: Mapping[str, str],
-    environment: Mapping[str, str],
-    *,
-    root: bool,
-) -> None:
+def _inside_compare(spec: LabSpec, reading: Reading, status: Mapping[str, str], environment: Mapping[str, str], *, root: bool) -> None:
     uid = status["Uid"].split()[1]
     reading.compare("uid", "inside", str(spec.uid if root else os.geteuid()), uid)
-    reading.compare(
-        "capabilities",
-        "inside",
-        "0",
-        str(int(status["CapEff"], 16)),
-        "none" if int(status["CapEff"], 16) == 0 else "",
-    )
+    reading.compare("capabilities", "inside", "0", str(int(status["CapEff"], 16)), "none" if int(status["CapEff"], 16) == 0 else "")
     reading.compare("no_new_privileges", "inside", "1", status["NoNewPrivs"], "on")
     gpus = environment.get("CUDA_VISIBLE_DEVICES", "unset")
     reading.compare("gpus", "inside", ",".join(spec.gpu_uuids), gpus, gpus or "none")

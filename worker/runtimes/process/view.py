@@ -13,15 +13,7 @@ from pathlib import Path
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (
-    1,
-    2,
-    4,
-    32,
-    4096,
-    16384,
-    1 << 18,
-)
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (1, 2, 4, 32, 4096, 16384, 1 << 18)
 HIDDEN = frozenset({"root", "home", "tmp", "workspace", "data", "lost+found"})
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,13 +27,7 @@ def _call(result: int, words: str) -> None:
 
 def mount(source: str, target: Path, *, kind: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
-    arguments = (
-        source.encode(),
-        str(target).encode(),
-        kind.encode() or None,
-        ctypes.c_ulong(flags),
-        data.encode() or None,
-    )
+    arguments = (source.encode(), str(target).encode(), kind.encode() or None, ctypes.c_ulong(flags), data.encode() or None)
     _call(_libc.mount(*arguments), f"mount {source} on {target}")
 
 
@@ -89,12 +75,7 @@ class View:
     @classmethod
     def from_plan(cls, plan: dict[str, Any]) -> "View":
         """Back from the plan."""
-        return cls(
-            **{
-                **plan,
-                "same": tuple((path, writable) for path, writable in plan["same"]),
-            }
-        )
+        return cls(**{**plan, "same": tuple((path, writable) for path, writable in plan["same"])})
 
 
 def _bind(source: str, target: Path, *, writable: bool) -> None:
@@ -105,18 +86,14 @@ def _bind(source: str, target: Path, *, writable: bool) -> None:
         target.touch()
     mount(source, target, flags=MS_BIND | MS_REC)
     if not writable:
-        mount(
-            "none",
-            target,
-            flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
-        )
+        mount("none", target, flags=MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
 def _tops_bind(root: Path, hidden: frozenset[str]) -> None:
     for entry in os.scandir("/"):
         target = root / entry.name
         if entry.is_symlink():
-            target.symlink_to(os.readlink(entry.path))
+            target.symlink_to(Path(entry.path).readlink())
         elif entry.is_dir() and entry.name not in hidden:
             target.mkdir()
             mount(entry.path, target, flags=MS_BIND | MS_REC)
@@ -137,21 +114,9 @@ def enter(view: View) -> None:
     old_umask = os.umask(0o022)
     hidden = HIDDEN | _closed_tops([path for path, _ in view.same])
     _tops_bind(root, hidden)
-    mount(
-        "tmpfs",
-        root / "tmp",
-        kind="tmpfs",
-        flags=MS_NOSUID | MS_NODEV,
-        data=f"size={view.tmp_bytes},mode=1777",
-    )
+    mount("tmpfs", root / "tmp", kind="tmpfs", flags=MS_NOSUID | MS_NODEV, data=f"size={view.tmp_bytes},mode=1777")
     (root / "dev/shm").mkdir(exist_ok=True)
-    mount(
-        "tmpfs",
-        root / "dev/shm",
-        kind="tmpfs",
-        flags=MS_NOSUID | MS_NODEV,
-        data=f"size={view.shm_bytes},mode=1777",
-    )
+    mount("tmpfs", root / "dev/shm", kind="tmpfs", flags=MS_NOSUID | MS_NODEV, data=f"size={view.shm_bytes},mode=1777")
     for path, writable in view.same:
         if Path(path).parts[1] in hidden or not writable:
             _bind(path, root / path.lstrip("/"), writable=writable)
