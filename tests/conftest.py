@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from labs.catalogue.models import Image
@@ -12,6 +13,7 @@ from labs.fleet.models import Gpu, Node, NodeImage
 from labs.lifecycle.models import Lab
 from labs.lifecycle.services import Wish, lab_request
 from labs.people.models import Group, Membership, User
+from labs.policy.models import RoleLimits
 from labs.people.services import group_create, person_create
 
 PASSWORD = "correct-horse-battery-9"
@@ -24,6 +26,8 @@ def now() -> datetime:
 
 
 def _person(name: str, role: str, now: datetime) -> User:
+    for each, values in settings.DEFAULTS["roles"].items():  # a flush after a test with transactions takes them away
+        RoleLimits.objects.get_or_create(role=each, defaults=values)
     return person_create(email=f"{name}@example.edu", display_name=name.capitalize(), role=role, group=None, actor=None, now=now, password=PASSWORD)
 
 

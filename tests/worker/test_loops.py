@@ -128,6 +128,6 @@ def test_a_main_process_killed_for_memory_ends_the_lab_in_words(lab_of, alice, r
     lab = lab_of(alice)
     house = round_of()
     house.until(lab, "running")
-    house.runtime.die(f"gpulab-{lab.pk}-1", exit_code=137, oom_killed=True)
+    house.runtime.exits(f"gpulab-{lab.pk}-1", code=137, oom=True)
     house.until(lab, "failed")
     assert "more memory" in Lab.objects.get(pk=lab.pk).reason
