@@ -1,8 +1,9 @@
 """Persons, a node with two cards and an image: the cast of every test."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
@@ -88,11 +89,12 @@ def node(image: Image, now: datetime) -> Node:
 
 @pytest.fixture
 def lab_of(image: Image, node: Node, now: datetime) -> Callable[..., Lab]:
-    """Ask for a lab: `lab_of(alice, gpus=1)`."""
+    """Ask for a lab: `lab_of(alice, gpus=1)`. Each is asked for a little later than the one before."""
+    moments = itertools.count()
 
     def ask(owner: User, **wish: object) -> Lab:
         full = {"image_id": image.pk, "gpus": 0, "cpus": 2, "memory_gib": 4, "hours": 2} | wish
-        return lab_request(owner=owner, wish=Wish(**full), now=now, actor=owner)  # type: ignore[arg-type]
+        return lab_request(owner=owner, wish=Wish(**full), now=now + timedelta(milliseconds=next(moments)), actor=owner)  # type: ignore[arg-type]
 
     return ask
 
