@@ -13,7 +13,7 @@ from django.db.models import Max
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
-from labs.lifecycle.queries import gpu_uuids_of
+from labs.lifecycle.queries import gpus_of
 from labs.lifecycle.tokens import upstream_token
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
@@ -61,7 +61,8 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         image_digest=lab.image.digest or f"{lab.image.repository}:{lab.image.tag}",
         owner_id=lab.owner_id,
         uid=lab.owner.uid,
-        gpu_uuids=tuple(gpu_uuids_of(lab=lab)),
+        # A simulated card is leased like any other, so that everything can be tried; there is no device to hand over.
+        gpu_uuids=tuple(gpu.uuid for gpu in gpus_of(lab=lab) if not gpu.simulated),
         cpus=lab.cpus,
         memory_mib=lab.memory_mib,
         shm_mib=lab.shm_mib,

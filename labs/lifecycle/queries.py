@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from labs.fleet.models import Gpu
 from labs.ledger.models import Event
 from labs.ledger.queries import events_of
 from labs.lifecycle import states
@@ -73,9 +74,10 @@ def leases_open() -> dict[str, Lease]:
     return {lease.gpu_id: lease for lease in leases}
 
 
-def gpu_uuids_of(*, lab: Lab) -> list[str]:
-    """The cards that the lab's present attempt holds."""
-    return list(lab.leases.filter(closed_at=None, attempt=lab.attempt).order_by("gpu__index").values_list("gpu_id", flat=True))
+def gpus_of(*, lab: Lab) -> list[Gpu]:
+    """The cards that the lab's present attempt holds, or held when it ended."""
+    leases = lab.leases.select_related("gpu").filter(attempt=lab.attempt).order_by("gpu__index")
+    return [lease.gpu for lease in leases]
 
 
 @dataclass(frozen=True, slots=True)

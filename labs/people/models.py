@@ -6,6 +6,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 
 
 class Role(models.TextChoices):
@@ -39,6 +40,11 @@ class User(AbstractUser):
     def is_administrator(self) -> bool:
         """May this person manage the house? A disabled one may not."""
         return self.is_active and self.role == Role.ADMINISTRATOR
+
+    def set_password(self, raw_password: str | None) -> None:
+        """A new password also ends every pass made under the old one."""
+        super().set_password(raw_password)
+        self.passes_not_before = timezone.now()
 
     def get_full_name(self) -> str:
         """The name shown to others."""
