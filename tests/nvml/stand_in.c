@@ -1,0 +1,134 @@
+/* Stands in for libnvidia-ml.so.1 in the tests, so that the real pynvml code path runs on a machine without a GPU.
+ *
+ * The state is a text file, named by $NVML_STATE and read again at every call. Its lines:
+ *   driver fail=CODE hang=SECONDS          what nvmlInit answers, and how long every call takes
+ *   gpu UUID name=.. total=MIB used=MIB util=PCT temp=C power=MW [fail=CODE] [metric=CODE] [proc=PID:MIB]...
+ * `fail` is the answer of every call on that card, its handle too when it is `handle=CODE`; `metric` only of its power.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, UNKNOWN = 999 };
+enum { MOST_CARDS = 16, MOST_PROCESSES = 16, MIB_SHIFT = 20 };
+
+typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { unsigned gpu, memory; } utilization_t;
+typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_t;
+typedef struct {
+  char uuid[96], name[96];
+  long total, used, util, temperature, power;
+  int fail, handle_fail, power_fail, processes;
+  process_t process[MOST_PROCESSES];
+} card_t;
+
+static card_t cards[MOST_CARDS];
+static int count, driver_fail, hang_seconds, initialized;
+
+static void read_card(char *line) {
+  card_t *card = &cards[count++];
+  memset(card, 0, sizeof *card);
+  char *word = strtok(line, " \n");
+  snprintf(card->uuid, sizeof card->uuid, "%s", (word = strtok(NULL, " \n")) ? word : "");
+  while ((word = strtok(NULL, " \n"))) {
+    unsigned pid;
+    long mib;
+    if (!strncmp(word, "name=", 5)) snprintf(card->name, sizeof card->name, "%s", word + 5);
+    sscanf(word, "total=%ld", &card->total);
+    sscanf(word, "used=%ld", &card->used);
+    sscanf(word, "util=%ld", &card->util);
+    sscanf(word, "temp=%ld", &card->temperature);
+    sscanf(word, "power=%ld", &card->power);
+    sscanf(word, "fail=%d", &card->fail);
+    sscanf(word, "handle=%d", &card->handle_fail);
+    sscanf(word, "metric=%d", &card->power_fail);
+    if (card->processes < MOST_PROCESSES && sscanf(word, "proc=%u:%ld", &pid, &mib) == 2)
+      card->process[card->processes++] = (process_t){pid, (unsigned long long)mib << MIB_SHIFT, ~0u, ~0u};
+  }
+  for (char *c = card->name; *c; c++) if (*c == '_') *c = ' ';
+}
+
+static void load(void) {
+  const char *path = getenv("NVML_STATE");
+  FILE *file = path ? fopen(path, "r") : NULL;
+  char line[2048];
+  count = driver_fail = hang_seconds = 0;
+  if (!file) { driver_fail = UNKNOWN; return; }
+  while (fgets(line, sizeof line, file)) {
+    if (!strncmp(line, "gpu ", 4) && count < MOST_CARDS) read_card(line);
+    else if (!strncmp(line, "driver ", 7)) {
+      char *word = strtok(line + 7, " \n");
+      for (; word; word = strtok(NULL, " \n")) { sscanf(word, "fail=%d", &driver_fail); sscanf(word, "hang=%d", &hang_seconds); }
+    }
+  }
+  fclose(file);
+  if (hang_seconds) sleep((unsigned)hang_seconds);
+}
+
+static int ready(void) {
+  load();
+  return initialized ? driver_fail : UNINITIALIZED;
+}
+
+/* A handle is the index plus one: it stays what it is while the file behind it changes. */
+static int find(void *device, card_t **card) {
+  int answer = ready();
+  long index = (long)device - 1;
+  if (answer != SUCCESS) return answer;
+  if (index < 0 || index >= count) return INVALID_ARGUMENT;
+  *card = &cards[index];
+  return (*card)->fail;
+}
+
+static int text(const char *from, char *to, unsigned length) {
+  if (strlen(from) >= length) return INSUFFICIENT_SIZE;
+  strcpy(to, from);
+  return SUCCESS;
+}
+
+#define CARD(device) card_t *card; int answer = find(device, &card); if (answer != SUCCESS) return answer
+
+int nvmlInitWithFlags(unsigned flags) { (void)flags; load(); initialized = driver_fail == SUCCESS; return driver_fail; }
+int nvmlShutdown(void) { initialized = 0; return SUCCESS; }
+const char *nvmlErrorString(int code) { (void)code; return code == 15 ? "GPU is lost" : "an error of the stand-in"; }
+int nvmlSystemGetDriverVersion(char *to, unsigned length) { int a = ready(); return a ? a : text("580.65.06", to, length); }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13000; return ready(); }
+int nvmlDeviceGetCount_v2(unsigned *number) { int a = ready(); *number = (unsigned)count; return a; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+  int answer = ready();
+  if (answer != SUCCESS) return answer;
+  if (index >= (unsigned)count) return INVALID_ARGUMENT;
+  *device = (void *)(long)(index + 1);
+  return cards[index].handle_fail;
+}
+int nvmlDeviceGetName(void *device, char *to, unsigned length) { CARD(device); return text(card->name, to, length); }
+int nvmlDeviceGetUUID(void *device, char *to, unsigned length) {
+  card_t *card = NULL;
+  int answer = find(device, &card);
+  return card ? text(card->uuid, to, length) : answer; /* who it is, even a card that fails says */
+}
+int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
+  CARD(device);
+  memory->total = (unsigned long long)card->total << MIB_SHIFT;
+  memory->used = (unsigned long long)card->used << MIB_SHIFT;
+  memory->free = memory->total - memory->used;
+  return SUCCESS;
+}
+int nvmlDeviceGetUtilizationRates(void *device, utilization_t *use) { CARD(device); use->gpu = (unsigned)card->util; use->memory = (unsigned)card->util / 2; return SUCCESS; }
+int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *degrees) { CARD(device); *degrees = (unsigned)card->temperature; return sensor ? INVALID_ARGUMENT : SUCCESS; }
+int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatt) { CARD(device); *milliwatt = (unsigned)card->power; return card->power_fail; }
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatt) { CARD(device); *milliwatt = 700000; return SUCCESS; }
+int nvmlDeviceGetClockInfo(void *device, int type, unsigned *mhz) { CARD(device); *mhz = type == 1 ? 1980 : 3201; return SUCCESS; }
+int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) { CARD(device); *major = 9; *minor = 0; return SUCCESS; }
+#ifndef WITHOUT_ECC /* an old driver lacks a function */
+int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *errors) { CARD(device); (void)type; (void)counter; *errors = 0; return SUCCESS; }
+#endif
+int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *size, process_t *to) {
+  CARD(device);
+  unsigned room = *size;
+  *size = (unsigned)card->processes;
+  if (room < *size) return INSUFFICIENT_SIZE;
+  memcpy(to, card->process, *size * sizeof *to);
+  return SUCCESS;
+}

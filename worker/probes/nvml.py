@@ -1,0 +1,230 @@
+"""The cards as the NVIDIA driver sees them, by nvidia-ml-py: one metric at a time, and never longer than a deadline."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from worker.probes.base import GpuProcess, GpuReading, NodeReading, ProbeFault
+from worker.probes.deadline import OneThread, StillBusy
+from worker.probes.processes import command_of, name_of
+
+MIB = 1024 * 1024
+READ_WITHIN_S = 1.5
+#: The first call initialises every card of the host, which takes seconds where no persistence daemon runs.
+OPEN_WITHIN_S = 15.0
+
+#: Answers after which the card is not to be trusted, in words. Every other error costs only the metric it came with.
+CARD_FAULTS = {
+    pynvml.NVML_ERROR_GPU_IS_LOST: "The GPU is lost: it fell off the bus or is not reachable (error 15).",
+    pynvml.NVML_ERROR_RESET_REQUIRED: "The GPU must be reset before it can be used again (error 16).",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The driver and its library have different versions (error 18).",
+    pynvml.NVML_ERROR_UNKNOWN: "The driver reports an unknown error for this GPU (error 999).",
+}
+#: What the driver as a whole may answer, in words with the way out.
+DRIVER_FAULTS = {
+    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "The NVIDIA driver is loaded, but its library libnvidia-ml.so.1 is not found (error 12).",
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: "The NVIDIA driver is installed but not loaded (error 9). Load it, or restart the host.",
+    pynvml.NVML_ERROR_NO_PERMISSION: "This process may not talk to the NVIDIA driver (error 4).",
+    pynvml.NVML_ERROR_GPU_IS_LOST: "The NVIDIA driver has lost a GPU (error 15). The host must be looked at.",
+    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The NVIDIA driver was updated while the old one is still loaded (error 18). Restart the host.",
+    pynvml.NVML_ERROR_UNKNOWN: "The NVIDIA driver fails with an unknown error (error 999).",
+}
+
+
+LIBRARY_NOT_FOUND: int = pynvml.NVML_ERROR_LIBRARY_NOT_FOUND
+DRIVER_NOT_LOADED: int = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+
+
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What does not change about a card; remembered so that a lost one can still be named."""
+
+    index: int
+    model: str
+    memory_total_mib: int | None
+    compute_capability: str
+
+
+class NvmlProbe:
+    """Reads every card in one thread of its own. Cards are told apart by UUID; their index may change."""
+
+    kind = "nvml"
+
+    def __init__(self, *, proc: Path = Path("/proc"), read_within_s: float = READ_WITHIN_S, open_within_s: float = OPEN_WITHIN_S) -> None:
+        self._proc = proc
+        self._read_within_s = read_within_s
+        self._next_within_s = open_within_s
+        self._open = False
+        self._known: dict[str, _Identity] = {}
+        self._thread = OneThread(name="nvml")
+
+    def read(self) -> NodeReading:
+        """All cards now. Raises ProbeFault when the driver fails or does not answer in time."""
+        within, self._next_within_s = self._next_within_s, self._read_within_s
+        try:
+            return self._thread.call(self._read, within_s=within)
+        except StillBusy as busy:
+            raise ProbeFault(f"The NVIDIA driver has not answered for {busy.seconds:.0f} s.") from busy
+
+    def trial(self) -> int | None:
+        """The driver's answer to a first call: 0, NVML's error number, or None when it hangs."""
+        try:
+            return self._thread.call(_trial, within_s=self._next_within_s)
+        except StillBusy:
+            return None
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._thread.end()
+
+    def _read(self) -> NodeReading:
+        try:
+            if not self._open:
+                pynvml.nvmlInit()
+                self._open = True
+            return self._read_all()
+        except pynvml.NVMLError as error:
+            self._reopen_next_time()
+            raise ProbeFault(driver_words(error)) from error
+
+    def _reopen_next_time(self) -> None:
+        if self._open:
+            self._open = False
+            _or_none(pynvml.nvmlShutdown)
+
+    def _read_all(self) -> NodeReading:
+        seen: list[GpuReading] = []
+        lost: dict[int, str] = {}
+        for index in range(int(pynvml.nvmlDeviceGetCount())):
+            try:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                uuid = str(pynvml.nvmlDeviceGetUUID(handle))
+            except pynvml.NVMLError as error:
+                lost[index] = CARD_FAULTS.get(error.value, f"The GPU does not say who it is (error {error.value}).")
+            else:
+                seen.append(self._card(handle, uuid, index))
+        return NodeReading(self.kind, driver=_driver(), cuda=_cuda(), gpus=(*seen, *self._missing({one.uuid for one in seen}, lost)))
+
+    def _missing(self, seen: set[str], lost: dict[int, str]) -> list[GpuReading]:
+        """A reading with a fault for each card that was there before and says nothing now."""
+        default = "The driver no longer lists this GPU."
+        return [_faulty(uuid, identity, lost.get(identity.index, default)) for uuid, identity in self._known.items() if uuid not in seen]
+
+    def _card(self, handle: Any, uuid: str, index: int) -> GpuReading:
+        faults: list[str] = []
+        metric = partial(_metric, faults=faults)
+        memory = metric(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        use = metric(pynvml.nvmlDeviceGetUtilizationRates, handle)
+        capability = metric(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+        identity = self._remember(
+            uuid,
+            _Identity(
+                index=index,
+                model=metric(pynvml.nvmlDeviceGetName, handle) or "",
+                memory_total_mib=memory.total // MIB if memory else None,
+                compute_capability="{}.{}".format(*capability) if capability else "",
+            ),
+        )
+        return GpuReading(
+            uuid=uuid,
+            index=index,
+            model=identity.model,
+            memory_total_mib=identity.memory_total_mib,
+            memory_used_mib=memory.used // MIB if memory else None,
+            gpu_pct=use.gpu if use else None,
+            memory_pct=use.memory if use else None,
+            temperature_c=metric(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+            power_w=_watt(metric(pynvml.nvmlDeviceGetPowerUsage, handle)),
+            power_limit_w=_watt(metric(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            sm_mhz=metric(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+            memory_mhz=metric(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+            ecc_errors=metric(pynvml.nvmlDeviceGetTotalEccErrors, handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC),
+            compute_capability=identity.compute_capability,
+            processes=self._processes(metric(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()),
+            fault=faults[0] if faults else "",
+        )
+
+    def _remember(self, uuid: str, now: _Identity) -> _Identity:
+        """A card that stops answering keeps the name and size it gave before."""
+        was = self._known.get(uuid)
+        if was is not None:
+            now = _Identity(now.index, now.model or was.model, now.memory_total_mib or was.memory_total_mib, now.compute_capability or was.compute_capability)
+        self._known[uuid] = now
+        return now
+
+    def _processes(self, found: Any) -> tuple[GpuProcess, ...]:
+        return tuple(
+            GpuProcess(
+                pid=one.pid,
+                memory_mib=one.usedGpuMemory // MIB if one.usedGpuMemory is not None else None,
+                name=name_of(self._proc, one.pid),
+                command=command_of(self._proc, one.pid),
+            )
+            for one in found
+        )
+
+
+def _trial() -> int:
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return int(error.value)
+    _or_none(pynvml.nvmlShutdown)
+    return int(pynvml.NVML_SUCCESS)
+
+
+def driver_words(error: pynvml.NVMLError) -> str:
+    """What is wrong with the driver as a whole, for the page."""
+    return DRIVER_FAULTS.get(error.value, f"The NVIDIA driver fails: {error} (error {error.value}).")
+
+
+def _metric(get: Callable[..., Any], *arguments: Any, faults: list[str]) -> Any:
+    """One metric, or None where the card has none; an error that condemns the card is noted in `faults`."""
+    try:
+        return get(*arguments)
+    except pynvml.NVMLError as error:
+        if error.value in CARD_FAULTS:
+            faults.append(CARD_FAULTS[error.value])
+        return None
+
+
+def _faulty(uuid: str, identity: _Identity, words: str) -> GpuReading:
+    return GpuReading(
+        uuid=uuid,
+        index=identity.index,
+        model=identity.model,
+        memory_total_mib=identity.memory_total_mib,
+        memory_used_mib=None,
+        gpu_pct=None,
+        memory_pct=None,
+        temperature_c=None,
+        power_w=None,
+        power_limit_w=None,
+        sm_mhz=None,
+        memory_mhz=None,
+        ecc_errors=None,
+        compute_capability=identity.compute_capability,
+        fault=words,
+    )
+
+
+def _driver() -> str:
+    return str(_or_none(pynvml.nvmlSystemGetDriverVersion) or "")
+
+
+def _cuda() -> str:
+    """The newest CUDA that the driver speaks, such as `13.0`."""
+    version = _or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+    return f"{version // 1000}.{version % 1000 // 10}" if version else ""
+
+
+def _or_none(get: Callable[[], Any]) -> Any:
+    return _metric(get, faults=[])
+
+
+def _watt(milliwatt: int | None) -> float | None:
+    return round(milliwatt / 1000, 1) if milliwatt is not None else None
