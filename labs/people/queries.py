@@ -1,5 +1,6 @@
 """Finding people, by what they show."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
@@ -29,6 +30,11 @@ def ssh_key_by_fingerprint(*, fingerprint: str) -> SshKey | None:
 def ssh_key_touch(*, key_id: int, now: datetime) -> None:
     """Note that a key was used."""
     SshKey.objects.filter(pk=key_id).update(last_used_at=now)
+
+
+def ssh_keys_standing(*, key_ids: Iterable[int]) -> set[int]:
+    """Those of the keys that still exist and whose owner is active."""
+    return set(SshKey.objects.filter(pk__in=list(key_ids), user__is_active=True).values_list("pk", flat=True))
 
 
 def invitation_by_secret(*, secret: str, now: datetime) -> Invitation | None:
