@@ -7,7 +7,6 @@ so it does not matter which mirror served them; pip's own settings (index, certi
 
 import configparser
 import fcntl
-import glob
 import hashlib
 import importlib.util
 import os
@@ -117,7 +116,7 @@ def venv_make() -> None:
 
 def wheel_of(folders: list[str]) -> str:
     """The newest pip wheel in these folders, "" when there is none."""
-    found = [path for folder in folders for path in glob.glob(f"{folder}/pip-*.whl")]
+    found = [str(path) for folder in folders for path in Path(folder).glob("pip-*.whl")]
     return max(found, default="")
 
 
@@ -147,10 +146,10 @@ def by_apt(folder: str) -> list[str] | None:
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         return None
     fetched = subprocess.run(["apt-get", "download", "-qq", "python3-pip-whl"], cwd=folder, capture_output=True, check=False)
-    packages = glob.glob(f"{folder}/*.deb")
+    packages = sorted(Path(folder).glob("*.deb"))
     if fetched.returncode or not packages:
         return None
-    subprocess.run(["dpkg-deb", "-x", packages[0], folder], check=True)
+    subprocess.run(["dpkg-deb", "-x", str(packages[0]), folder], check=True)
     wheel = wheel_of([f"{folder}/usr/share/python-wheels"])
     return [str(PYTHON), f"{wheel}/pip", "install", "--quiet", "--no-deps"] if wheel else None
 
@@ -201,6 +200,7 @@ def one_at_a_time() -> Iterator[None]:
 
 
 def say(words: str) -> None:
+    """A line for the person who waits."""
     print(f"[set-up] {words}", flush=True)
 
 

@@ -18,6 +18,7 @@ daemonize no
 save ""
 appendonly no
 loglevel warning
+logfile "{folder}/broker.log"
 """
 
 

@@ -44,7 +44,7 @@ class Place:
 def place_read(environment: Mapping[str, str]) -> Place:
     """Read PORT, GPULAB_HOME and the overrides; raises UpFault on nonsense."""
     text = environment.get("PORT", "").strip() or "8000"
-    if not text.isdigit() or not 5779 <= int(text) <= 65000:
+    if not (text.isascii() and text.isdigit()) or not 5779 <= int(text) <= 65000:
         raise UpFault(f"PORT is {text!r}; it must be a whole number from 5779 to 65000 (the other ports derive from it).")
     port = int(text)
     bind = environment.get("GPULAB_SSH_BIND", "")
@@ -63,6 +63,7 @@ def home_take(place: Place) -> int:
     Returns the lock's file descriptor: keep it open.
     """
     place.home.mkdir(parents=True, exist_ok=True)
+    (place.home / "static").mkdir(exist_ok=True)
     lock = os.open(place.home / "up.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

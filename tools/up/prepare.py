@@ -36,8 +36,8 @@ def database_prepare(place: Place, environment: Mapping[str, str]) -> str:
     """Migrate and make the first administrator. Returns the words to show once, "" when there is nothing to say."""
     if is_prepared(place, environment):
         return ""
-    _manage(["migrate", "--noinput", "--verbosity=0"], environment)
-    words = _manage(["first_admin"], environment)
+    _manage(["migrate", "--noinput", "--verbosity=0", "--skip-checks"], environment)
+    words = _manage(["first_admin", "--skip-checks"], environment)
     (place.home / "prepared").write_text(shape_hash(environment.get("GPULAB_DATABASE_URL", "")))
     return words
 
