@@ -1,8 +1,10 @@
 """What every template may use."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
 
 from labs.fleet.queries import nodes_all
 
@@ -23,8 +25,38 @@ ADMINISTRATION = (
     ("manage_groups", "Groups", "hierarchy-2"),
     ("manage_audit", "Audit", "history"),
 )
+ACCOUNT = (
+    ("account", "Profile", "user-circle"),
+    ("account_change_password", "Password", "lock"),
+    ("mfa_index", "Two-factor", "shield-lock"),
+    ("account_keys", "SSH keys", "key"),
+    ("account_tokens", "API tokens", "ticket"),
+    ("account_sessions", "Sessions", "device-laptop"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the whole house must say aloud on every page."""
+
+    simulated: bool
+    open: bool
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """The navigation, and what the whole house must say aloud (labs that are not isolated from each other)."""
-    return {"navigation": NAVIGATION, "administration": ADMINISTRATION, "house_nodes": nodes_all}
+    """The navigation, and the warnings that stand above every page."""
+    match = request.resolver_match
+    name = (match.url_name or "") if match else ""
+    return {
+        "navigation": NAVIGATION,
+        "administration": ADMINISTRATION,
+        "account_parts": ACCOUNT,
+        "in_administration": name.startswith("manage"),
+        "page_name": name,
+        "house": SimpleLazyObject(_house),
+    }
+
+
+def _house() -> House:
+    nodes = [(node.probe_kind, node.isolates) for node in nodes_all().prefetch_related(None)]
+    return House(simulated=any(kind == "simulated" for kind, _ in nodes), open=any(not isolates for _, isolates in nodes))

@@ -10,8 +10,8 @@ Next = Callable[[HttpRequest], HttpResponse]
 
 def content_security_policy() -> str:
     """Nothing from elsewhere and nothing inline; forms may also lead to a lab's own origin (the Open button)."""
-    labs = f"{settings.LABS_SCHEME}://*.{settings.LABS_DOMAIN}"
-    lab_origins = labs if settings.LABS_PORT in (80, 443) else f"{labs}:{settings.LABS_PORT}"
+    port = "" if settings.LABS_PORT in (80, 443) else f":{settings.LABS_PORT}"
+    lab_origins = " ".join(f"{settings.LABS_SCHEME}://{host}{port}" for host in (f"*.{settings.LABS_DOMAIN}", settings.LABS_DOMAIN))
     return "; ".join(
         (
             "default-src 'self'",

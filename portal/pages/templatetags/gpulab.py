@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django import template
+from django import forms, template
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
@@ -52,6 +52,25 @@ def state(code: str, words: str) -> SafeString:
     tone, name = LAB_STATES.get(code) or OTHER_STATES.get(code, ("quiet", "circle-dot"))
     spin = " spin" if name == "loader-2" else ""
     return format_html('<span class="state state-{}{}">{}<span>{}</span></span>', tone, spin, icon(name), words)
+
+
+#: Widget -> Tabler's class; the most specific entry of a widget's ancestry wins.
+CONTROLS: dict[type[forms.Widget], str] = {
+    forms.CheckboxInput: "form-check-input",
+    forms.RadioSelect: "",
+    forms.Select: "form-select",
+    forms.Textarea: "form-control",
+    forms.Input: "form-control",
+}
+
+
+@register.filter
+def control(field: forms.BoundField) -> SafeString:
+    """A form's field with Tabler's class; it names its help and its error to a screen reader."""
+    css = next((CONTROLS[kind] for kind in type(field.field.widget).__mro__ if kind in CONTROLS), "")
+    described = [f"{field.auto_id}_helptext"] if field.help_text else []
+    described += [f"{field.auto_id}_error"] if field.errors else []
+    return field.as_widget(attrs={"class": css, "aria-describedby": " ".join(described)} if described else {"class": css})
 
 
 @register.filter

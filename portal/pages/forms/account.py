@@ -1,0 +1,60 @@
+"""The forms of the account pages and of an invitation."""
+
+from typing import Any
+
+from django import forms
+
+from labs.people.models import ApiToken, User
+
+
+class ProfileForm(forms.Form):
+    """One's own name."""
+
+    display_name = forms.CharField(label="Name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+
+
+class KeyForm(forms.Form):
+    """An SSH public key."""
+
+    text = forms.CharField(
+        label="Public key",
+        max_length=20_000,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "placeholder": "ssh-ed25519 AAAA… you@laptop"}),
+        help_text="The content of ~/.ssh/id_ed25519.pub. Never paste the file without .pub: that one is private.",
+    )
+    name = forms.CharField(label="Name", max_length=100, required=False, help_text="Such as laptop; otherwise the key's own comment.")
+
+
+class TokenForm(forms.Form):
+    """An API token."""
+
+    name = forms.CharField(label="What is it for?", max_length=100)
+    scope = forms.ChoiceField(label="It may", choices=ApiToken.Scope.choices, initial=ApiToken.Scope.LAUNCH)
+    days = forms.IntegerField(label="Days until it expires", min_value=1, max_value=365, initial=90)
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not user.is_administrator:
+            choices = [choice for choice in ApiToken.Scope.choices if choice[0] != ApiToken.Scope.ADMIN]
+            self.fields["scope"].choices = choices  # type: ignore[attr-defined]
+
+
+class InvitationForm(forms.Form):
+    """What somebody who accepts an invitation says of themselves."""
+
+    display_name = forms.CharField(label="Your name", max_length=100, widget=forms.TextInput(attrs={"autocomplete": "name"}))
+    password = forms.CharField(
+        label="Password",
+        max_length=200,
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        help_text="At least 10 characters, and not one that everybody uses.",
+    )
+    again = forms.CharField(label="Password again", max_length=200, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+
+    def clean(self) -> dict[str, Any]:
+        """Both are the same."""
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("password") and data.get("again") and data["password"] != data["again"]:
+            self.add_error("again", "The two passwords differ.")
+        return data

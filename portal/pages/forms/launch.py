@@ -1,0 +1,48 @@
+"""The launch form."""
+
+from collections.abc import Sequence
+
+from django import forms
+
+from labs.catalogue.models import Image
+from labs.lifecycle.models import name_validator
+from labs.lifecycle.wishes import MOST, Wish
+from labs.policy.rules import Limits
+
+
+def _whole(label: str, low: int, help_text: str = "", *, required: bool = True) -> forms.IntegerField:
+    return forms.IntegerField(label=label, min_value=low, max_value=MOST, help_text=help_text, required=required)
+
+
+class LaunchForm(forms.Form):
+    """What a person asks for. Limits are judged by the rules, not here; here is only what can be a number at all."""
+
+    image = forms.ModelChoiceField(Image.objects.none(), empty_label=None, error_messages={"invalid_choice": "There is no such image."})
+    gpus = _whole("GPUs", 0)
+    gpu_model = forms.CharField(label="Model", max_length=96, required=False)
+    cpus = _whole("CPU cores", 1)
+    memory_gib = _whole("Memory", 1)
+    shm_gib = _whole("Shared memory", 0, required=False)
+    hours = _whole("Hours", 1)
+    name = forms.CharField(label="Name", max_length=32, required=False, validators=[name_validator])
+    key = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: object, images: Sequence[Image], models: Sequence[str], limits: Limits, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        self.fields["image"].queryset = images  # type: ignore[attr-defined]
+        self.models = models
+        self.limits = limits
+
+    def clean_gpu_model(self) -> str:
+        """One of the fleet's models, or any."""
+        model: str = self.cleaned_data["gpu_model"]
+        if model and model not in self.models:
+            raise forms.ValidationError("No node has cards of that model.")
+        return model
+
+    @property
+    def wish(self) -> Wish:
+        """The wish of a valid form."""
+        data = self.cleaned_data
+        names = ("gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours", "name")
+        return Wish(image_id=data["image"].pk, **{name: data[name] for name in names})

@@ -1,0 +1,74 @@
+"""Home: my labs, one click to start one, my quota."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from labs.catalogue.queries import images_offered
+from labs.fleet.queries import gpus_all, runtimes
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab
+from labs.lifecycle.queries import labs_of, leases_open
+from labs.lifecycle.waiting import QueueEntry, queue_view
+from labs.policy.queries import limits_of
+from portal.pages.access import PersonRequest, person_required
+from portal.pages.presets import presets
+from portal.pages.quota import bars_of
+
+RECENT = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A lab on Home, with its place in the queue if it waits."""
+
+    lab: Lab
+    wait: QueueEntry | None
+
+
+@require_safe
+@person_required
+def home(request: PersonRequest) -> HttpResponse:
+    """The whole page."""
+    now = timezone.now()
+    context = _labs_context(request, now) | {
+        "presets": presets(images=images_offered(runtimes=runtimes()), limits=limits_of(user=request.user, now=now)),
+        "key": secrets.token_urlsafe(16),
+        "greeting": _greeting(request),
+    }
+    return render(request, "home/home.html", context)
+
+
+@require_safe
+@person_required
+def home_labs(request: PersonRequest) -> HttpResponse:
+    """The part that moves: labs, free cards, quota."""
+    return render(request, "home/_labs.html", _labs_context(request, timezone.now()))
+
+
+def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
+    live = list(labs_of(user=request.user, live=True))
+    waits = {entry.lab.pk: entry for entry in queue_view(now=now)} if any(_waits(lab) for lab in live) else {}
+    cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
+    leased = leases_open()
+    return {
+        "lines": [Line(lab, waits.get(lab.pk)) for lab in live],
+        "recent": list(labs_of(user=request.user, live=False)[:RECENT]),
+        "bars": bars_of(user=request.user, now=now),
+        "cards": len(cards),
+        "free": sum(1 for gpu in cards if gpu.pk not in leased),
+    }
+
+
+def _waits(lab: Lab) -> bool:
+    return lab.state == states.QUEUED or lab.next_gpus is not None
+
+
+def _greeting(request: PersonRequest) -> str:
+    return f"Hello, {request.user.display_name.split(' ')[0]}" if request.user.display_name else "Hello"

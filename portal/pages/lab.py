@@ -1,0 +1,90 @@
+"""One lab's page: what it does now, how to reach it, its limits, what happened, its log."""
+
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from labs.fleet.models import Gpu, NodeImage
+from labs.fleet.queries import gpu_models, node_images
+from labs.lifecycle import states
+from labs.lifecycle.addresses import client_url, ssh_command
+from labs.lifecycle.models import Lab
+from labs.lifecycle.queries import gpu_uuids_of, lab_for_viewer, timeline_of, tokens_of
+from labs.lifecycle.waiting import wait_of
+from labs.policy.queries import limits_of
+from portal.pages.access import PersonRequest, person_required
+from portal.pages.forms.lab import ExtendForm, LabTokenForm, StopForm, TakeGpuForm
+
+#: The steps of a start: the stage that completes each, and its words.
+STEPS = (("placed", "Placed on a node"), ("container", "Container"), ("jupyter", "Limits checked"), ("ready", "Jupyter"))
+STAGES = ("", "placed", "container", "jupyter", "ready")
+SECRET = "lab_token_secret"
+
+
+@require_safe
+@person_required
+def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """The whole page."""
+    row = lab_for_viewer(user=request.user, lab_id=lab_id)
+    mine = row.owner_id == request.user.pk
+    context = _state_context(request, row) | {
+        "tokens": tokens_of(lab=row) if mine else [],
+        "token_form": LabTokenForm(),
+        "secret": request.session.pop(SECRET, None) if mine else None,
+        "extend_form": ExtendForm(initial={"hours": limits_of(user=row.owner, now=timezone.now()).hours_max}),
+        "take_form": TakeGpuForm(initial={"gpus": 1}),
+        "stop_form": StopForm(),
+        "models": gpu_models(),
+        "client_url": client_url(row.pk),
+        "timeline": timeline_of(lab=row),
+    }
+    return render(request, "lab/lab.html", context)
+
+
+@require_safe
+@person_required
+def lab_state(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """The part on top that moves: state, steps, notices, the end card."""
+    return render(request, "lab/_state.html", _state_context(request, lab_for_viewer(user=request.user, lab_id=lab_id)))
+
+
+@require_safe
+@person_required
+def lab_history(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """Timeline and log, which grow."""
+    row = lab_for_viewer(user=request.user, lab_id=lab_id)
+    return render(request, "lab/_history.html", {"lab": row, "timeline": timeline_of(lab=row)})
+
+
+def _state_context(request: PersonRequest, row: Lab) -> dict[str, Any]:
+    now = timezone.now()
+    limits = limits_of(user=row.owner, now=now)
+    waits = row.state == states.QUEUED or (row.state == states.RUNNING and row.next_gpus is not None)
+    return {
+        "lab": row,
+        "mine": row.owner_id == request.user.pk,
+        "wait": wait_of(lab=row, now=now) if waits else None,
+        "steps": _steps(row) if row.state == states.STARTING else [],
+        "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
+        "cards": list(Gpu.objects.filter(pk__in=gpu_uuids_of(lab=row))) if row.gpus else [],
+        "hours_max": limits.hours_max,
+        "ssh_command": ssh_command(row.name),
+    }
+
+
+def _steps(row: Lab) -> list[tuple[str, str]]:
+    """(done | at | ahead, words) of each step."""
+    reached = STAGES.index(row.stage) if row.stage in STAGES else 0
+    return [("done" if place < reached else "at" if place == reached else "ahead", words) for place, (_, words) in enumerate(STEPS)]
+
+
+def _image_progress(row: Lab) -> NodeImage | None:
+    """How far the image is where the lab is or may come to be, while it is not ready."""
+    if row.node_id:
+        found = [one for one in node_images(node_id=row.node_id) if one.image_id == row.image_id]
+    else:
+        found = list(NodeImage.objects.filter(image_id=row.image_id).order_by("-percent"))
+    return found[0] if found and found[0].state != NodeImage.State.PRESENT else None

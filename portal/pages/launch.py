@@ -1,0 +1,122 @@
+"""Launch: a form that says before the click what the click will do."""
+
+import secrets
+from collections import Counter
+from typing import Any
+
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_safe
+
+from labs.catalogue.queries import images_offered
+from labs.fleet.models import NodeImage
+from labs.fleet.queries import gpus_all, image_progress, runtimes
+from labs.lifecycle.queries import labs_of, leases_open, wish_preview
+from labs.lifecycle.services import lab_request
+from labs.lifecycle.waiting import nodes_view
+from labs.people.errors import Refused
+from labs.policy.queries import limits_of
+from portal.pages.access import PersonRequest, person_required
+from portal.pages.forms.launch import LaunchForm
+from portal.pages.presets import sizes_for
+from portal.pages.quota import bars, bars_of
+
+#: How near an image is to being usable, nearest first.
+NEARNESS = (NodeImage.State.PRESENT, NodeImage.State.PULLING, NodeImage.State.ABSENT, NodeImage.State.FAILED)
+ABSENT = ("absent", "Prepared on first use")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@person_required
+def launch(request: PersonRequest) -> HttpResponse:
+    """The form; posted, one lab."""
+    if request.method != "POST":
+        return _page(request, _form(request, _initial(request)))
+    form = _form(request, request.POST)
+    if form.is_valid():
+        try:
+            lab = lab_request(owner=request.user, wish=form.wish, now=timezone.now(), actor=request.user, idempotency_key=form.cleaned_data["key"])
+        except Refused as refused:
+            form.add_error(refused.field if refused.field in form.fields else None, refused.words)
+        else:
+            return redirect("lab", lab_id=lab.pk)
+    return _page(request, form, status=422)
+
+
+@require_safe
+@person_required
+def launch_verdict(request: PersonRequest) -> HttpResponse:
+    """What the click would do with the numbers as they stand; asked for at every change."""
+    form = _form(request, request.GET)
+    return render(request, "launch/_verdict.html", _verdict(request, form))
+
+
+def _form(request: PersonRequest, data: Any) -> LaunchForm:
+    limits = limits_of(user=request.user, now=timezone.now())
+    models = sorted({gpu.model for gpu in gpus_all()})
+    return LaunchForm(data, images=images_offered(runtimes=runtimes()), models=models, limits=limits)
+
+
+def _initial(request: PersonRequest) -> dict[str, Any]:
+    """The address may carry a wish (from "Launch again"); what it leaves open is filled with usual sizes."""
+    limits = limits_of(user=request.user, now=timezone.now())
+    nodes = nodes_view()
+    sizes = sizes_for(limits=limits, nodes=nodes)
+    image = images_offered(runtimes=runtimes()).first()
+    has_cards = any(node.cards for node in nodes)
+    usual = {
+        "image": image.pk if image else "",
+        "gpus": 1 if limits.gpus_max and has_cards else 0,
+        "gpu_model": "",
+        "cpus": sizes.cpus,
+        "memory_gib": sizes.memory_gib,
+        "shm_gib": "",
+        "hours": sizes.hours,
+        "name": _unused_name(request, request.GET.get("name", "")),
+        "key": secrets.token_urlsafe(16),
+    }
+    asked = ("image", "gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours")
+    return usual | {name: request.GET[name] for name in asked if request.GET.get(name)}
+
+
+def _unused_name(request: PersonRequest, name: str) -> str:
+    taken = labs_of(user=request.user, live=True).filter(name=name).exists()
+    return "" if taken else name
+
+
+def _page(request: PersonRequest, form: LaunchForm, *, status: int = 200) -> HttpResponse:
+    leased = leases_open()
+    cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
+    everywhere = Counter(gpu.model for gpu in cards)
+    free = Counter(gpu.model for gpu in cards if gpu.pk not in leased)
+    nodes = nodes_view()
+    progress = _image_words()
+    context = _verdict(request, form) | {
+        "models": [(model, free[model], count) for model, count in sorted(everywhere.items())],
+        "free": sum(free.values()),
+        "images": [(image, *progress.get(image.pk, ABSENT)) for image in form.fields["image"].queryset],  # type: ignore[attr-defined]
+        "most_cpus": min(form.limits.cpus, max((node.cpus for node in nodes), default=form.limits.cpus)),
+        "most_memory": min(form.limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=form.limits.memory_gib)),
+    }
+    return render(request, "launch/launch.html", context, status=status)
+
+
+def _image_words() -> dict[int, tuple[str, str]]:
+    """State and words of each image, where it is furthest."""
+    best: dict[int, NodeImage] = {}
+    for row in image_progress():
+        known = best.get(row.image_id)
+        if known is None or NEARNESS.index(row.state) < NEARNESS.index(known.state):
+            best[row.image_id] = row
+    return {pk: (row.state, f"{row.percent}%" if row.state == NodeImage.State.PULLING else row.get_state_display()) for pk, row in best.items()}
+
+
+def _verdict(request: PersonRequest, form: LaunchForm) -> dict[str, Any]:
+    """The form with what the rules and the plan say to it; without a verdict while it is not a wish yet."""
+    if not form.is_valid():
+        return {"form": form, "preview": None, "bars": bars_of(user=request.user, now=timezone.now())}
+    preview = wish_preview(user=request.user, wish=form.wish, now=timezone.now())
+    wish = preview.wish
+    taken = bars(held=preview.held, limits=preview.limits, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
+    return {"form": form, "preview": preview, "bars": taken}

@@ -1,0 +1,42 @@
+"""The catalogue: adding and retiring images."""
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST
+
+from labs.catalogue.models import Image
+from labs.catalogue.queries import images_all
+from labs.catalogue.services import image_active_set, image_add
+from labs.fleet.models import NodeImage
+from labs.fleet.queries import image_progress
+from portal.pages.access import PersonRequest, administrator_required
+from portal.pages.forms.manage import ImageForm
+from portal.pages.telling import try_form
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@administrator_required
+def manage_images(request: PersonRequest) -> HttpResponse:
+    """Every image, also retired ones; posted, one more."""
+    form = ImageForm(request.POST or None)
+    if request.method == "POST" and try_form(form, lambda: image_add(**form.cleaned_data, actor=request.user, now=timezone.now())):
+        messages.success(request, "The image was added. The nodes prepare it now.")
+        return redirect("manage_images")
+    where: dict[int, list[NodeImage]] = {}
+    for row in image_progress():
+        where.setdefault(row.image_id, []).append(row)
+    rows = [(image, where.get(image.pk, [])) for image in images_all()]
+    return render(request, "manage/images.html", {"form": form, "rows": rows}, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@administrator_required
+def manage_image_active(request: PersonRequest, image_id: int) -> HttpResponse:
+    """Offer an image, or retire it."""
+    image = Image.objects.get(pk=image_id)
+    offered = request.POST.get("offered") == "yes"
+    image_active_set(image=image, is_active=offered, actor=request.user, now=timezone.now())
+    messages.success(request, f"{image} is {'offered again' if offered else 'retired; running labs are not touched'}.")
+    return redirect("manage_images")
