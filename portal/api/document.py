@@ -41,4 +41,5 @@ def _errors(address: str, method: str, operation: dict[str, Any]) -> dict[int, s
 
 def _problem_schemas() -> dict[str, Any]:
     schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}", schema_generator=NinjaGenerateJsonSchema, mode="serialization")
-    return schema.pop("$defs") | {"Problem": schema}
+    below: dict[str, Any] = schema.pop("$defs")
+    return below | {"Problem": schema}

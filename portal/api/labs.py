@@ -31,7 +31,7 @@ Key = Annotated[
 
 
 @router.post("/labs", response={201: schemas.Lab, 200: schemas.Lab}, summary="Launch a lab")
-def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key) -> Status:
+def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key) -> Status[Any]:
     """201 with the new lab; 200 with the lab that this Idempotency-Key has made before."""
     may_launch(request)
     now = timezone.now()

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
 
-from labs.lifecycle.queries import held_by
+from labs.lifecycle.holdings import held_by
 from labs.policy.queries import limits_of
 from labs.policy.rules import Held, Limits
 from portal.api import schemas

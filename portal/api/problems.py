@@ -48,14 +48,12 @@ def problem(status: int, detail: str, *, code: str = "", errors: list[dict[str, 
 
 def install(api: NinjaAPI) -> None:
     """Let every exception of the API end as a problem."""
-    api.add_exception_handler(Refused, _refused)
-    api.add_exception_handler(ValidationError, _invalid)
-    api.add_exception_handler(Throttled, _throttled)
-    api.add_exception_handler(HttpError, _http)
-    api.add_exception_handler(RequestDataTooBig, _too_big)
-    api.add_exception_handler(Http404, not_found)
-    api.add_exception_handler(ObjectDoesNotExist, not_found)
-    api.add_exception_handler(Exception, _unexpected)
+    handlers: dict[type[Exception], Any] = {
+        Refused: _refused, ValidationError: _invalid, Throttled: _throttled, HttpError: _http, RequestDataTooBig: _too_big,
+        Http404: not_found, ObjectDoesNotExist: not_found, Exception: _unexpected,
+    }
+    for kind, handler in handlers.items():
+        api.add_exception_handler(kind, handler)
 
 
 def not_found(request: HttpRequest, error: Exception | None = None) -> HttpResponse:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path, re_path
 from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
@@ -37,7 +37,10 @@ def at_the_edge(view: View) -> View:
 
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = view(request, *args, **kwargs)
+        try:
+            response = view(request, *args, **kwargs)
+        except Http404:
+            response = not_found(request)
         if response.status_code == 405:
             response = not_allowed(response["Allow"])
         rate_headers_set(request, response)
@@ -64,4 +67,4 @@ for _pattern in _doors[0]:
     if isinstance(_pattern, URLPattern):
         _pattern.callback = at_the_edge(_pattern.callback)
 
-urlpatterns = [path("", _doors), re_path("^.*$", at_the_edge(not_found))]
+urlpatterns = [path("", _doors), re_path("", at_the_edge(not_found))]

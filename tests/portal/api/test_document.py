@@ -1,0 +1,63 @@
+"""The OpenAPI document says what the API does, errors included."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.callers import Caller
+
+
+@pytest.fixture
+def document(db: None) -> dict[str, Any]:
+    answer = Caller().get("/openapi.json")
+    assert answer.status_code == 200
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for address, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield address, method, operation
+
+
+def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
+    assert document["openapi"] == "3.1.0"
+    assert {(method, address.removeprefix("/api/v1")) for address, method, _ in _operations(document)} == {
+        ("post", "/labs"), ("get", "/labs"), ("get", "/labs/{lab_id}"), ("post", "/labs/{lab_id}/stop"), ("post", "/labs/{lab_id}/extend"),
+        ("get", "/gpus"), ("get", "/images"), ("get", "/me"),
+    }
+
+
+def test_every_operation_wants_a_bearer_token_and_describes_its_problems(document: Any) -> None:
+    scheme = document["components"]["securitySchemes"]["BearerToken"]
+    assert scheme["type"] == "http" and scheme["scheme"] == "bearer"
+    for address, method, operation in _operations(document):
+        assert operation["security"] == [{"BearerToken": []}]
+        wanted = {"401", "429"} | ({"403", "409"} if method == "post" else set()) | ({"404"} if "{" in address else set())
+        assert wanted <= set(operation["responses"])
+        for status, response in operation["responses"].items():
+            media = "application/problem+json" if status >= "400" else "application/json"
+            assert list(response["content"]) == [media] and response["description"]
+
+
+def test_names_are_unique_and_every_reference_leads_somewhere(document: Any) -> None:
+    names = [operation["operationId"] for _, _, operation in _operations(document)]
+    assert len(names) == len(set(names))
+    references = set(re.findall(r"'\$ref': '#/components/schemas/(\w+)'", str(document)))
+    assert references and references <= set(document["components"]["schemas"])
+
+
+def test_every_part_of_an_address_is_a_parameter(document: Any) -> None:
+    for address, _, operation in _operations(document):
+        stated = {one["name"] for one in operation["parameters"] if one["in"] == "path" and one["required"]}
+        assert stated == set(re.findall(r"{(\w+)}", address))
+
+
+def test_a_lab_and_a_wish_have_the_fields_that_were_promised(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    assert {"id", "name", "state", "reason", "image", "limits", "gpus", "urls"} <= set(schemas["Lab"]["required"])
+    assert {"image", "gpus", "cpus", "memory_gib", "shm_gib", "hours", "name"} <= set(schemas["LabWish"]["properties"])
+    assert schemas["LabPage"]["required"] == ["next", "items"]

@@ -1,0 +1,65 @@
+"""The cards, the images and oneself."""
+
+from typing import Any
+
+import pytest
+
+from labs.catalogue.models import Image
+from labs.fleet.models import Gpu, NodeImage
+from labs.policy.services import override_set
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_card_is_yours_in_use_or_named_by_who_asks(calls: Any, alice: Any, bob: Any, root_admin: Any, lab_of: Any, running: Any) -> None:
+    lab = running(lab_of(alice, gpus=1), ["GPU-00000000-test"])
+    seen = {who: calls(user).get("/gpus").json()["items"] for who, user in (("alice", alice), ("bob", bob), ("root", root_admin))}
+    assert [seen[who][0]["holder"] for who in seen] == ["you", "in use", "Alice"]
+    assert [seen[who][0]["lab"] for who in seen] == [lab.pk, None, lab.pk]
+    assert [card["state"] for card in seen["bob"]] == ["in use", "free"]
+    assert "alice" not in str(seen["bob"]).lower()
+
+
+def test_a_card_out_of_service_is_unavailable(calls: Any, alice: Any, node: Any) -> None:
+    Gpu.objects.filter(index=0).update(health="drained")
+    assert [card["state"] for card in calls(alice).get("/gpus").json()["items"]] == ["unavailable", "free"]
+
+
+def test_cards_come_in_pages(calls: Any, alice: Any, node: Any) -> None:
+    first = calls(alice).get("/gpus?limit=1").json()
+    second = calls(alice).get(first["next"].split("/api/v1")[1]).json()
+    assert [card["index"] for card in first["items"] + second["items"]] == [0, 1] and second["next"] is None
+
+
+def test_an_image_has_the_id_that_a_launch_takes(calls: Any, alice: Any, node: Any) -> None:
+    listed = calls(alice).get("/images").json()["items"]
+    assert listed[0]["ready"] and listed[0]["nodes"][0]["state"] == "present"
+    assert calls(alice).post("/labs", {"image": listed[0]["id"]}).status_code == 201
+
+
+def test_an_image_under_way_says_how_far_and_a_retired_one_is_not_listed(calls: Any, alice: Any, node: Any, now: Any) -> None:
+    NodeImage.objects.update(state="pulling", percent=62, words="layer 3 of 5")
+    Image.objects.create(slug="old", title="Old", repository="x/y", tag="1", is_active=False, created_at=now)
+    [listed] = calls(alice).get("/images").json()["items"]
+    assert not listed["ready"] and listed["nodes"] == [{"node": "n1", "state": "pulling", "percent": 62, "words": "layer 3 of 5"}]
+
+
+def test_me_tells_limits_held_and_left(calls: Any, alice: Any, lab_of: Any, running: Any) -> None:
+    running(lab_of(alice, gpus=1, memory_gib=8), ["GPU-00000000-test"])
+    lab_of(alice)
+    me = calls(alice).get("/me").json()
+    assert me["email"] == "alice@example.edu" and me["role"] == "researcher" and me["scope"] == "launch"
+    assert (me["limits"]["gpus_max"], me["held"]["gpus"], me["left"]["gpus"]) == (4, 1, 3)
+    assert (me["held"]["labs"], me["held"]["pending"], me["held"]["memory_gib"], me["left"]["memory_gib"]) == (1, 1, 8, 120)
+
+
+def test_no_limit_is_null(calls: Any, root_admin: Any) -> None:
+    me = calls(root_admin).get("/me").json()
+    assert me["limits"]["gpu_hours_week"] is None and me["left"]["gpu_hours_week"] is None
+
+
+def test_a_changed_limit_holds_from_the_next_request_on(calls: Any, alice: Any, root_admin: Any, now: Any) -> None:
+    caller = calls(alice)
+    assert caller.get("/me").json()["limits"]["gpus_max"] == 4
+    override_set(user=alice, values={"gpus_max": 3}, until=None, note="", actor=root_admin, now=now)
+    assert caller.get("/me").json()["limits"]["gpus_max"] == 3
