@@ -1,0 +1,116 @@
+"""One whole house on the real engine for all journeys, two cards by the stand-in driver, and a real browser."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.conftest import need
+from tests.support.house import PASSWORD, ROOT, House, free_port_base, house_environment
+from tests.support.waiting import wait_for
+
+CARDS = [
+    "driver fail=0",
+    "gpu GPU-aaaaaaaa-0000-4000-8000-000000000001 name=NVIDIA_H200 total=143771 used=512 util=3 temp=35 power=80000",
+    "gpu GPU-bbbbbbbb-0000-4000-8000-000000000002 name=NVIDIA_H200 total=143771 used=512 util=3 temp=36 power=81000",
+]
+
+
+@pytest.fixture(scope="session")
+def engine() -> docker.DockerClient:
+    """The private engine of the tests."""
+    return docker.DockerClient(base_url=need("GPULAB_TEST_DOCKER", "a container engine"), timeout=30)
+
+
+@pytest.fixture(scope="session")
+def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """GPU Lab on the Docker runtime."""
+    image = need("GPULAB_TEST_IMAGE", "the lab image of the tests")
+    home = tmp_path_factory.mktemp("house")
+    home.chmod(0o755)
+    state = driver_compile(home)
+    port = free_port_base()
+    environment = house_environment(
+        home, port, DOCKER_HOST=os.environ["GPULAB_TEST_DOCKER"], GPULAB_LAB_IMAGE=image, GPULAB_RUNTIME="docker", GPULAB_PROBE="nvml",
+        GPULAB_NODE=f"t{port}", LD_LIBRARY_PATH=str(home / "driver"), NVML_STATE=str(state), **database(port),
+    )  # fmt: skip
+    made = House(home=home, port=port, environment=dict(environment))
+    try:
+        made.start()
+        made.people_make()
+        with made.api("alice") as client:
+            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=60, what="cards and image")
+        yield made
+    finally:
+        made.stop()
+        labs_remove(engine, made.environment["GPULAB_NODE"])
+        if os.environ.get("GPULAB_TEST_LOG"):
+            Path(os.environ["GPULAB_TEST_LOG"]).write_text("\n".join(made.log))
+
+
+def database(port: int) -> dict[str, str]:
+    """A database of its own on the tests' PostgreSQL, where there is one."""
+    url = os.environ.get("GPULAB_TEST_DATABASE_URL", "")
+    if not url:
+        return {}
+    import psycopg
+
+    name = f"house{port}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return {"GPULAB_DATABASE_URL": url.rsplit("/", 1)[0] + f"/{name}"}
+
+
+def driver_compile(home: Path) -> Path:
+    """The stand-in for NVIDIA's library, and its state file."""
+    folder = home / "driver"
+    folder.mkdir()
+    assert shutil.which("gcc"), "needs gcc"
+    source = ROOT / "tests/nvml/stand_in.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o", folder / "libnvidia-ml.so.1", source], check=True, capture_output=True)
+    state = folder / "state.txt"
+    state.write_text("\n".join(CARDS) + "\n")
+    return state
+
+
+def labs_remove(engine: docker.DockerClient, node: str) -> None:
+    """What a failed journey left on the engine."""
+    for container in engine.containers.list(all=True, filters={"label": f"gpulab.node={node}"}):
+        container.remove(force=True)
+    for network in engine.networks.list(names=[f"gpulab-{node}"]):
+        network.remove()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    path = shutil.which("chromium")
+    if path is None:
+        message = "needs chromium"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with sync_playwright() as driver:
+        made = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh browser profile with one page."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def sign_in(page: Page, house: House, name: str) -> None:
+    """By the form, as a person does."""
+    page.goto(f"{house.url}/accounts/login/")
+    page.locator("input[name=login]").fill(f"{name}@example.edu")
+    page.locator("input[name=password]").fill(PASSWORD)
+    page.locator("form[action*=login] button[type=submit], main form button[type=submit]").first.click()
+    page.wait_for_url(f"{house.url}/")
