@@ -45,7 +45,7 @@ def size_set(descriptor: int, size: tuple[int, int, int, int]) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, pixel_width, pixel_height))
 
 
-def environment_of(process: asyncssh.SSHServerProcess) -> dict[str, str]:
+def environment_of(process: asyncssh.SSHServerProcess[bytes]) -> dict[str, str]:
     """The lab's, and of the client's only what a terminal needs."""
     found = dict(os.environ)
     found |= {key: value for key, value in process.env.items() if key == "LANG" or key.startswith("LC_")}
@@ -54,7 +54,7 @@ def environment_of(process: asyncssh.SSHServerProcess) -> dict[str, str]:
     return found
 
 
-async def run_on_pipes(process: asyncssh.SSHServerProcess) -> int:
+async def run_on_pipes(process: asyncssh.SSHServerProcess[bytes]) -> int:
     """Without a terminal: stdin, stdout and stderr stay apart and binary."""
     child = await asyncio.create_subprocess_exec(
         *shell_command(process.command),
@@ -70,7 +70,7 @@ async def run_on_pipes(process: asyncssh.SSHServerProcess) -> int:
     return code
 
 
-async def wait_or_hang_up(process: asyncssh.SSHServerProcess, child: asyncio.subprocess.Process) -> int:
+async def wait_or_hang_up(process: asyncssh.SSHServerProcess[bytes], child: asyncio.subprocess.Process) -> int:
     """The child's status; a client that goes away hangs it up."""
     waiting = asyncio.ensure_future(child.wait())
     closing = asyncio.ensure_future(process.channel.wait_closed())
@@ -87,7 +87,7 @@ def terminal_child(descriptor: int) -> None:
     fcntl.ioctl(descriptor, termios.TIOCSCTTY, 0)
 
 
-async def run_on_terminal(process: asyncssh.SSHServerProcess) -> int:
+async def run_on_terminal(process: asyncssh.SSHServerProcess[bytes]) -> int:
     """With a terminal of its own."""
     ours, theirs = pty.openpty()
     size_set(theirs, process.term_size)
@@ -105,7 +105,7 @@ async def run_on_terminal(process: asyncssh.SSHServerProcess) -> int:
     return code
 
 
-async def terminal_to_client(descriptor: int, process: asyncssh.SSHServerProcess) -> None:
+async def terminal_to_client(descriptor: int, process: asyncssh.SSHServerProcess[bytes]) -> None:
     """What the terminal prints, until its last process has closed it."""
     readable = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -126,7 +126,7 @@ async def terminal_to_client(descriptor: int, process: asyncssh.SSHServerProcess
         loop.remove_reader(descriptor)
 
 
-async def client_to_terminal(process: asyncssh.SSHServerProcess, descriptor: int) -> None:
+async def client_to_terminal(process: asyncssh.SSHServerProcess[bytes], descriptor: int) -> None:
     """What the person types, window changes and breaks."""
     loop = asyncio.get_running_loop()
     while True:
@@ -143,7 +143,7 @@ async def client_to_terminal(process: asyncssh.SSHServerProcess, descriptor: int
         await loop.run_in_executor(None, os.write, descriptor, chunk)
 
 
-async def session(process: asyncssh.SSHServerProcess) -> None:
+async def session(process: asyncssh.SSHServerProcess[bytes]) -> None:
     """One channel: a shell or a command."""
     try:
         code = await (run_on_terminal(process) if process.term_type else run_on_pipes(process))
