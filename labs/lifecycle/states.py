@@ -72,8 +72,6 @@ ENDS: dict[str, End] = {
             failed=True,
         ),
         End("image_failed", "Its image could not be prepared.", "Choose another image, or tell an administrator.", failed=True),
-        End("quota_changed", "The limits were lowered below what it asks for.", "Launch a smaller one.", failed=True),
-        End("host_restarted", "It ended when its node was restarted.", "Launch it again; your files are untouched.", failed=True),
     )
 }
 
