@@ -29,11 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--torch", default="")
     parser.add_argument("--cuda", default="")
+    parser.add_argument("--python", default="", help="major.minor; empty is not compared")
     parser.add_argument("--out", required=True)
     asked = parser.parse_args()
     found = {"torch": torch_version(), "cuda": torch_cuda(), "python": platform.python_version()}
-    if asked.torch not in (found["torch"], found["torch"].partition("+")[0]) or asked.cuda != found["cuda"]:
-        sys.exit(f"The base holds {found}, the labels say torch {asked.torch!r}, CUDA {asked.cuda!r}.")
+    python_differs = asked.python and asked.python != ".".join(found["python"].split(".")[:2])
+    torch_differs = asked.torch not in (found["torch"], found["torch"].partition("+")[0])
+    if torch_differs or python_differs or asked.cuda != found["cuda"]:
+        sys.exit(f"The base holds {found}, the labels say torch {asked.torch!r}, CUDA {asked.cuda!r}, Python {asked.python!r}.")
     with open(asked.out, "w", encoding="utf-8") as file:
         json.dump(found, file)
 

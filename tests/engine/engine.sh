@@ -135,7 +135,7 @@ image() {
         [ "$variant" = torch ] && torch=${torch_pin#torch==}
         # No CPU build of torchvision is to be had from the package index, so the tests' image goes without.
         docker_ build -q --network host -t "$tag" --build-arg "BASE=$base" --build-arg "TORCH=$torch" \
-            --build-arg CUDA= --build-arg TORCHVISION=no "$source" >&2
+            --build-arg CUDA= --build-arg PYTHON=3.11 --build-arg TORCHVISION=no "$source" >&2
     fi
     echo "$tag"
 }

@@ -87,6 +87,7 @@ class Usage:
     memory_bytes: int | None
     shm_bytes: int | None
     oom_kills: int | None  # processes of the lab killed for memory since its start, PID 1 or child
+    own_torch: str = ""  # the version that the person installed over the image's torch; "" while it is the image's own
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""The Docker runtime: labs as hardened containers. Only this package imports the `docker` SDK."""

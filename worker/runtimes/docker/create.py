@@ -1,0 +1,116 @@
+"""LabSpec -> the engine's own words. Pure: what a container of ours is, in one place."""
+
+import hashlib
+import ipaddress
+import re
+from pathlib import Path
+from typing import Any
+
+from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_NODE, MIB, LabSpec, RuntimeFault
+
+JUPYTER_PORT = "8888/tcp"
+SSH_PORT = "2222/tcp"
+LOOPBACK = "127.0.0.1"
+#: Seen by nobody: what the NVIDIA toolkit understands as "no card", whatever the image says.
+NO_GPU = "void"
+LOG_FILE_SIZE, LOG_FILES = "10m", "2"
+RUN_MIB = 64
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_GPU = re.compile(r"(GPU|MIG)-[A-Za-z0-9-]{1,64}")
+_PATH = re.compile(r"/[A-Za-z0-9/_-]*/")
+
+
+def spec_check(spec: LabSpec, network_range: str) -> None:
+    """Refuse (RuntimeFault, not transient) what must never reach the engine, should a bug ever build it."""
+    names = (spec.name, spec.workspace, spec.node_id, spec.username)
+    wrong = [name for name in names if not _NAME.fullmatch(name)]
+    wrong += [uuid for uuid in spec.gpu_uuids if not _GPU.fullmatch(uuid)]
+    wrong += [] if _PATH.fullmatch(spec.base_url) else [spec.base_url]
+    wrong += [f"uid {spec.uid}"] if spec.uid < 1000 or spec.gid < 1000 else []  # noqa: PLR2004  (system accounts)
+    wrong += [] if 0 < spec.shm_mib <= spec.memory_mib and spec.cpus > 0 and spec.pids > 0 else ["limits"]
+    wrong += [] if spec.network and _inside(spec.network.subnet, network_range) else ["network"]
+    if wrong:
+        raise RuntimeFault(f"The lab's specification is not valid: {', '.join(map(repr, wrong))}.", transient=False)
+
+
+def _inside(subnet: str, network_range: str) -> bool:
+    try:
+        return ipaddress.IPv4Network(subnet).subnet_of(ipaddress.IPv4Network(network_range))
+    except ValueError:
+        return False
+
+
+def overlay_name(image_digest: str) -> str:
+    """The folder of the person's own packages for this image: twelve characters of its digest."""
+    algorithm, _, value = image_digest.partition(":")
+    if algorithm != "sha256" or not re.fullmatch(r"[0-9a-f]{64}", value):
+        value = hashlib.sha256(image_digest.encode()).hexdigest()
+    return value[:12]
+
+
+def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
+    """The body of the engine's create call. `given` is the host folder that handover.py filled."""
+    return {
+        "Image": spec.image,
+        "User": f"{spec.uid}:{spec.gid}",
+        "Hostname": f"lab-{spec.lab_id}",
+        "Env": [f"{name}={value}" for name, value in sorted(_environment(spec).items())],
+        "Labels": {LABEL: spec.lab_id, LABEL_ATTEMPT: str(spec.attempt), LABEL_NODE: spec.node_id},
+        "ExposedPorts": {JUPYTER_PORT: {}, SSH_PORT: {}},
+        "HostConfig": _host_config(spec, given),
+    }
+
+
+def _environment(spec: LabSpec) -> dict[str, str]:
+    own = {
+        "GPULAB_BASE_URL": spec.base_url,
+        "GPULAB_IMAGE_DIGEST": overlay_name(spec.image_digest),
+        # Said even where the device request says it again: the official images ask for all cards.
+        "NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_uuids) or NO_GPU,
+    }
+    return dict(spec.environment) | own
+
+
+def _host_config(spec: LabSpec, given: Path) -> dict[str, Any]:
+    loopback = [{"HostIp": LOOPBACK, "HostPort": ""}]
+    config: dict[str, Any] = {
+        "NetworkMode": spec.network.name if spec.network else "none",
+        "PortBindings": {JUPYTER_PORT: loopback, SSH_PORT: loopback},
+        "Mounts": _mounts(spec, given),
+        "Tmpfs": _tmpfs(spec),
+        "Memory": spec.memory_mib * MIB,
+        "MemorySwap": spec.memory_mib * MIB,
+        "ShmSize": spec.shm_mib * MIB,
+        "NanoCpus": round(spec.cpus * 1e9),
+        "PidsLimit": spec.pids,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges"],
+        "ReadonlyRootfs": True,
+        "IpcMode": "private",
+        "Init": False,  # the image's entry point is tini
+        "RestartPolicy": {"Name": "no"},  # the platform retries, not the engine
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
+    }
+    if spec.gpu_uuids:
+        config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": list(spec.gpu_uuids), "Capabilities": [["gpu"]]}]
+    return config
+
+
+def _tmpfs(spec: LabSpec) -> dict[str, str]:
+    return {
+        "/tmp": f"rw,nosuid,nodev,exec,size={spec.memory_mib}m,mode=1777",  # noqa: S108  (in the container)
+        "/run/lab": f"rw,nosuid,nodev,noexec,size={RUN_MIB}m,uid={spec.uid},gid={spec.gid},mode=0700",
+    }
+
+
+def _mounts(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
+    bound = {"/etc/passwd": given / "passwd", "/etc/group": given / "group", "/run/gpulab": given / "secrets"}
+    if spec.shared_data:
+        bound["/data"] = Path(spec.shared_data)
+    mounts: list[dict[str, Any]] = [
+        {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for target, source in bound.items()
+    ]
+    # Without NoCopy the engine would give an empty workspace the owner of the image's folder.
+    workspace = {"Type": "volume", "Source": spec.workspace, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
+    return [*mounts, workspace]

@@ -1,0 +1,55 @@
+"""What a lab is handed by files: its user's passwd entry, Jupyter's token, the gateway's key. Never by environment."""
+
+import os
+import shutil
+from pathlib import Path
+
+from worker.runtimes.base import LabSpec
+
+PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+GROUP = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
+
+
+class Handover:
+    """A folder a container under `folder`, which nobody but this worker may enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def write(self, spec: LabSpec) -> Path:
+        """Write the files of one container; returns the folder whose parts are bound into it."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        given = self._folder / spec.name
+        secrets = given / "secrets"
+        secrets.mkdir(parents=True, exist_ok=True)
+        user = f"{spec.username}:x:{spec.uid}:{spec.gid}::/workspace:/bin/bash\n"
+        _put(given / "passwd", PASSWD + user, 0o444)
+        _put(given / "group", GROUP + f"{spec.username}:x:{spec.gid}:\n", 0o444)
+        _put(secrets / "token", spec.token, 0o400, spec)
+        _put(secrets / "authorized_keys", spec.gateway_key.strip() + "\n" if spec.gateway_key else "", 0o400, spec)
+        _own(secrets, 0o500, spec)
+        return given
+
+    def remove(self, name: str) -> None:
+        """Forget a container's files; no complaint if there are none."""
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _put(file: Path, text: str, mode: int, spec: LabSpec | None = None) -> None:
+    if file.exists() and os.access(file, os.R_OK) and file.read_text() == text:
+        return
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(text)
+    _own(file, mode, spec)
+
+
+def _own(path: Path, mode: int, spec: LabSpec | None) -> None:
+    """Give the path to the lab's user. A worker that is not root cannot: then the 0700 folder above guards it."""
+    if spec is None or os.geteuid() == 0:
+        path.chmod(mode)
+        if spec is not None:
+            os.chown(path, spec.uid, spec.gid)
+        return
+    path.chmod(0o755 if path.is_dir() else 0o444)

@@ -1,0 +1,144 @@
+"""Images on the node: what is held, and pulling or building what is not, with progress in words."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from worker.runtimes.base import ImageFacts, Progress, RuntimeFault
+from worker.runtimes.docker.client import Engine, ImageNotFound, faults
+
+#: References of this repository are built from images/NAME, where that folder is there; all others are pulled.
+OURS = "gpulab/"
+MEGABYTE = 1_000_000
+#: Of a pull's progress, what downloading takes; the rest is unpacking.
+DOWNLOAD_SHARE = 0.7
+_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+
+
+def image_facts(api: Any, reference: str) -> ImageFacts | None:
+    """What the engine holds under a reference."""
+    with faults("The image could not be looked up"):
+        try:
+            found = api.inspect_image(reference)
+        except ImageNotFound:
+            return None
+    labels = found["Config"].get("Labels") or {}
+    pulled = _pulled_digest(found.get("RepoDigests") or [], reference)
+    return ImageFacts(digest=pulled or found["Id"], pulled=bool(pulled), labels=labels)
+
+
+def _pulled_digest(digests: list[str], reference: str) -> str:
+    repository, _ = split(reference)
+    known = dict(one.split("@", 1) for one in digests if "@" in one)
+    return known.get(repository, "")
+
+
+def split(reference: str) -> tuple[str, str]:
+    """(repository, tag or digest) of a reference; a port's colon is not a tag's."""
+    if "@" in reference:
+        repository, _, digest = reference.partition("@")
+        return repository, digest
+    repository, colon, tag = reference.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (reference, "")
+
+
+def folder_of(reference: str, images_dir: Path) -> Path | None:
+    """The folder with the Dockerfile of one of our own images; None for what is to be pulled."""
+    repository, _ = split(reference)
+    name = repository.removeprefix(OURS)
+    if name == repository or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+        return None
+    return images_dir / name if (images_dir / name / "Dockerfile").is_file() else None
+
+
+def image_prepare(engine: Engine, reference: str, images_dir: Path, progress: Progress) -> None:
+    """Build one of ours, pull any other. Takes minutes; raises RuntimeFault with the engine's last words."""
+    folder = folder_of(reference, images_dir)
+    with faults("The image could not be prepared"):
+        if folder:
+            lines = engine.patient.build(path=str(folder), tag=reference, rm=True, forcerm=True, decode=True)
+            _follow(lines, BuildProgress(), progress)
+        else:
+            repository, tag = split(reference)
+            if not tag:
+                raise RuntimeFault("An image is named with its tag or digest.", detail=reference, transient=False)
+            _follow(engine.patient.pull(repository, tag=tag, stream=True, decode=True), PullProgress(), progress)
+    progress(100, "Ready")
+
+
+def _follow(lines: Iterable[dict[str, Any]], told: "BuildProgress | PullProgress", progress: Progress) -> None:
+    for line in lines:
+        if "error" in line:
+            said = str(line["error"]).strip()
+            raise RuntimeFault(f"The image could not be prepared: {said}", detail=told.tail() or said)
+        percent, words = told.hear(line)
+        progress(percent, words)
+
+
+class BuildProgress:
+    """Steps of a build -> percent and words."""
+
+    def __init__(self) -> None:
+        self._percent = 0
+        self._words = "Beginning"
+        self._pull = PullProgress()
+        self._lines: list[str] = []
+
+    def hear(self, line: dict[str, Any]) -> tuple[int, str]:
+        """Take one line of the engine's stream."""
+        text = str(line.get("stream", "")).strip()
+        step = _STEP.match(text)
+        if step:
+            number, of = int(step.group(1)), int(step.group(2))
+            self._percent = 100 * (number - 1) // of
+            self._words = f"Building, step {number} of {of}: {_short(step.group(3))}"
+        elif "progressDetail" in line:  # the base is being pulled
+            return self._percent, f"Base image: {self._pull.hear(line)[1]}"
+        elif text:
+            self._lines = [*self._lines[-30:], text]
+        return self._percent, self._words
+
+    def tail(self) -> str:
+        """The last lines that the build said."""
+        return "\n".join(self._lines)
+
+
+def _short(instruction: str) -> str:
+    words = instruction.split()
+    return " ".join(words)[:60]
+
+
+class PullProgress:
+    """Layers of a pull -> percent and words."""
+
+    def __init__(self) -> None:
+        self._done: dict[str, tuple[int, int]] = {}
+        self._unpacked: set[str] = set()
+        self._layers: set[str] = set()
+
+    def hear(self, line: dict[str, Any]) -> tuple[int, str]:
+        """Take one line of the engine's stream."""
+        layer, status, detail = line.get("id", ""), line.get("status", ""), line.get("progressDetail") or {}
+        if layer and status in ("Pulling fs layer", "Already exists", "Downloading", "Waiting"):
+            self._layers.add(layer)
+        if status == "Downloading" and detail.get("total"):
+            self._done[layer] = (detail["current"], detail["total"])
+        if status in ("Download complete", "Pull complete", "Already exists") and layer in self._done:
+            self._done[layer] = (self._done[layer][1], self._done[layer][1])
+        if status in ("Pull complete", "Already exists"):
+            self._unpacked.add(layer)
+        return self._said()
+
+    def _said(self) -> tuple[int, str]:
+        current, total = (sum(column) for column in zip(*self._done.values(), strict=True)) if self._done else (0, 0)
+        layers = len(self._layers)
+        downloaded = current / total if total else 0.0
+        unpacked = len(self._unpacked) / layers if layers else 0.0
+        percent = round(100 * (DOWNLOAD_SHARE * downloaded + (1 - DOWNLOAD_SHARE) * unpacked))
+        words = f"{len(self._unpacked)} of {layers} layers, {current // MEGABYTE} of {total // MEGABYTE} MB"
+        return min(percent, 99), words if layers else "Asking the registry"
+
+    def tail(self) -> str:
+        """Nothing more than the error itself."""
+        return ""

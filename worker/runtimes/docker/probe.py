@@ -1,0 +1,54 @@
+"""Do the firewall's rules hold? Asked from inside a running lab, where it counts."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+METADATA = ("169.254.169.254", 80)
+#: Runs in the lab, as its user; prints the addresses that took a connection.
+SCRIPT = """
+import json, socket, sys, threading
+reached = []
+def attempt(host, port):
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+        reached.append(f"{host}:{port}")
+    except OSError:
+        pass
+threads = [threading.Thread(target=attempt, args=target) for target in json.loads(sys.argv[1])]
+[thread.start() for thread in threads]; [thread.join() for thread in threads]
+print(json.dumps(reached))
+"""
+
+
+def reached_from(api: Any, container: str, targets: Sequence[tuple[str, int]]) -> list[str]:
+    """Those of the targets ("address:port") that the lab can connect to."""
+    made = api.exec_create(container, ["python3", "-I", "-c", SCRIPT, json.dumps(targets)], stderr=False)
+    output = api.exec_start(made["Id"]).decode(errors="replace").strip()
+    found = json.loads(output or "[]")
+    return [str(one) for one in found]
+
+
+def forbidden_reached(api: Any, container: str, others: Sequence[tuple[str, int]]) -> list[str]:
+    """What the lab reaches and must not: the metadata address, a service of this host, other people's labs (`others`)."""
+    found = api.inspect_container(container)
+    networks = found["NetworkSettings"]["Networks"].values()
+    gateways = [network["Gateway"] for network in networks if network.get("Gateway")]
+    with contextlib.ExitStack() as held:
+        listeners = [target for gateway in gateways for target in held.enter_context(_listener(gateway))]
+        return reached_from(api, container, [METADATA, *listeners, *others])
+
+
+@contextlib.contextmanager
+def _listener(address: str) -> Iterator[list[tuple[str, int]]]:
+    """A service of this host for the moment of the probe; none where this worker has a network of its own."""
+    with socket.socket() as server:
+        try:
+            server.bind((address, 0))
+        except OSError:
+            yield []
+            return
+        server.listen()
+        yield [(address, server.getsockname()[1])]

@@ -1,0 +1,248 @@
+"""The Docker driver: the verbs of base.py, each a few calls of the engine."""
+
+import contextlib
+import logging
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from worker.runtimes.base import (
+    LABEL,
+    LABEL_NODE,
+    Check,
+    ImageFacts,
+    LabSpec,
+    Observed,
+    Progress,
+    RuntimeFault,
+    RuntimeInfo,
+    Usage,
+    Verification,
+)
+from worker.runtimes.docker import images
+from worker.runtimes.docker.cgroup import Cgroup
+from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, Engine, NotFound, faults
+from worker.runtimes.docker.create import container_config, spec_check
+from worker.runtimes.docker.handover import Handover
+from worker.runtimes.docker.health import Health
+from worker.runtimes.docker.inside import inside
+from worker.runtimes.docker.network import network_ensure, networks_prune
+from worker.runtimes.docker.observe import from_inspect, from_list
+from worker.runtimes.docker.usage import usage_of
+from worker.runtimes.docker.verify import compare, engine_readings
+from worker.runtimes.docker.volumes import workspace_ensure
+
+log = logging.getLogger(__name__)
+MIB = 1024 * 1024
+#: After the kill, how long the engine may take to let a container go.
+GONE_S = 10.0
+
+
+class DockerRuntime:
+    """Labs as containers of one engine.
+
+    `state_dir`: a folder of this worker's for the files that containers are handed; the engine must see it under the
+    same path. `network_range`: the range that people's networks must lie in. `images_dir`: Dockerfiles of our own
+    images. `address`: the engine's socket; without it DOCKER_HOST, else the default socket.
+    """
+
+    kind = "docker"
+
+    def __init__(
+        self, *, node_id: str, state_dir: Path, network_range: str, images_dir: Path, address: str | None = None
+    ) -> None:
+        self.node_id = node_id
+        self._engine = Engine(address=address)
+        self._handover = Handover(Path(state_dir).resolve() / "containers")
+        self._network_range = network_range
+        self._images_dir = images_dir
+        self._health = Health(node_id=node_id)
+        self._ended: dict[str, Observed] = {}
+        self._pids: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def info(self) -> RuntimeInfo:
+        """Versions, size and health. Sets the firewall's rules again, so that a flush of them does not last."""
+        with faults("The container engine does not answer"):
+            said = self._engine.api.info()
+            gpu = self._health.gpus(self._engine.api)
+            wall = self._health.firewall(self._engine.api)
+        engine = Check("engine", "green", f"Docker {said['ServerVersion']} answers.")
+        return RuntimeInfo(
+            kind=self.kind,
+            version=said["ServerVersion"],
+            cpus=said["NCPU"],
+            memory_mib=said["MemTotal"] // MIB,
+            isolates=True,
+            gpu_ready=gpu.state == "green",
+            checks=[engine, gpu, wall],
+        )
+
+    def observe(self) -> list[Observed]:
+        """One list call; of containers that ended, each is inspected once."""
+        filters = {"label": [LABEL, f"{LABEL_NODE}={self.node_id}"]}
+        with faults("The containers could not be listed"):
+            rows = self._engine.api.containers(all=True, filters=filters)
+        with self._lock:
+            self._ended = {key: self._ended[key] for key in self._ended if key in {row["Id"] for row in rows}}
+        return [seen for row in rows if (seen := self._seen(row))]
+
+    def _seen(self, row: dict[str, Any]) -> Observed | None:
+        listed = from_list(row)
+        if listed.running or listed.exit_code is None:
+            return listed
+        if row["Id"] not in self._ended:
+            try:
+                with faults("The container could not be looked up"):
+                    found = self._engine.api.inspect_container(row["Id"])
+            except RuntimeFault as fault:
+                if isinstance(fault.__cause__, NotFound):
+                    return None
+                raise
+            self._ended[row["Id"]] = from_inspect(found)
+        return self._ended[row["Id"]]
+
+    def start(self, spec: LabSpec) -> Observed:
+        """Create and start; a container of that name is left as it is, or started if it never was."""
+        spec_check(spec, self._network_range)
+        api = self._engine.api
+        found = self._inspect(spec.name)
+        if found is None:
+            self._create(api, spec)
+        elif found["State"]["Status"] != "created":
+            return from_inspect(found)
+        try:
+            with faults("The engine refused to start the lab"):
+                api.start(spec.name)
+                return from_inspect(api.inspect_container(spec.name))
+        except RuntimeFault:
+            self._discard(spec.name)  # half made: the next try begins anew
+            raise
+
+    def _create(self, api: Any, spec: LabSpec) -> None:
+        assert spec.network is not None  # spec_check saw it
+        given = self._handover.write(spec)
+        workspace_ensure(api, spec)
+        network_ensure(api, spec.network, self.node_id)
+        with faults("The engine refused to make the lab"):
+            try:
+                api.create_container_from_config(container_config(spec, given), spec.name)
+            except APIError as error:
+                if error.status_code != HTTP_CONFLICT:  # else somebody else just made it
+                    raise
+
+    def _inspect(self, name: str) -> dict[str, Any] | None:
+        with faults("The container could not be looked up"):
+            try:
+                found: dict[str, Any] = self._engine.api.inspect_container(name)
+            except NotFound:
+                return None
+            return found
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """Returns when the engine confirms that it is gone. At most grace_s and 20 s."""
+        with faults("The lab could not be stopped"):
+            with contextlib.suppress(NotFound):
+                self._engine.api.stop(name, timeout=math.ceil(grace_s))
+            self._discard(name)
+            self._until_gone(name)
+        self._handover.remove(name)
+        self._pids.pop(name, None)
+
+    def _discard(self, name: str) -> None:
+        with faults("The container could not be removed"):
+            try:
+                self._engine.api.remove_container(name, force=True)
+            except NotFound:
+                pass
+            except APIError as error:
+                if error.status_code != HTTP_CONFLICT:  # its removal is under way
+                    raise
+
+    def _until_gone(self, name: str) -> None:
+        until = time.monotonic() + GONE_S
+        while self._inspect(name) is not None:
+            if time.monotonic() > until:
+                raise RuntimeFault("The engine does not let the container go.", detail=name)
+            time.sleep(0.1)
+
+    def verify(self, spec: LabSpec) -> Verification:
+        """Every limit, from the engine and from inside. RuntimeFault when the lab does not run."""
+        found = self._inspect(spec.name)
+        if found is None or not found["State"]["Running"]:
+            raise RuntimeFault("The lab ended while its limits were read back.", detail=spec.name)
+        readings = inside(self._engine.api, found["Id"], found["State"]["Pid"])
+        return compare(spec, engine_readings(found), readings)
+
+    def usage(self, name: str) -> Usage | None:
+        """CPU, memory, shm and kills for memory, now."""
+        pid = self._pid(name)
+        if pid is None:
+            return None
+        try:
+            return usage_of(self._engine.api, name, pid)
+        except RuntimeFault:
+            if self._pid(name, fresh=True) is None:
+                return None
+            raise
+
+    def _pid(self, name: str, *, fresh: bool = False) -> int | None:
+        """The container's first process; looked up once a container, and again when it is not there any more."""
+        pid = None if fresh else self._pids.get(name)
+        if pid is not None and Path(f"/proc/{pid}").exists():
+            return pid
+        found = self._inspect(name)
+        if found is None or not found["State"]["Running"]:
+            self._pids.pop(name, None)
+            return None
+        self._pids[name] = found["State"]["Pid"]
+        return self._pids[name]
+
+    def logs(self, name: str, tail: int) -> str:
+        """The last lines of stdout and stderr."""
+        if tail <= 0:
+            return ""
+        with faults("The log could not be read"):
+            try:
+                text: bytes = self._engine.api.logs(name, stdout=True, stderr=True, tail=tail)
+            except NotFound:
+                return ""
+        return text.decode(errors="replace")
+
+    def processes(self, name: str) -> list[int]:
+        """Pids as this host numbers them."""
+        pid = self._pid(name)
+        if pid is None:
+            return []
+        try:
+            return Cgroup(pid).pids()
+        except (OSError, KeyError):
+            return self._processes_by_engine(name)
+
+    def _processes_by_engine(self, name: str) -> list[int]:
+        with faults("The processes could not be listed"):
+            try:
+                table = self._engine.api.top(name)
+            except (NotFound, APIError):  # gone, or not running any more
+                return []
+        column = table["Titles"].index("PID")
+        return [int(row[column]) for row in table["Processes"]]
+
+    def firewall_probe(self) -> list[str] | None:
+        """What a running lab reaches and must not, tried now; None when no lab ever ran here."""
+        with faults("The probe could not be made"):
+            return self._health.probe(self._engine.api, now=True)
+
+    def image_inspect(self, image: str) -> ImageFacts | None:
+        """What the node holds under that reference."""
+        return images.image_facts(self._engine.api, image)
+
+    def image_prepare(self, image: str, progress: Progress) -> None:
+        """Pull it, or build it when it is one of ours."""
+        images.image_prepare(self._engine, image, self._images_dir, progress)
+
+    def networks_prune(self, keep: set[str]) -> list[str]:
+        """Remove unused networks of people who are not in `keep`."""
+        return networks_prune(self._engine.api, self.node_id, keep)
