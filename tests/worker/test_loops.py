@@ -8,6 +8,8 @@ import pytest
 from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.services import person_disable
+from worker.loops import usage
+from worker.runtimes.base import Usage
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -110,14 +112,12 @@ def test_a_lab_waits_with_the_images_progress_and_holds_no_gpu(lab_of, alice, no
 
 
 def test_a_kernel_killed_for_memory_leaves_the_lab_running_and_is_told_once(lab_of, alice, round_of, monkeypatch):
-    from worker.runtimes.base import Usage
-
     lab = lab_of(alice)
     house = round_of()
     house.until(lab, "running")
     monkeypatch.setattr(house.runtime, "usage", lambda name: Usage(0, 0, 0, oom_kills=1))
-    house.tick()
-    house.tick()
+    usage.tick(hands=house.hands, cards={}, now=house.now)
+    usage.tick(hands=house.hands, cards={}, now=house.now)
     row = Lab.objects.get(pk=lab.pk)
     assert row.state == "running"
     assert [notice["code"] for notice in row.notices] == ["out_of_memory"]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
-from labs.lifecycle.moves import lab_end, lab_gone, lab_kills_seen, lab_restart
+from labs.lifecycle.moves import lab_end, lab_gone, lab_restart
 from worker.diff import Step, Wanted, steps
 from worker.hands import Hands
 from worker.starting import lab_start
@@ -25,16 +25,7 @@ def tick(*, hands: Hands, now: datetime) -> list[Step]:
     made = steps(wanted, observed, known, now)
     for step in made:
         _apply(step, hands, now)
-    kills_tell(wanted, hands, now)
     return made
-
-
-def kills_tell(wanted: list[Wanted], hands: Hands, now: datetime) -> None:
-    """A child that was killed for memory ends no lab: its owner is told. Counters come from cgroup files, not the engine."""
-    for lab in wanted:
-        usage = hands.runtime.usage(lab.name) if lab.state == states.RUNNING else None
-        if usage and usage.oom_kills:
-            lab_kills_seen(lab_id=lab.lab_id, kills=usage.oom_kills, now=now)
 
 
 def wanted_on(*, node_id: str) -> list[Wanted]:
