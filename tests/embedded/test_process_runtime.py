@@ -1,6 +1,7 @@
 """The process runtime with real processes: JupyterLab, limits, SSH, files, ends."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -69,11 +70,10 @@ def test_a_lab_computes_with_torch_behind_its_token(runtime: ProcessRuntime, spe
 def test_the_token_is_in_no_argument_environment_plan_or_log(runtime: ProcessRuntime, spec_of: Specs) -> None:
     spec = spec_of()
     lab_up(runtime, spec)
-    pids = [*runtime.processes(spec.name), *(int(entry) for entry in os.listdir("/proc") if entry.isdigit() and int(entry) == os.getpid())]  # noqa: PTH208
+    assert len(runtime.processes(spec.name)) >= 2
     for pid in runtime.processes(spec.name):
         for file in ("cmdline", "environ"):
             assert TOKEN.encode() not in Path(f"/proc/{pid}/{file}").read_bytes()
-    assert pids
     assert TOKEN not in (runtime.run / spec.name / "plan.json").read_text()
     assert TOKEN not in runtime.logs(spec.name, 1000)
 
@@ -104,11 +104,9 @@ def test_a_lab_runs_as_its_own_user_and_sees_its_own_folders(runtime: ProcessRun
     (shared / "set.txt").write_text("numbers")
     (runtime.host.home / "secrets.env").touch(mode=0o600)
     observed = lab_up(runtime, spec_of(shared_data=str(shared)))
-    script = (
-        "id -u; pwd; cat /data/set.txt; echo; touch /data/x 2>&1 | tail -c 22; df -m --output=size /dev/shm | tail -1; touch /workspace/kept; ls /tmp | wc -l"
-    )
+    script = "id -u; pwd; cat /data/set.txt; echo; touch /data/x 2>&1 | tail -c 22; df -m --output=size /dev/shm | tail -1; touch /workspace/kept"
     lines = ssh(observed, gateway, script).stdout.split("\n")
-    assert [line.strip() for line in lines[:6]] == ["20001", "/workspace", "numbers", "Read-only file system", "256", "0"]
+    assert [line.strip() for line in lines[:5]] == ["20001", "/workspace", "numbers", "Read-only file system", "256"]
     assert (runtime.host.home / "workspaces/gpulab-ws-1/kept").stat().st_uid == 20001
     refused = ssh(observed, gateway, f"cat {runtime.host.home}/secrets.env")
     assert refused.returncode != 0
@@ -140,8 +138,6 @@ def test_a_lab_outlives_the_worker_that_started_it(runtime: ProcessRuntime, spec
         "import pickle, sys\nfrom pathlib import Path\nfrom worker.runtimes.process.runtime import ProcessRuntime\n"
         f"ProcessRuntime(home=Path({str(runtime.host.home)!r}), envs=Path({str(envs)!r})).start(pickle.load(sys.stdin.buffer))"
     )
-    import pickle
-
     fields = pickle.dumps(spec)
     subprocess.run([sys.executable, "-c", code], input=fields, check=True)
     observed = lab_up(runtime, spec)
@@ -254,14 +250,16 @@ def test_ssh_forwards_to_the_labs_own_loopback_only(runtime: ProcessRuntime, spe
     spec = spec_of()
     observed = lab_up(runtime, spec)
     assert observed.jupyter is not None
-    request = f"GET {spec.base_url}api HTTP/1.0\r\n\r\n"
-    port = str(observed.ssh[1]) if observed.ssh else ""
-    command = ["ssh", *ssh_options(gateway), "-p", port, "-W"]
-    allowed = subprocess.run(
-        [*command, f"127.0.0.1:{observed.jupyter[1]}", "lab@127.0.0.1"], input=request, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert "200 OK" in allowed.stdout
-    refused = subprocess.run([*command, "192.0.2.1:80", "lab@127.0.0.1"], input="", capture_output=True, text=True, timeout=30, check=False)
+    assert observed.ssh is not None
+    command = ["ssh", *ssh_options(gateway), "-p", str(observed.ssh[1]), "lab@127.0.0.1", "-W"]
+    with subprocess.Popen([*command, f"127.0.0.1:{observed.jupyter[1]}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as forward:
+        assert forward.stdin is not None
+        assert forward.stdout is not None
+        forward.stdin.write(f"GET {spec.base_url}api HTTP/1.0\r\n\r\n".encode())
+        forward.stdin.flush()
+        assert b"200 OK" in forward.stdout.readline()
+        forward.kill()
+    refused = subprocess.run([*command, "192.0.2.1:80"], input="", capture_output=True, text=True, timeout=30, check=False)
     assert refused.returncode == 255
 
 
