@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
@@ -53,6 +54,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "account_parts": ACCOUNT,
         "in_administration": name.startswith("manage"),
         "page_name": name,
+        "has_mail": settings.HAS_MAIL,
         "house": SimpleLazyObject(_house),
     }
 

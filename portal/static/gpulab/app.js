@@ -110,6 +110,39 @@
 
   document.addEventListener("input", (event) => pair(event.target));
 
+  // What cannot be undone is asked once more. Without this script the form goes at once.
+  const confirmed = new WeakSet();
+  const ask = (form) => {
+    const dialog = document.getElementById("confirm");
+    const yes = document.getElementById("confirm-yes");
+    const words = document.getElementById("confirm-words");
+    words.textContent = form.dataset.confirm;
+    yes.textContent = form.dataset.confirmYes;
+    const answer = form.dataset.confirmAsk && document.createElement("input");
+    if (answer) {
+      answer.className = "form-control";
+      answer.maxLength = 200;
+      answer.placeholder = "Reason, shown to its owner";
+      answer.setAttribute("aria-label", "Reason");
+      words.append(answer);
+    }
+    yes.onclick = () => {
+      if (answer) form.elements[form.dataset.confirmAsk].value = answer.value;
+      confirmed.add(form);
+      dialog.close();
+      form.requestSubmit();
+    };
+    dialog.showModal();
+  };
+
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.dataset.confirm || confirmed.delete(form)) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    ask(form);
+  });
+
   // A form goes once: a second click while the first is on its way does nothing.
   document.addEventListener("submit", (event) => {
     const form = event.target;
