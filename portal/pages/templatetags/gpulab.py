@@ -60,7 +60,7 @@ CONTROLS: dict[type[forms.Widget], str] = {
     forms.RadioSelect: "",
     forms.Select: "form-select",
     forms.Textarea: "form-control",
-    forms.Input: "form-control",
+    forms.widgets.Input: "form-control",
 }
 
 
