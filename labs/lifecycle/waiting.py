@@ -127,6 +127,7 @@ def _waiting(lab: Lab) -> Waiting:
         image_runtime=lab.image.runtime,
         on_node=str(lab.node_id) if running else "",
         placed=running,
+        gpus_held=lab.gpus if running else 0,
     )
 
 

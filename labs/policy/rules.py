@@ -89,6 +89,7 @@ def beyond_cap(asked: Asked, limits: Limits) -> tuple[Reason, ...]:
         ("memory_gib", _gib(asked.memory_mib), limits.memory_gib, "GiB of memory", "GiB of memory"),
         ("shm_gib", _gib(asked.shm_mib), limits.shm_gib, "GiB of shared memory", "GiB of shared memory"),
         ("hours", asked.hours, limits.hours_max, "hour", "hours"),
+        ("labs", 1, limits.labs, "lab", "labs"),
     )
     found = [Reason(field, _over(wish, cap, one, many)) for field, wish, cap, one, many in rows if wish > cap]
     if asked.shm_mib > asked.memory_mib:

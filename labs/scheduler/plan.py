@@ -4,7 +4,8 @@ Order is the time of asking. A lab that waits for its own quota stands aside; on
 keeps the nodes that could serve it closed to later labs of its kind, so that small wishes cannot starve a large one.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 from labs.policy.rules import Answer, Held, judge
 from labs.scheduler.snapshot import NodeView, Placement, Plan, Snapshot, Wait, Waiting
@@ -18,7 +19,7 @@ class _Room:
     cpus: int
     memory_mib: int
     cards: dict[str, list[str]]  # model -> free UUIDs in order
-    kept_cards: bool = False
+    kept_models: set[str] = field(default_factory=set)
     kept_memory: bool = False
 
 
@@ -42,18 +43,36 @@ def impossible(lab: Waiting, nodes: tuple[NodeView, ...]) -> str:
     """Words when no node could serve the wish even if it were empty; empty when one could."""
     if not nodes:
         return ""
-    suited = [node for node in nodes if node.runtime in ("", lab.image_runtime)]
+    suited = [node for node in nodes if _may_run_on(node, lab)]
     if not suited:
         return "No node runs images of this kind."
-    most = max(sum(_fits_model(card.model, lab) for card in node.cards) for node in suited)
-    if lab.asked.gpus > most:
+    asked, most = lab.asked, max(_most_cards(node, lab) for node in suited)
+    if asked.gpus > most:
         kind = f" of model {lab.gpu_model}" if lab.gpu_model else ""
-        return f"No node has {lab.asked.gpus} GPUs{kind}: the most that one node has is {most}, and all GPUs of a lab are on one node."
-    if lab.asked.cpus > max(node.cpus for node in suited):
+        return f"No node has {_gpus(asked.gpus)}{kind}: the most that one node has of one model is {most}, and all GPUs of a lab are on one node."
+    if asked.cpus > max(node.cpus for node in suited):
         return f"The largest node has {max(node.cpus for node in suited)} CPU cores."
-    if lab.asked.memory_mib > max(node.memory_mib for node in suited):
+    if asked.memory_mib > max(node.memory_mib for node in suited):
         return f"The largest node has {max(node.memory_mib for node in suited) // 1024} GiB of memory."
+    if not any(_could_serve(node, lab) for node in suited):
+        return "No single node has that many GPUs, CPU cores and that much memory together."
     return ""
+
+
+def _may_run_on(node: NodeView, lab: Waiting) -> bool:
+    """Of the image's kind and, for a running lab, where its files are."""
+    return node.runtime in ("", lab.image_runtime) and (not lab.on_node or node.id == lab.on_node)
+
+
+def _most_cards(node: NodeView, lab: Waiting) -> int:
+    """Cards of one model that the node has for the lab, free or not."""
+    return max(Counter(card.model for card in node.cards if _fits_model(card.model, lab)).values(), default=0)
+
+
+def _could_serve(node: NodeView, lab: Waiting) -> bool:
+    """Would the lab fit if the node were empty?"""
+    asked = lab.asked
+    return _most_cards(node, lab) >= asked.gpus and (lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib))
 
 
 def _room(node: NodeView) -> _Room:
@@ -81,10 +100,10 @@ def _try(
         if _has_space(room, lab):
             held[lab.owner_id] = _plus(have, lab)
             return _take(room, lab), []
-    for room in suited:
-        _keep(room, lab)
     if suited:
         reasons = [_shortage(lab, suited), *reasons]
+    for room in suited:
+        _keep(room, lab)
     return None, reasons or ["No node is ready."]
 
 
@@ -94,7 +113,7 @@ def _suited(lab: Waiting, rooms: list[_Room], snapshot: Snapshot, fetch: dict[tu
     reasons: list[str] = []
     for room in rooms:
         node = room.node
-        if (lab.on_node and node.id != lab.on_node) or node.runtime not in ("", lab.image_runtime):
+        if not _may_run_on(node, lab):
             continue
         if node.closed:
             reasons.append(f"Node {node.name}: {node.closed}.")
@@ -113,11 +132,12 @@ def _fits_model(model: str, lab: Waiting) -> bool:
 
 
 def _free(room: _Room, lab: Waiting) -> int:
-    return sum(len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab))
+    """Free cards of one model, kept ones included."""
+    return max((len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab)), default=0)
 
 
 def _has_space(room: _Room, lab: Waiting) -> bool:
-    if lab.asked.gpus and (room.kept_cards or _best_model(room, lab) is None):
+    if lab.asked.gpus and _best_model(room, lab) is None:
         return False
     if lab.placed:
         return True
@@ -125,8 +145,9 @@ def _has_space(room: _Room, lab: Waiting) -> bool:
 
 
 def _best_model(room: _Room, lab: Waiting) -> str | None:
-    """The model with the fewest free cards that suffices: a lab's cards are of one model."""
-    fitting = [(len(uuids), model) for model, uuids in room.cards.items() if _fits_model(model, lab) and len(uuids) >= lab.asked.gpus]
+    """The model with the fewest free cards that suffices and is not kept: a lab's cards are of one model."""
+    open_models = {model: len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab) and model not in room.kept_models}
+    fitting = [(free, model) for model, free in open_models.items() if free >= lab.asked.gpus]
     return min(fitting)[1] if fitting else None
 
 
@@ -142,9 +163,12 @@ def _take(room: _Room, lab: Waiting) -> Placement:
 
 
 def _keep(room: _Room, lab: Waiting) -> None:
-    """Hold what a waiting lab needs against later ones."""
+    """Hold what a waiting lab needs against later ones, where it could ever be served."""
+    if not _could_serve(room.node, lab):
+        return
     if lab.asked.gpus and _best_model(room, lab) is None:
-        room.kept_cards = True
+        counts = Counter(card.model for card in room.node.cards if _fits_model(card.model, lab))
+        room.kept_models |= {model for model, count in counts.items() if count >= lab.asked.gpus}
     elif not lab.placed:
         room.kept_memory = True
 
@@ -152,23 +176,26 @@ def _keep(room: _Room, lab: Waiting) -> None:
 def _shortage(lab: Waiting, suited: list[_Room]) -> str:
     if lab.asked.gpus:
         free = max(_free(room, lab) for room in suited)
-        kind = f"{lab.gpu_model} " if lab.gpu_model else ""
-        if any(room.kept_cards for room in suited) and free >= lab.asked.gpus:
-            return "The free cards are kept for a lab that asked earlier."
         if free < lab.asked.gpus:
-            return f"Needs {lab.asked.gpus} {kind}GPU{'s' if lab.asked.gpus > 1 else ''} on one node; {free} free now."
-    if any(room.kept_memory for room in suited):
+            return f"Needs {_gpus(lab.asked.gpus, lab.gpu_model)} on one node; {free} free now."
+        if all(_best_model(room, lab) is None for room in suited):
+            return "The free cards are kept for a lab that asked earlier."
+    if any(room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib for room in suited):
         return "The free memory is kept for a lab that asked earlier."
     memory = max(room.memory_mib for room in suited) // 1024
     cpus = max(room.cpus for room in suited)
     return f"Needs {lab.asked.cpus} CPU cores and {lab.asked.memory_mib // 1024} GiB of memory on one node; at most {cpus} cores and {memory} GiB are free."
 
 
+def _gpus(count: int, model: str = "") -> str:
+    return f"{count} {model + ' ' if model else ''}GPU{'' if count == 1 else 's'}"
+
+
 def _without_itself(held: Held, lab: Waiting) -> Held:
     """A running lab that waits for cards is judged as if it started anew."""
     if not lab.placed:
         return held
-    return replace(held, labs=held.labs - 1, cpus=held.cpus - lab.asked.cpus, memory_mib=held.memory_mib - lab.asked.memory_mib)
+    return replace(held, gpus=held.gpus - lab.gpus_held, labs=held.labs - 1, cpus=held.cpus - lab.asked.cpus, memory_mib=held.memory_mib - lab.asked.memory_mib)
 
 
 def _plus(held: Held, lab: Waiting) -> Held:

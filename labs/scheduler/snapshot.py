@@ -52,6 +52,7 @@ class Waiting:
     image_runtime: str
     on_node: str = ""
     placed: bool = False  # runs now and waits for cards only
+    gpus_held: int = 0  # cards that it gives back when it gets the new ones
 
 
 @dataclass(frozen=True, slots=True)

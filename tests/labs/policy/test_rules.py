@@ -1,0 +1,97 @@
+"""Judging a wish: now, later or never, and the words for it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labs.policy.rules import Answer, Asked, Held, Limits, judge
+
+LIMITS = Limits(
+    gpus=1, gpus_max=2, labs=2, pending=3, cpus=8, memory_gib=32, shm_gib=8, pids=4096, hours_max=12, gpu_hours_week=40, disk_gib=50, weight=1
+)
+
+
+def _asked(**sizes: int) -> Asked:
+    return Asked(**({"gpus": 1, "cpus": 2, "memory_mib": 8192, "shm_mib": 4096, "hours": 4} | sizes))
+
+
+@pytest.mark.parametrize(
+    ("field", "sizes"),
+    [
+        ("gpus", {"gpus": 3}), ("cpus", {"cpus": 9}), ("memory_gib", {"memory_mib": 33 * 1024}), ("shm_gib", {"shm_mib": 9 * 1024, "memory_mib": 10 * 1024}),
+        ("hours", {"hours": 13}),
+    ],
+)
+def test_a_wish_above_a_limit_in_itself_is_never(field: str, sizes: dict[str, int]) -> None:
+    verdict = judge(_asked(**sizes), Held(), LIMITS)
+    assert verdict.answer == Answer.NEVER and [reason.field for reason in verdict.reasons] == [field]
+
+
+def test_a_wish_at_every_limit_is_granted() -> None:
+    at_the_edge = _asked(gpus=2, cpus=8, memory_mib=32 * 1024, shm_mib=8 * 1024, hours=12)
+    assert judge(at_the_edge, Held(), LIMITS).answer == Answer.NOW
+
+
+def test_the_words_say_which_limit_by_how_much_and_what_would_fit() -> None:
+    [reason] = judge(_asked(gpus=5), Held(), LIMITS).reasons
+    assert reason.words == "You asked for 5 GPUs; your limit is 2, so that is 3 too many. Up to 2 would fit."
+
+
+def test_every_limit_that_is_passed_is_named_at_once() -> None:
+    verdict = judge(_asked(gpus=3, cpus=9, hours=13), Held(), LIMITS)
+    assert [reason.field for reason in verdict.reasons] == ["gpus", "cpus", "hours"]
+
+
+def test_shared_memory_counts_inside_the_memory() -> None:
+    [reason] = judge(_asked(memory_mib=2048, shm_mib=4096), Held(), LIMITS).reasons
+    assert reason.field == "shm_gib" and "at most 2 GiB" in reason.words
+
+
+@pytest.mark.parametrize(
+    ("field", "held"),
+    [
+        ("gpus", Held(gpus=2)), ("labs", Held(labs=2)), ("cpus", Held(cpus=7)), ("memory_gib", Held(memory_mib=25 * 1024)),
+        ("gpu_hours_week", Held(gpu_hours_week=40.0)),
+    ],
+)
+def test_what_passes_a_limit_only_with_what_is_held_is_later(field: str, held: Held) -> None:
+    verdict = judge(_asked(), held, LIMITS)
+    assert verdict.answer == Answer.LATER and [reason.field for reason in verdict.reasons] == [field]
+
+
+def test_the_words_of_later_say_what_is_left() -> None:
+    [reason] = judge(_asked(gpus=2), Held(gpus=1), LIMITS).reasons
+    assert reason.words == "You hold 1 of your 2 GPUs, so 1 is left and this needs 2."
+
+
+def test_used_up_gpu_hours_do_not_hold_back_a_lab_without_gpus() -> None:
+    assert judge(_asked(gpus=0), Held(gpus=2, gpu_hours_week=99.0), LIMITS).answer == Answer.NOW
+
+
+def test_no_limit_on_gpu_hours_is_no_limit() -> None:
+    free = Limits(**{name: getattr(LIMITS, name) for name in Limits.__slots__} | {"gpu_hours_week": None})
+    assert judge(_asked(), Held(gpu_hours_week=10_000.0), free).answer == Answer.NOW
+
+
+def test_who_may_hold_no_lab_gets_none() -> None:
+    none = Limits(**{name: getattr(LIMITS, name) for name in Limits.__slots__} | {"labs": 0})
+    verdict = judge(_asked(gpus=0), Held(), none)
+    assert verdict.answer == Answer.NEVER and verdict.reasons[0].field == "labs"
+
+
+SIZES = st.builds(
+    Asked, gpus=st.integers(0, 4), cpus=st.integers(1, 16), memory_mib=st.integers(1, 64).map(lambda gib: gib * 1024),
+    shm_mib=st.integers(0, 16).map(lambda gib: gib * 1024), hours=st.integers(1, 24),
+)
+HOLDINGS = st.builds(Held, gpus=st.integers(0, 4), labs=st.integers(0, 4), cpus=st.integers(0, 16), memory_mib=st.integers(0, 65536))
+
+
+@given(SIZES, HOLDINGS)
+def test_now_passes_no_limit_and_every_other_answer_has_words(asked: Asked, held: Held) -> None:
+    verdict = judge(asked, held, LIMITS)
+    if verdict.answer == Answer.NOW:
+        assert asked.gpus <= LIMITS.gpus_max and held.labs + 1 <= LIMITS.labs and asked.hours <= LIMITS.hours_max
+        assert asked.gpus == 0 or held.gpus + asked.gpus <= LIMITS.gpus_max
+        assert held.cpus + asked.cpus <= LIMITS.cpus and held.memory_mib + asked.memory_mib <= LIMITS.memory_gib * 1024
+    else:
+        assert verdict.reasons and all(reason.words.endswith(".") and reason.field for reason in verdict.reasons)
