@@ -1,0 +1,105 @@
+"""What docker-compose.yml promises: pinned images, health, secrets from .env only, one holder of the engine's socket."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deploy.test_make_env import NAMES, make_env, variables
+
+ROOT = Path(__file__).resolve().parents[2]
+HOUSE = ("portal", "ssh", "relay", "worker")
+BASE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+HOST = yaml.safe_load((ROOT / "deploy/docker-compose.host.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = BASE["services"]
+VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?::([-?])([^}]*))?\}")
+
+
+def written(service: dict[str, Any]) -> str:
+    """A service as text, to look through everything in it."""
+    return yaml.safe_dump(service)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_is_pinned_to_a_version(name: str) -> None:
+    tag = SERVICES[name]["image"].rpartition(":")[2]
+    assert re.fullmatch(r"\d+\.\d+(\.\d+)?", tag), f"{name}: {SERVICES[name]['image']}"
+
+
+def test_the_base_images_of_our_own_are_pinned_too() -> None:
+    bases = re.findall(r"^FROM (\S+)", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    assert bases
+    assert all(re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base) for base in bases)
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "migrate"])
+def test_every_service_has_a_health_check_and_comes_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_every_process_of_the_house_is_checked_by_its_own_name(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "deploy/health.py", name]
+
+
+def test_only_the_worker_holds_the_engines_socket_and_runs_as_root() -> None:
+    assert [name for name, service in SERVICES.items() if "docker.sock" in written(service)] == ["worker"]
+    assert [name for name in (*HOUSE, "migrate") if "user" in SERVICES[name]] == ["worker"]
+    assert re.search(r"^USER gpulab$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", HOUSE)
+def test_the_houses_processes_can_write_nowhere_and_gain_nothing(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "privileged" not in service
+    assert name == "worker" or "cap_add" not in service
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_only_the_proxy_and_the_ssh_gateway_are_open_to_others(name: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+    opened = re.findall(r"0\.0\.0\.0:", written(SERVICES[name]))
+    assert bool(opened) == (name == "ssh")
+
+
+def test_no_secret_has_a_default_and_make_env_gives_every_needed_variable(tmp_path: Path) -> None:
+    make_env(tmp_path / ".env", *NAMES)
+    given = variables(tmp_path / ".env")
+    text = (ROOT / "docker-compose.yml").read_text() + (ROOT / "deploy/docker-compose.host.yml").read_text()
+    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    for name, kind, default in VARIABLE.findall(text):
+        assert name in given or kind == "-", f"{name} is neither given nor has it a default"
+        assert not (kind == "-" and default and re.search(r"SECRET|PASSWORD", name)), name
+
+
+def test_the_override_is_the_workers_alone_and_asks_for_no_gpu() -> None:
+    assert list(HOST["services"]) == ["worker"]
+    worker = HOST["services"]["worker"]
+    assert worker["pid"] == "host"
+    assert worker["runtime"] == "${GPULAB_WORKER_RUNTIME:-runc}"
+    assert "deploy" not in worker  # a reservation of cards would keep the worker from starting where there are none
+    assert worker["devices"] == ["/dev/kmsg:/dev/kmsg:r"]
+    assert "/sys/fs/cgroup:/sys/fs/cgroup:ro" in worker["volumes"]
+
+
+def test_what_the_engine_binds_into_labs_has_the_same_path_in_the_worker() -> None:
+    home = SERVICES["worker"]["environment"]["GPULAB_HOME"]
+    volumes = HOST["services"]["worker"]["volumes"]
+    assert f"{home}:{home}" in volumes
+    shared = SERVICES["worker"]["environment"]["GPULAB_SHARED_DATA"]
+    assert f"{shared}:{shared}:ro" in volumes
+
+
+def test_the_image_is_built_from_the_lock_with_hashes() -> None:
+    text = (ROOT / "deploy/Dockerfile").read_text()
+    assert "--require-hashes" in text
+    copied = {source for line in re.findall(r"^COPY (?!--)(.+) \S+$", text, re.MULTILINE) for source in line.split()}
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == allowed
+    assert all((ROOT / path).exists() for path in copied)
