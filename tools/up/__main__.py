@@ -23,7 +23,10 @@ def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
     python = sys.executable
     uvicorn = ["-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(place.port)]
     options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
-    commands = {"web": [*uvicorn, *options], "worker": ["manage.py", "worker"], "relay": ["manage.py", "relay"], "ssh": ["manage.py", "ssh_gateway"]}
+    commands = {"web": [*uvicorn, *options]}
+    for name, command in (("worker", "worker"), ("relay", "relay"), ("ssh", "ssh_gateway")):
+        # The checks load every page and template, which these three never show.
+        commands[name] = ["manage.py", command, "--skip-checks"]
     return [Child(name=name, command=[python, *command], environment=environment) for name, command in commands.items()]
 
 

@@ -103,7 +103,7 @@ def environment_for(place: Place, held: Mapping[str, str], environment: Mapping[
     """What every child gets: the caller's own settings first, ours where there are none."""
     found = uv_environment(environment=environment)
     found |= {"PORT": str(place.port), "GPULAB_HOME": str(place.home), "PYTHONUNBUFFERED": "1"}
-    found.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    found |= {"DJANGO_SETTINGS_MODULE": "portal.settings", "CELERY_SKIP_CHECKS": "1"}
     found.setdefault("GPULAB_SECRET_KEY", held["GPULAB_SECRET_KEY"])
     found.setdefault("GPULAB_REDIS_URL", f"redis://:{held['GPULAB_REDIS_PASSWORD']}@127.0.0.1:{place.broker_port}/0")
     found.setdefault("GPULAB_PORTAL_URL", place.url)
