@@ -31,7 +31,8 @@ def readings_record(*, node_id: str, readings: Sequence[Mapping[str, Any]], now:
     key = shelf.node_key(node_id)
     try:
         before = shelf.newest(key)
-        sample: Sample = {"seq": shelf.seq_next(key, keep_s), "at": now.timestamp(), "node": node_id, "simulated": simulated, "fault": fault, "cards": list(readings)}
+        seq = shelf.seq_next(key, keep_s)
+        sample: Sample = {"seq": seq, "at": now.timestamp(), "node": node_id, "simulated": simulated, "fault": fault, "cards": list(readings)}
         shelf.put(key, sample, keep=keep_s // settings.DEFAULTS["telemetry"]["sample_s"], keep_s=keep_s)
     except redis.RedisError as error:
         log.warning("a sample of node %s is lost: %s", node_id, error)

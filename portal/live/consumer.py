@@ -11,10 +11,11 @@ from django.conf import settings
 
 from labs.lifecycle.models import Lab
 from labs.people.models import User
+from labs.telemetry.audience import Audience
 from labs.telemetry.queries import lab_usage_recent
 from portal.live.access import subscribe
 from portal.live.hub import GONE, hub
-from portal.live.messages import Audience, encode, lab_usage, parse_seen
+from portal.live.messages import encode, lab_usage, parse_seen
 from portal.live.topics import Subscription
 from portal.live.viewer import Viewer
 

@@ -6,9 +6,10 @@ from collections import deque
 from channels.db import database_sync_to_async
 
 from labs.fleet.queries import nodes_all
+from labs.telemetry.audience import Audience
 from labs.telemetry.queries import recent
 from labs.telemetry.shelf import CHART_SAMPLES
-from portal.live.messages import Audience, Encodings, Sample, history, since
+from portal.live.messages import Encodings, Sample, history, since
 
 
 class Past:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from portal.live.messages import Audience
+from labs.telemetry.audience import Audience
 from portal.live.topics import Subscription
 
 #: Samples of a topic that wait for a slow reader; an older one gives way to a newer one.

@@ -4,6 +4,7 @@ from django.urls import path
 
 from portal.pages import (
     account,
+    gpus,
     home,
     images,
     invitations,
@@ -35,6 +36,10 @@ urlpatterns = [
     path("labs/<slug:lab_id>/take-gpu/cancel/", lab_actions.lab_take_gpu_cancel, name="lab_take_gpu_cancel"),
     path("labs/<slug:lab_id>/tokens/", lab_actions.lab_tokens, name="lab_tokens"),
     path("labs/<slug:lab_id>/tokens/<int:token_id>/revoke/", lab_actions.lab_token_revoke, name="lab_token_revoke"),
+    path("gpus/", gpus.gpus, name="gpus"),
+    path("gpus/wall/", gpus.gpus_wall, name="gpus_wall"),
+    path("gpus/health/", gpus.gpus_health, name="gpus_health"),
+    path("gpus/<str:uuid>/", gpus.gpu, name="gpu"),
     path("queue/", queue.queue, name="queue"),
     path("queue/rows/", queue.queue_rows, name="queue_rows"),
     path("images/", images.images, name="images"),
