@@ -15,7 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.support.house import free_port_base
+from tests.support.ports import port_base_free
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def copy_make(tmp_path_factory: pytest.TempPathFactory, envs: Path) -> Iterator[
         subprocess.run(["git", "clone", "--quiet", ROOT, base / "clone"], check=True)
         (base / "empty").mkdir()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
-        port = free_port_base() + 100 * len(made)
+        port = port_base_free() + 200 * len(made)
         own = {"PORT": str(port), "GPULAB_HOME": str(base / "data"), "HOME": str(base / "empty"), "GPULAB_RUNTIME": "process", "GPULAB_ENVS": str(envs)}
         made.append(Copy(clone=base / "clone", port=port, environment=kept | own))
         return made[-1]
