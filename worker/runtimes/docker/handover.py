@@ -1,12 +1,18 @@
 """What a lab is handed by files: its user's passwd entry, Jupyter's token, the gateway's key. Never by environment."""
 
+import contextlib
+import fcntl
 import os
 import shutil
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from worker.runtimes.base import LabSpec
 
 PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+#: Locks are files that stay; few names share one.
+LOCKS = 1024
 GROUP = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
 
 
@@ -16,10 +22,22 @@ class Handover:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def write(self, spec: LabSpec) -> Path:
-        """Write the files of one container; returns the folder whose parts are bound into it."""
+    @contextlib.contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Nobody else on this node starts the container `name` meanwhile, in this process or in another."""
+        self._make()
+        file = self._folder / f"lock-{zlib.crc32(name.encode()) % LOCKS}"
+        with file.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _make(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
+
+    def write(self, spec: LabSpec) -> Path:
+        """Write the files of one container; returns the folder whose parts are bound into it."""
+        self._make()
         given = self._folder / spec.name
         secrets = given / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)

@@ -107,6 +107,10 @@ class DockerRuntime:
     def start(self, spec: LabSpec) -> Observed:
         """Create and start; a container of that name is left as it is, or started if it never was."""
         spec_check(spec, self._network_range)
+        with self._handover.alone(spec.name):
+            return self._start(spec)
+
+    def _start(self, spec: LabSpec) -> Observed:
         api = self._engine.api
         found = self._inspect(spec.name)
         if found is None:
