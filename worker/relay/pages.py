@@ -38,7 +38,11 @@ class Notice:
     follow: bool = False
 
 
-NO_ENTRY = Notice(403, "Open this lab from its page", "Labs are entered from the portal, so that only their owner gets in. Your visit may simply have ended: open it again there.")
+NO_ENTRY = Notice(
+    403,
+    "Open this lab from its page",
+    "Labs are entered from the portal, so that only their owner gets in. Your visit may simply have ended: open it again there.",
+)
 TICKET_USED = Notice(403, "This link was used already", "It works once, for a minute. Open the lab again from its page.")
 ENDED = Notice(410, "This lab has ended", "Your files are kept. Its page says what happened and starts it again.")
 NO_ANSWER = Notice(502, "The lab does not answer", "Its Jupyter may be busy or starting anew. This page keeps trying.", follow=True)
@@ -46,7 +50,7 @@ LEADS_OUT = Notice(502, "The lab leads somewhere else", "It answered with a link
 UNKNOWN = Notice(503, "Labs cannot be reached for a moment", "The way to the labs is being looked up. This page keeps trying.", follow=True)
 NOWHERE = Notice(404, "There is nothing here", "Labs are opened from the portal.")
 WAITING = {
-    states.QUEUED: Notice(503, "The lab is waiting for its turn", "It starts by itself, and this page opens it then. Its page shows its place in the queue.", follow=True),
+    states.QUEUED: Notice(503, "The lab is waiting for its turn", "It starts by itself, and this page opens it then.", follow=True),
     states.STARTING: Notice(503, "The lab is starting", "This page opens it as soon as Jupyter answers.", follow=True),
     states.RUNNING: Notice(503, "The lab is starting", "This page opens it as soon as Jupyter answers.", follow=True),
     states.STOPPING: Notice(503, "The lab is stopping", "Your files are kept. This page says when it has ended.", follow=True),

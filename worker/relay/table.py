@@ -56,7 +56,7 @@ class Table:
             try:
                 self._snapshot = await asyncio.to_thread(self._load)
                 self._loaded_at = at
-            except Exception as error:  # noqa: BLE001  (whatever went wrong, the last known truth stands)
+            except Exception as error:
                 log.warning("relay: the table is %.0f s old and was not refreshed: %s", self.age, error)
         for listener in self._listeners:
             listener()

@@ -1,6 +1,7 @@
 """The byte door: a stream to the lab's sshd for whoever shows an ssh pass."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -86,9 +87,7 @@ async def test_a_stream_is_cut_when_its_person_is_disabled(sshd: World) -> None:
     await reader.readline()
     sshd.person(ALICE, active=False)
     await sshd.table.refresh()
-    try:
+    with contextlib.suppress(ConnectionError):  # a cut may look like an end or like a reset
         assert await asyncio.wait_for(reader.read(-1), 3) == b""
-    except ConnectionError:
-        pass
     writer.close()
     assert len(sshd.links) == 0

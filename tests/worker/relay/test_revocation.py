@@ -42,7 +42,7 @@ async def test_an_open_download_is_cut_when_its_person_is_disabled(house: World)
         await answer.content.readline()
         house.person(ALICE, active=False)
         await house.table.refresh()
-        with pytest.raises(Exception):  # noqa: B017, PT011  (a cut has several faces; what matters is that reading ends)
+        with pytest.raises(Exception):  # noqa: B017  (a cut has several faces; what matters is that reading ends)
             await asyncio.wait_for(answer.content.readexactly(10**6), 3)
     assert len(house.links) == 0
     async with house.ask(f"{BASE}/x") as answer:

@@ -82,7 +82,9 @@ class World:
         """Headers of a browser with that person's pass."""
         return {"Host": self.host, "Cookie": f"{PASS_COOKIE}={self.mint(user_id=user_id, role=role)}", **headers}
 
-    def ask(self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None, **how: object) -> "aiohttp.client._RequestContextManager":
+    def ask(
+        self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None, **how: object
+    ) -> "aiohttp.client._RequestContextManager":
         """A request to the relay; as alice's browser unless headers say otherwise."""
         return self.session.request(
             method, URL(f"http://127.0.0.1:{self.relay_port}{path}", encoded=True), headers=headers or self.visitor(), allow_redirects=False, **how  # type: ignore[arg-type]
@@ -109,7 +111,8 @@ async def world(lab: web.Application, *, scheme: str = "http", single: bool = Fa
         await made.table.refresh()
         house = House(Origins(scheme, "localhost", single), "http://localhost:8000", KEY, lambda lab_id, attempt: f"upstream-{lab_id}-{attempt}")
         tickets = Tickets(KEY, now=time.time() - 30)
-        runner = web.AppRunner(Relay(house, table=made.table, links=made.links, tickets=tickets).application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        relay = Relay(house, table=made.table, links=made.links, tickets=tickets)
+        runner = web.AppRunner(relay.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         made.relay_port, made.bytes_port = unused_port(), unused_port()
         await web.TCPSite(runner, "127.0.0.1", made.relay_port).start()

@@ -1,6 +1,5 @@
 """`manage.py relay`: the one process of a node that connects to labs."""
 
-import asyncio
 from functools import lru_cache
 from typing import Any
 
@@ -33,8 +32,7 @@ class Command(BaseCommand):
             upstream_token=lru_cache(maxsize=1024)(lambda lab_id, attempt: upstream_token(lab_id=lab_id, attempt=attempt)),
         )
         doors = Doors((settings.RELAY_HOST, settings.RELAY_PORT), (settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT), settings.REDIS_URL)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(house=house, doors=doors, load=_load))
+        uvloop.run(serve(house=house, doors=doors, load=_load))
 
 
 def _load() -> RelaySnapshot:

@@ -1,0 +1,38 @@
+"""The gateway as a process: its port, its table's clock, the bus it hears, its end."""
+
+import asyncio
+import logging
+import signal
+from pathlib import Path
+
+from labs.bus.listener import listen
+from portal.ssh.directory import Directory
+from portal.ssh.gateway import Gateway
+from portal.ssh.hostkeys import keys_of
+from portal.ssh.tunnel import Way
+
+log = logging.getLogger(__name__)
+#: What is said of people: among it, that something of theirs was revoked.
+TOPICS = "person.*"
+
+
+async def serve(*, bind: tuple[str, int], folder: Path, door: tuple[str, int], pass_key: bytes, directory: Directory, redis_url: str) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    keys = keys_of(folder)
+    gateway = Gateway(directory, Way(door, pass_key, keys.client))
+    acceptor = await gateway.listen(*bind, host_key=keys.host)
+    clocks = [
+        asyncio.create_task(gateway.sessions.run()),
+        asyncio.create_task(listen(url=redis_url, pattern=TOPICS, heard=lambda *_: gateway.sessions.wake())),
+    ]
+    log.info("ssh: gateway at %s:%d", *bind)
+    end = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, end.set)
+    try:
+        await end.wait()
+    finally:
+        acceptor.close()
+        for clock in clocks:
+            clock.cancel()
+        await asyncio.gather(*clocks, return_exceptions=True)

@@ -1,0 +1,261 @@
+"""What people do over SSH, done with OpenSSH's own programs through the gateway into a real sshd."""
+
+import fcntl
+import filecmp
+import os
+import pty
+import re
+import resource
+import select
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.portal.ssh.conftest import ALICE, LAB, STOPPED, House, answers, free_port
+from tests.support.waiting import wait_for
+
+MIB = 1024 * 1024
+
+
+class Terminal:
+    """OpenSSH's client on a terminal of its own."""
+
+    def __init__(self, house: House, *, rows: int, columns: int) -> None:
+        self._ours, theirs = pty.openpty()
+        self._seen = ""
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        command = ["ssh", *house.options(), "-tt", "-p", str(house.port), "resnet@127.0.0.1"]
+        self.client = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"})
+        os.close(theirs)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.kill()
+        self.client.wait(5)
+        os.close(self._ours)
+
+    def type(self, text: str, end: str = "\n") -> None:
+        os.write(self._ours, (text + end).encode())
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.client.send_signal(signal.SIGWINCH)
+
+    def until(self, mark: str) -> None:
+        """Read until the mark is seen, as the end of a line."""
+        deadline = time.monotonic() + 10
+        while f"{mark}\r\n" not in self._seen:
+            assert time.monotonic() < deadline, f"{mark!r} not in {self._seen!r}"
+            if select.select([self._ours], [], [], 0.2)[0]:
+                self._seen += os.read(self._ours, 65536).decode()
+
+
+def test_a_command_runs_in_the_lab_with_its_bytes_its_ends_and_its_exit_code(house: House) -> None:
+    done = house.ssh("printf 'out\\0\\377'; printf err >&2; exit 7")
+    assert (done.stdout, done.stderr, done.returncode) == (b"out\0\xff", b"err", 7)
+    assert house.ssh("true").returncode == 0
+    wait_for(lambda: house.book.touched == [ALICE, ALICE], what="the keys' last use")
+
+
+def test_a_lab_is_also_known_by_its_id(house: House) -> None:
+    assert house.ssh("echo here", lab=LAB).stdout == b"here\n"
+
+
+def test_stdin_is_passed_on_to_its_end_and_not_beyond(house: House) -> None:
+    sent = os.urandom(8 * MIB)
+    assert house.ssh("cat; echo -n after", input=sent).stdout == sent + b"after"
+
+
+def test_stdout_may_end_before_the_command_does(house: House) -> None:
+    done = house.ssh("exec 1>&-; cat >/dev/null; exit 3", input=b"x" * MIB)
+    assert (done.stdout, done.returncode) == (b"", 3)
+
+
+def test_a_command_that_a_signal_ended_says_so(house: House) -> None:
+    assert house.ssh("kill -TERM $$").returncode == 255
+
+
+def test_the_environment_is_the_labs_and_of_the_clients_only_the_language_passes(house: House) -> None:
+    sent = ("-o", "SetEnv=LC_ALL=C.UTF-8 SECRET=mine LD_PRELOAD=evil")
+    seen = house.ssh("env", options=sent).stdout.decode()
+    assert "LAB_VARIABLE=of-the-lab" in seen and "LC_ALL=C.UTF-8" in seen
+    assert "SECRET" not in seen and "LD_PRELOAD" not in seen
+
+
+def test_a_shell_has_a_terminal_of_the_clients_size_that_follows_it(house: House) -> None:
+    with Terminal(house, rows=40, columns=100) as terminal:
+        terminal.type("export PS1=; stty -echo; echo rea''dy")
+        terminal.until("ready")
+        for rows, columns in ((40, 100), (50, 133)):
+            terminal.resize(rows, columns)
+            terminal.type(f'while [ "$(stty size)" != "{rows} {columns}" ]; do sleep 0.05; done; echo size is {columns}')
+            terminal.until(f"size is {columns}")
+        terminal.type("echo term=$TERM; sleep 60")
+        terminal.until("term=xterm-256color")
+        terminal.type("\x03", end="")
+        terminal.type("echo still; exit 5")
+        terminal.until("still")
+        assert terminal.client.wait(5) == 5
+
+
+@pytest.mark.parametrize("protocol", ["-s", "-O"])
+def test_scp_brings_files_there_and_back_unchanged(house: House, tmp_path: Path, protocol: str) -> None:
+    sent, kept, back = tmp_path / "sent file", tmp_path / "in-the-lab", tmp_path / "back"
+    sent.write_bytes(os.urandom(20 * MIB + 13))
+    sent.chmod(0o640)
+    scp = ["scp", protocol, "-p", "-q", *house.options(), "-P", str(house.port)]
+    subprocess.run([*scp, str(sent), f"resnet@127.0.0.1:{kept}"], check=True, timeout=60)
+    subprocess.run([*scp, f"resnet@127.0.0.1:{kept}", str(back)], check=True, timeout=60)
+    assert filecmp.cmp(sent, back, shallow=False)
+    assert back.stat().st_mode == sent.stat().st_mode
+    assert subprocess.run([*scp, f"resnet@127.0.0.1:{tmp_path}/missing", str(back)], capture_output=True, timeout=30).returncode == 1
+
+
+def test_sftp_lists_makes_renames_and_removes(house: House, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(os.urandom(MIB))
+    place = tmp_path / "lab"
+    batch = f"mkdir {place}\nput {tmp_path}/a {place}/b\nrename {place}/b {place}/c\nls -l {place}\nget {place}/c {tmp_path}/d\nrm {place}/c\nrmdir {place}\n"
+    sftp = ["sftp", "-b", "-", *house.options(), "-P", str(house.port), "resnet@127.0.0.1"]
+    done = subprocess.run(sftp, input=batch.encode(), capture_output=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert filecmp.cmp(tmp_path / "a", tmp_path / "d", shallow=False) and not place.exists()
+
+
+def test_rsync_keeps_a_tree_of_many_files(house: House, tmp_path: Path) -> None:
+    tree, there = tmp_path / "tree", tmp_path / "there"
+    for number in range(500):
+        file = tree / f"d{number % 20}" / f"file {number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(os.urandom(number * 37))
+    shell = " ".join(["ssh", *house.options(), "-p", str(house.port)])
+    for _ in range(2):
+        subprocess.run(["rsync", "-a", "--delete", "-e", shell, f"{tree}/", f"resnet@127.0.0.1:{there}/"], check=True, timeout=60)
+        next(tree.glob("d3/*")).unlink()
+    subprocess.run(["rsync", "-a", "--delete", "-e", shell, f"{tree}/", f"resnet@127.0.0.1:{there}/"], check=True, timeout=60)
+    assert subprocess.run(["diff", "-r", str(tree), str(there)], timeout=30).returncode == 0
+
+
+def test_many_sessions_share_one_connection(house: House, tmp_path: Path) -> None:
+    shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/control", "-o", "ControlPersist=30")
+    try:
+        assert [house.ssh(f"echo {number}", options=shared).stdout for number in range(5)] == [b"%d\n" % number for number in range(5)]
+        assert len(house.gateway.sessions) == 1
+    finally:
+        house.ssh(options=(*shared, "-O", "exit"))
+
+
+def test_a_port_of_the_lab_is_reached_by_forwarding_and_nothing_else(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        port, local = inside.getsockname()[1], free_port()
+        client = house.open("-N", options=("-L", f"127.0.0.1:{local}:localhost:{port}", "-o", "ExitOnForwardFailure=yes"))
+        try:
+            wait_for(lambda: answers(local), what="the forwarded port")
+            inside.settimeout(5)
+            inside.accept()[0].close()  # the one that only looked
+            with socket.create_connection(("127.0.0.1", local)) as near:
+                far, _ = inside.accept()
+                near.sendall(b"there")
+                assert far.recv(5) == b"there"
+                far.sendall(b"back")
+                far.close()
+                assert near.recv(4) == b"back" and near.recv(1) == b""
+        finally:
+            client.terminate()
+            client.wait(5)
+    for outside in ("169.254.169.254:80", "example.org:80", "10.0.0.1:22"):
+        done = house.ssh(options=("-W", outside, "-o", "LogLevel=INFO"))
+        assert done.returncode == 255 and b"Only ports of the lab" in done.stderr
+
+
+def test_no_remote_ports_agents_or_displays_are_opened(house: House, tmp_path: Path) -> None:
+    done = house.ssh("true", options=("-R", "127.0.0.1:0:localhost:1", "-o", "ExitOnForwardFailure=yes"))
+    assert done.returncode == 255
+    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
+    try:
+        wait_for((tmp_path / "agent").exists, what="the agent")
+        environment = {**os.environ, "SSH_AUTH_SOCK": str(tmp_path / "agent"), "DISPLAY": ":9"}
+        done = house.ssh("echo agent=$SSH_AUTH_SOCK display=$DISPLAY", options=("-A", "-X"), env=environment)
+    finally:
+        agent.terminate()
+        agent.wait(5)
+    assert done.stdout == b"agent= display=\n"
+
+
+def test_a_stranger_a_wrong_name_and_another_persons_lab_are_refused_alike(house: House) -> None:
+    seen, times = set(), []
+    for person, lab in (("charlie", "resnet"), ("alice", "no-such-lab"), ("bob", "resnet"), ("bob", LAB), ("charlie", "no-such-lab"), ("bob", "x" * 200)):
+        started = time.monotonic()
+        done = house.ssh("true", person=person, lab=lab)
+        times.append(time.monotonic() - started)
+        seen.add((done.returncode, done.stdout, re.sub(rb"^\S+@", b"", done.stderr)))
+    assert seen == {(255, b"", b"127.0.0.1: Permission denied (publickey).\r\n")}
+    assert max(times) - min(times) < 0.25
+
+
+def test_no_password_is_asked_for(house: House) -> None:
+    done = house.ssh("true", person="charlie", options=("-v", "-o", "PreferredAuthentications=none,password,keyboard-interactive", "-o", "LogLevel=VERBOSE"))
+    assert done.returncode == 255 and b"Permission denied (publickey)" in done.stderr
+
+
+def test_a_lab_of_ones_own_that_does_not_run_says_so_in_one_line(house: House) -> None:
+    done = house.ssh("true", lab="old")
+    assert (done.returncode, done.stderr) == (255, b"old is not running. Start it again at http://portal/labs/b/\n")
+    assert STOPPED not in house.snapshot.routes
+
+
+def test_a_lab_that_the_relay_does_not_know_yet_is_told_as_such(house: House) -> None:
+    done = house.ssh("true", person="bob", lab="bobs")
+    assert done.returncode == 255 and done.stderr.startswith(b"The lab does not answer.")
+
+
+def test_a_session_is_cut_when_its_key_is_removed(house: House) -> None:
+    client = house.open("echo here; sleep 60")
+    assert client.stdout is not None and client.stdout.readline() == b"here\n"
+    house.book.revoked.add(ALICE)
+    assert client.wait(5) == 255
+    wait_for(lambda: len(house.gateway.sessions) == 0, what="the end of the session")
+
+
+def test_a_session_is_cut_when_the_lab_ends_and_its_processes_hang_up_when_a_client_goes(house: House, tmp_path: Path) -> None:
+    client = house.open(f"trap 'echo bye > {tmp_path}/bye; exit' HUP; echo here; while :; do sleep 0.1; done", options=("-tt",))
+    assert client.stdout is not None and client.stdout.readline() == b"here\r\n"
+    client.kill()
+    client.wait(5)
+    wait_for((tmp_path / "bye").exists, what="the hang-up")
+    client = house.open("echo here; sleep 60")
+    assert client.stdout is not None and client.stdout.readline() == b"here\n"
+    house.told[0] = type(house.snapshot)()  # type: ignore[attr-defined]
+    house.do(house.table.refresh())
+    assert client.wait(5) == 255
+
+
+def test_one_is_connected_within_0_4_s(house: House) -> None:
+    house.ssh("true")
+    times = []
+    for _ in range(7):
+        started = time.monotonic()
+        house.ssh("true")
+        times.append(time.monotonic() - started)
+    assert statistics.median(times) <= 0.4, times
+
+
+def test_a_slow_reader_holds_the_lab_back_instead_of_filling_the_gateway(house: House) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    client = house.open("head -c 400000000 /dev/zero")
+    assert client.stdout is not None and len(client.stdout.read(MIB)) == MIB
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        time.sleep(0.05)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    client.kill()
+    client.wait(5)
+    assert grown < 60 * 1024, f"{grown} KiB"
