@@ -20,16 +20,18 @@ from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.presets import presets
 from portal.pages.quota import bars_of
+from portal.pages.use import Use, use_of
 
 RECENT = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A lab on Home, with its place in the queue if it waits."""
+    """A lab on Home, with its place in the queue if it waits and its numbers if it runs."""
 
     lab: Lab
     wait: QueueEntry | None
+    use: Use | None
 
 
 @require_safe
@@ -58,7 +60,7 @@ def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
     cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
     leased = leases_open()
     return {
-        "lines": [Line(lab, waits.get(lab.pk)) for lab in live],
+        "lines": [Line(lab, waits.get(lab.pk), use_of(lab_id=lab.pk, now=now) if lab.state == states.RUNNING else None) for lab in live],
         "recent": list(labs_of(user=request.user, live=False)[:RECENT]),
         "bars": bars_of(user=request.user, now=now),
         "cards": len(cards),

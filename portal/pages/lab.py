@@ -7,16 +7,16 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from labs.fleet.models import Gpu, NodeImage
+from labs.fleet.models import NodeImage
 from labs.fleet.queries import gpu_models, node_images
 from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
-from labs.lifecycle.queries import gpu_uuids_of, lab_for_viewer, timeline_of, tokens_of
+from labs.lifecycle.queries import gpus_of, lab_for_viewer, timeline_of, tokens_of
 from labs.lifecycle.waiting import wait_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
-from portal.pages.forms.lab import ExtendForm, LabTokenForm, StopForm, TakeGpuForm
+from portal.pages.use import use_of
 
 #: The steps of a start: the stage that completes each, and its words.
 STEPS = (("placed", "Placed on a node"), ("container", "Container"), ("jupyter", "Limits checked"), ("ready", "Jupyter"))
@@ -32,14 +32,11 @@ def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
     mine = row.owner_id == request.user.pk
     context = _state_context(request, row) | {
         "tokens": tokens_of(lab=row) if mine else [],
-        "token_form": LabTokenForm(),
         "secret": request.session.pop(SECRET, None) if mine else None,
-        "extend_form": ExtendForm(initial={"hours": limits_of(user=row.owner, now=timezone.now()).hours_max}),
-        "take_form": TakeGpuForm(initial={"gpus": 1}),
-        "stop_form": StopForm(),
         "models": gpu_models(),
         "client_url": client_url(row.pk),
         "timeline": timeline_of(lab=row),
+        "use": use_of(lab_id=row.pk, now=timezone.now()) if row.state == states.RUNNING else None,
     }
     return render(request, "lab/lab.html", context)
 
@@ -47,8 +44,11 @@ def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
 @require_safe
 @person_required
 def lab_state(request: PersonRequest, lab_id: str) -> HttpResponse:
-    """The part on top that moves: state, steps, notices, the end card."""
-    return render(request, "lab/_state.html", _state_context(request, lab_for_viewer(user=request.user, lab_id=lab_id)))
+    """The part on top that moves: state, steps, notices, the end card. A new state changes every part, so it loads the page anew."""
+    row = lab_for_viewer(user=request.user, lab_id=lab_id)
+    if row.state != request.GET.get("was", row.state):
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return render(request, "lab/_state.html", _state_context(request, row))
 
 
 @require_safe
@@ -69,7 +69,7 @@ def _state_context(request: PersonRequest, row: Lab) -> dict[str, Any]:
         "wait": wait_of(lab=row, now=now) if waits else None,
         "steps": _steps(row) if row.state == states.STARTING else [],
         "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
-        "cards": list(Gpu.objects.filter(pk__in=gpu_uuids_of(lab=row))) if row.gpus else [],
+        "cards": gpus_of(lab=row) if row.gpus else [],
         "hours_max": limits.hours_max,
         "ssh_command": ssh_command(row.name),
     }

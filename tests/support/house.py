@@ -1,148 +1,134 @@
-"""The whole product, started as a user starts it (`make up`'s command), for journeys: sign-in to a computed cell."""
+"""A house with people in it: every state that a page can show, for the browser tests and the screenshots.
 
-import os
-import re
-import signal
-import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+Run as a program it migrates the configured database, furnishes it and prints what a browser cannot guess.
+"""
 
-import httpx
+import json
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from tests.support.waiting import wait_for
+import django
+from django.core.management import call_command
+from django.utils import timezone
 
-ROOT = Path(__file__).resolve().parents[2]
-PASSWORD = "correct-horse-battery-9"
-PEOPLE = {"alice": "researcher", "bob": "student", "charlie": "researcher"}
-#: What the house writes of its first administrator.
-CREDENTIALS = re.compile(r"(\S+@\S+).*?password[^\w]*[:=]?\s+(\S+)", re.IGNORECASE | re.DOTALL)
+if __name__ == "__main__":  # models can be imported only once the apps are loaded
+    django.setup()
 
+from labs.catalogue.models import Image
+from labs.fleet.models import Gpu, Node, NodeImage
+from labs.lifecycle.models import Lab
+from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_ready, lab_stage
+from labs.lifecycle.services import lab_request
+from labs.lifecycle.wishes import Wish
+from labs.people.models import User
+from labs.people.services import group_create, invitation_create, person_create, person_groups_set
+from labs.policy.services import override_set
+from labs.telemetry.services import lab_usage_record
+from tests.support.pages import PASSWORD
 
-def free_port_base() -> int:
-    """A PORT whose relatives are free too: +1, +2, +3 and the SSH port that derives from it."""
-    for base in range(18000 + os.getpid() % 500 * 10, 60000, 10):
-        if all(_is_free(port) for port in (base, base + 1, base + 2, base + 3, base - 5778)):
-            return base
-    raise AssertionError("no free ports")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+CHECKS = [
+    {"name": "Network rules", "state": "green", "words": "Labs cannot reach the host, private ranges or the metadata address.", "fix": ""},
+    {"name": "Driver", "state": "green", "words": "580.65.06, new enough for every image.", "fix": ""},
+    {"name": "Container Toolkit", "state": "yellow", "words": "1.17.3 has a known hole.", "fix": "Install 1.17.8 or newer."},
+]
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class House:
-    """A running GPU Lab of its own: folder, ports, people."""
+    """Who and what is in it."""
 
-    home: Path
-    port: int
-    environment: dict[str, str]
-    log: list[str] = field(default_factory=list)
-    process: "subprocess.Popen[str] | None" = None
-    tokens: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def url(self) -> str:
-        return f"http://localhost:{self.port}"
-
-    @property
-    def labs_port(self) -> int:
-        return self.port + 1
-
-    @property
-    def ssh_port(self) -> int:
-        return self.port - 5778
-
-    def start(self, within: float = 90) -> None:
-        """Start and wait until the portal serves."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.up"], cwd=ROOT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        threading.Thread(target=self._follow, daemon=True).start()
-        wait_for(self._serves, within=within, what=f"the portal on {self.url}; log:\n" + "\n".join(self.log[-40:]))
-
-    def _follow(self) -> None:
-        assert self.process and self.process.stdout
-        self.log.extend(line.rstrip() for line in self.process.stdout)
-
-    def _serves(self) -> bool:
-        assert self.process
-        assert self.process.poll() is None, "the house ended:\n" + "\n".join(self.log[-60:])
-        try:
-            return httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=2).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def stop(self, within: float = 40) -> None:
-        """Ctrl-C."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(within)
-
-    def manage(self, *arguments: str) -> str:
-        """`manage.py …` in the house's environment; its output."""
-        environment = self.environment | self._secrets()
-        ran = subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    def _secrets(self) -> dict[str, str]:
-        lines = (self.home / "secrets.env").read_text().splitlines()
-        held = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
-        return {
-            "GPULAB_SECRET_KEY": held["GPULAB_SECRET_KEY"],
-            "GPULAB_REDIS_URL": f"redis://:{held['GPULAB_REDIS_PASSWORD']}@127.0.0.1:{self.port + 2}/0",
-        }
-
-    def people_make(self) -> None:
-        """alice and bob of one team, charlie of none; each with an API token."""
-        script = (
-            "from django.utils.timezone import now\n"
-            "from labs.people.models import User\n"
-            "from labs.people.services import group_create, person_create\n"
-            "admin = User.objects.get(role='administrator')\n"
-            "house = group_create(kind='organisation', name='University', slug='university', parent=None, actor=admin, now=now())\n"
-            "team = group_create(kind='team', name='Vision', slug='vision', parent=house, actor=admin, now=now())\n"
-            f"for name, role in {PEOPLE!r}.items():\n"
-            "    group = None if name == 'charlie' else team\n"
-            "    person_create(email=name + '@example.edu', display_name=name.capitalize(), role=role, group=group, actor=admin, now=now(), "
-            f"password={PASSWORD!r})\n"
-        )
-        self.manage("shell", "--no-imports", "-c", script)
-        for name in PEOPLE:
-            output = self.manage("token_create", f"{name}@example.edu")
-            found = re.search(r"gpa_[\w-]+", output)
-            assert found, output
-            self.tokens[name] = found.group(0)
-
-    def api(self, name: str) -> httpx.Client:
-        """An API client as that person."""
-        return httpx.Client(base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {self.tokens[name]}"}, timeout=30)
-
-    def lab_until(self, name: str, lab_id: str, state: str, within: float = 60) -> dict[str, Any]:
-        """The lab as the API shows it, once it is in that state."""
-        with self.api(name) as client:
-
-            def there() -> dict[str, Any] | None:
-                lab: dict[str, Any] = client.get(f"/labs/{lab_id}").json()
-                ended = lab["state"] in ("failed", "stopped") and lab["state"] != state
-                assert not ended, f"{lab}\n" + "\n".join(self.log[-60:])
-                return lab if lab["state"] == state else None
-
-            return wait_for(there, within=within, what=f"lab {lab_id} of {name} {state}")
+    root: User
+    alice: User
+    bob: User
+    newcomer: User
+    labs: dict[str, Lab]
+    invitation: str
 
 
-def house_environment(home: Path, port: int, **extra: str) -> Mapping[str, str]:
-    """A clean environment: nothing of the developer's own settings."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GPULAB_", "DJANGO_")) and name not in ("PORT", "DOCKER_HOST")}
-    return kept | {"PORT": str(port), "GPULAB_HOME": str(home), "HOME": str(home)} | extra
+def house_furnish(*, now: datetime) -> House:
+    """Make it. The database is empty before."""
+    root = _person("root", "Ruth Admin", "administrator", now)
+    alice = _person("alice", "Alice Aalto", "researcher", now)
+    bob = _person("bob", "Bob Bauer", "student", now)
+    newcomer = _person("nora", "Nora Neu", "student", now)
+    university = group_create(kind="organisation", name="University", slug="university", parent=None, actor=root, now=now)
+    vision = group_create(kind="team", name="Vision group", slug="vision", parent=university, actor=root, now=now)
+    course = group_create(kind="course", name="Deep Learning 101", slug="dl-101", parent=university, actor=root, now=now)
+    person_groups_set(user=alice, groups=[vision], actor=root, now=now)
+    person_groups_set(user=bob, groups=[vision, course], actor=root, now=now)
+    override_set(user=bob, values={"gpus_max": 2, "memory_gib": 64}, until=now + timedelta(days=14), note="Thesis", actor=root, now=now)
+    _, secret = invitation_create(email="ivy@example.edu", role="student", group=course, actor=root, now=now)
+    image = _machine(now)
+    return House(root, alice, bob, newcomer, _labs(alice, bob, image, now), secret)
+
+
+def _person(name: str, display_name: str, role: str, now: datetime) -> User:
+    return person_create(email=f"{name}@example.edu", display_name=display_name, role=role, group=None, actor=None, now=now, password=PASSWORD)
+
+
+def _machine(now: datetime) -> Image:
+    image = Image.objects.create(
+        slug="pytorch", title="PyTorch 2.9", repository="gpulab/pytorch-cuda", tag="2.9.1-cuda12.8", torch="2.9.1", cuda="12.8", python="3.11", created_at=now,
+        description="JupyterLab, PyTorch, torchvision, pandas, OpenCV, TensorBoard.",
+    )
+    node = Node.objects.create(
+        pk="gpu01", name="gpu01", runtime="docker", runtime_words="A Docker engine answers on this machine.", cpus=64, memory_mib=512 * 1024, heartbeat_at=now,
+        gpu_ready=True, probe_kind="nvml", driver="580.65.06", cuda="13.0", engine_version="28.5.1", checks=CHECKS,
+    )
+    for index in range(4):
+        Gpu.objects.create(uuid=f"GPU-{index}a7c4f0e-52b1-4c7e-9d10-5b7d3c1e88f{index}", node=node, index=index, model="NVIDIA H200", memory_mib=143771, compute_capability="9.0")
+    Gpu.objects.filter(index=3).update(health="unknown", health_words="Missing in three readings in a row: the driver reports it as lost.")
+    NodeImage.objects.create(node=node, image=image, state="present", percent=100, updated_at=now)
+    return image
+
+
+def _labs(alice: User, bob: User, image: Image, now: datetime) -> dict[str, Lab]:
+    def ask(owner: User, name: str, gpus: int, ago: timedelta, **more: int) -> Lab:
+        wish = Wish(image_id=image.pk, name=name, **({"gpus": gpus, "cpus": 4, "memory_gib": 16, "hours": 8} | more))
+        return lab_request(owner=owner, wish=wish, now=now - ago, actor=owner)
+
+    cards = list(Gpu.objects.filter(health="ok").order_by("index").values_list("pk", flat=True))
+    ended = ask(alice, "big-batch", 0, timedelta(hours=7))
+    _start(ended, [], now - timedelta(hours=7))
+    log = "Loading checkpoint shards: 100%\nepoch 1/40\nKilled\n"
+    lab_end(lab_id=ended.pk, code="out_of_memory", now=now - timedelta(hours=6), log_tail=log)
+    lab_gone(lab_id=ended.pk, now=now - timedelta(hours=6))
+    running = ask(alice, "resnet-run", 1, timedelta(hours=2, minutes=48))
+    _start(running, cards[:1], now - timedelta(hours=2, minutes=48))
+    starting = ask(bob, "notebooks", 0, timedelta(minutes=1))
+    lab_assign(lab_id=starting.pk, node_id="gpu01", gpu_uuids=[], now=now)
+    lab_stage(lab_id=starting.pk, attempt=1, stage="container", words="Container started")
+    busy = ask(alice, "sweep", 2, timedelta(hours=1))
+    _start(busy, cards[1:3], now - timedelta(hours=1))
+    waiting = ask(alice, "thesis", 1, timedelta(minutes=40))
+    other = ask(bob, "homework", 1, timedelta(minutes=25))
+    labs = (ended, running, starting, busy, waiting, other)
+    return {lab.name: Lab.objects.get(pk=lab.pk) for lab in labs}
+
+
+def _start(lab: Lab, cards: list[str], at: datetime) -> None:
+    lab_assign(lab_id=lab.pk, node_id="gpu01", gpu_uuids=cards, now=at)
+    lab_stage(lab_id=lab.pk, attempt=1, stage="container", words="Container started")
+    verified = {"memory": "16 GiB, swap none", "shm": "8 GiB", "pids": "8192", "capabilities": "none", "user": "20001"}
+    lab_ready(lab_id=lab.pk, attempt=1, verified=verified, not_held=[], now=at + timedelta(seconds=2))
+    Lab.objects.filter(pk=lab.pk).update(log_tail="[I ServerApp] Jupyter Server is running at /l/\n[I ServerApp] Kernel started: python3\n")
+
+
+def _readings(house: House, now: datetime) -> None:
+    """Four minutes of what the running labs used, so that charts have something to draw."""
+    for lab in (house.labs["resnet-run"], house.labs["sweep"]):
+        for second in range(0, 240, 2):
+            wave = 50 + 40 * math.sin(second / 21)
+            card = {"gpu_pct": round(wave), "memory_used_mib": 62_000 + 40 * second, "memory_total_mib": 143_771, "power_w": 300 + 2 * wave}
+            lab_usage_record(
+                lab_id=lab.pk, cpu_ns=int(second * 1e9 * 1.6), memory_mib=7000 + 5 * second, shm_mib=900, gpus=[card] * lab.gpus, now=now - timedelta(seconds=240 - second)
+            )
+
+
+if __name__ == "__main__":  # the served house furnishes itself in a process of its own
+    call_command("migrate", verbosity=0)
+    moment = timezone.now()
+    made = house_furnish(now=moment)
+    _readings(made, moment)
+    print(json.dumps({"invitation": made.invitation, "labs": {name: lab.pk for name, lab in made.labs.items()}}))

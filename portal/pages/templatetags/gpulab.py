@@ -84,6 +84,12 @@ def gib(mib: int | None) -> str:
 
 
 @register.filter
+def reading(value: float | None, unit: str) -> str:
+    """A measured number with its unit; a dash where nothing was measured."""
+    return "–" if value is None or value == "" else f"{value:.0f}{unit}"
+
+
+@register.filter
 def gpus(count: int) -> str:
     """`no GPU`, `1 GPU`, `4 GPUs`."""
     return {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
@@ -122,7 +128,7 @@ def ago(at: datetime | None, never: str = "never") -> SafeString | str:
     if at is None:
         return never
     words = span((timezone.now() - at).total_seconds())
-    return format_html('<time datetime="{}" title="{:%Y-%m-%d %H:%M} UTC" data-ago>{} ago</time>', at.isoformat(), at, words)
+    return format_html('<time datetime="{}" title="{} UTC" data-ago>{} ago</time>', at.isoformat(), f"{at:%Y-%m-%d %H:%M}", words)
 
 
 @register.simple_tag
@@ -130,12 +136,4 @@ def moment(at: datetime | None, never: str = "–") -> SafeString | str:
     """A moment in UTC; app.js shows it in the reader's own time zone."""
     if at is None:
         return never
-    return format_html('<time class="num" datetime="{}" data-local>{:%d %b %Y, %H:%M} UTC</time>', at.isoformat(), at)
-
-
-@register.simple_tag
-def clock(at: datetime | None) -> SafeString | str:
-    """Hour, minute and second of a moment; app.js shows it in the reader's own time zone."""
-    if at is None:
-        return ""
-    return format_html('<time class="num" datetime="{}" data-local="clock">{:%H:%M:%S}</time>', at.isoformat(), at)
+    return format_html('<time class="num" datetime="{}" data-local>{} UTC</time>', at.isoformat(), f"{at:%d %b %Y, %H:%M}")

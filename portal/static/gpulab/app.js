@@ -14,7 +14,6 @@
   };
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
-  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
   const tick = (root) => {
     const now = Date.now();
@@ -29,8 +28,7 @@
 
   const localise = (root) => {
     each(root, "time[data-local]", (time) => {
-      const format = time.dataset.local === "clock" ? clock : local;
-      time.textContent = format.format(new Date(time.dateTime));
+      time.textContent = local.format(new Date(time.dateTime));
     });
     tick(root);
   };

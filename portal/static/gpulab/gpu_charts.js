@@ -253,5 +253,6 @@
   document.body.addEventListener("gpulab:sample", (event) => now(event.detail));
   document.body.addEventListener("gpulab:usage", (event) => usage(event.detail, [event.detail]));
   document.body.addEventListener("gpulab:usage-history", (event) => usage(event.detail, event.detail.samples));
+  document.addEventListener("htmx:afterSwap", (event) => adoptAll(event.target));
   document.addEventListener("gpulab:theme", () => charts.forEach((chart) => chart.plot.redraw(false, true)));
 })();

@@ -1,0 +1,55 @@
+"""Every page that a person can open, by name and by who opens it; for the browser tests and the screenshots."""
+
+from tests.support.served import Served
+
+PASSWORD = "correct-horse-battery-9"
+#: What strangers see.
+OUTSIDE = {"login": "/accounts/login/", "reset": "/accounts/password/reset/", "signup": "/accounts/signup/", "missing": "/nothing/"}
+
+
+def outside(served: Served) -> dict[str, str]:
+    """Pages without sign-in."""
+    return OUTSIDE | {"invitation": f"/invite/{served.invitation}/", "invitation-gone": "/invite/gpi_nothing/"}
+
+
+def of_person(served: Served) -> dict[str, str]:
+    """Pages of alice, who has labs in every state but one."""
+    return {
+        "home": "/",
+        "launch": "/launch/",
+        "launch-never": "/launch/?gpus=9",
+        "lab-running": f"/labs/{served.labs['resnet-run']}/",
+        "lab-waiting": f"/labs/{served.labs['thesis']}/",
+        "lab-ended": f"/labs/{served.labs['big-batch']}/",
+        "gpus": "/gpus/",
+        "queue": "/queue/",
+        "images": "/images/",
+        "account": "/account/",
+        "password": "/accounts/password/change/",
+        "two-factor": "/accounts/2fa/",
+        "keys": "/account/keys/",
+        "tokens": "/account/tokens/",
+        "sessions": "/account/sessions/",
+    }
+
+
+def of_newcomer() -> dict[str, str]:
+    """What somebody sees who has nothing yet."""
+    return {"home-first": "/"}
+
+
+def of_administrator(served: Served) -> dict[str, str]:
+    """Pages of root."""
+    return {
+        "manage": "/manage/",
+        "manage-people": "/manage/people/",
+        "manage-person-add": "/manage/people/add/",
+        "manage-person": "/manage/people/3/",
+        "manage-quotas": "/manage/quotas/?person=3",
+        "manage-nodes": "/manage/nodes/",
+        "manage-labs": "/manage/labs/",
+        "manage-images": "/manage/images/",
+        "manage-groups": "/manage/groups/",
+        "manage-audit": "/manage/audit/",
+        "lab-starting": f"/labs/{served.labs['notebooks']}/",
+    }

@@ -1,0 +1,98 @@
+"""The portal as a browser meets it: a Redis, a furnished database and uvicorn, all of this run's own and ended with it."""
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the portal answers, the ids of its labs by name, and the secret of an open invitation."""
+
+    url: str
+    labs: Mapping[str, str]
+    invitation: str
+
+
+@contextmanager
+def served_house() -> Iterator[Served]:
+    """Serve a furnished house for as long as the block lasts."""
+    with ExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpulab-browser-"))
+        port, redis_port = free_port(), free_port()
+        environ = _environ(home, port, redis_port)
+        stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", home], environ))
+        wait_for(lambda: _listens(redis_port), within=10, what="Redis answers")
+        furnished = subprocess.run([sys.executable, "-m", "tests.support.house"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+        if furnished.returncode:
+            raise RuntimeError(furnished.stderr)
+        facts = json.loads(furnished.stdout)
+        command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+        stack.enter_context(_running(command, environ))
+        url = environ["GPULAB_PORTAL_URL"]
+        wait_for(lambda: _answers(f"{url}/accounts/login/"), within=30, what="the portal answers")
+        yield Served(url, facts["labs"], facts["invitation"])
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environ(home: str, port: int, redis_port: int) -> dict[str, str]:
+    """The environment of every process of the house; nothing of the caller's own GPU Lab reaches it."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("GPULAB_", "DJANGO_"))}
+    return bare | {
+        "DJANGO_SETTINGS_MODULE": "portal.settings",
+        "GPULAB_SECRET_KEY": secrets.token_urlsafe(48),
+        "GPULAB_HOME": home,
+        "GPULAB_DATABASE_URL": f"sqlite:///{home}/db.sqlite3",
+        "GPULAB_REDIS_URL": f"redis://127.0.0.1:{redis_port}/0",
+        "GPULAB_PORTAL_URL": f"http://localhost:{port}",
+        "PORT": str(min(max(port, 1024), 65000)),
+    }
+
+
+@contextmanager
+def _running(command: list[str], environ: Mapping[str, str]) -> Iterator[None]:
+    process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  (our own http address)
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{url} answers {error.code}") from error
+    except OSError:
+        return False
