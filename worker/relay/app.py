@@ -119,9 +119,7 @@ class Relay:
         try:
             if is_upgrade(request):
                 return await sockets.carry(request, session=self._client, address=route.jupyter, headers=headers)
-            return await proxy.carry(
-                request, session=self._client, address=route.jupyter, headers=headers, own=target.own, cookies=target.cookies
-            )
+            return await proxy.carry(request, session=self._client, address=route.jupyter, headers=headers, own=target.own, cookies=target.cookies)
         except aiohttp.WSServerHandshakeError as error:
             return web.Response(status=error.status if error.status >= 400 else 502)
         except LeadsOut:

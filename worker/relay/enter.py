@@ -56,11 +56,8 @@ def welcome(ticket: Pass, target: Target, *, key: bytes) -> web.Response:
     response = web.Response(
         status=303, headers={"Location": f"/l/{ticket.lab_id}/{ticket.path}", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     )
-    response.set_cookie(
-        target.cookie, text, max_age=int(LIFETIME_S["browser"]), path="/", httponly=True, samesite="Lax", secure=target.own.startswith("https")
-    )
+    response.set_cookie(target.cookie, text, max_age=int(LIFETIME_S["browser"]), path="/", httponly=True, samesite="Lax", secure=target.own.startswith("https"))
     return response
-
 
 
 def _may_enter(ticket: Pass, table: Table) -> bool:

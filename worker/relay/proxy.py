@@ -48,14 +48,10 @@ async def carry(
 ) -> web.StreamResponse:
     """Carry one request. Raises aiohttp.ClientError when the lab does not answer, LeadsOut for a redirect away."""
     body = request.content if request.body_exists else None
-    async with session.request(
-        request.method, upstream_url(request, address), headers=headers, data=body, allow_redirects=False
-    ) as upstream:
+    async with session.request(request.method, upstream_url(request, address), headers=headers, data=body, allow_redirects=False) as upstream:
         if leads_out(upstream.headers.get("Location", ""), own):
             raise LeadsOut
-        response = web.StreamResponse(
-            status=upstream.status, reason=upstream.reason, headers=to_browser(upstream.headers, cookies=cookies)
-        )
+        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=to_browser(upstream.headers, cookies=cookies))
         await response.prepare(request)
         if request.method != "HEAD" and upstream.status not in BODILESS:
             async for chunk in upstream.content.iter_any():

@@ -18,9 +18,7 @@ CLOSE_S = 1.0
 HANDSHAKE = frozenset(("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol", "content-length"))
 
 
-async def carry(
-    request: web.Request, *, session: aiohttp.ClientSession, address: Address, headers: Mapping[str, str]
-) -> web.StreamResponse:
+async def carry(request: web.Request, *, session: aiohttp.ClientSession, address: Address, headers: Mapping[str, str]) -> web.StreamResponse:
     """Carry one websocket until either side ends. Raises aiohttp.ClientError when the lab refuses the handshake."""
     asked = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
     upstream = await session.ws_connect(

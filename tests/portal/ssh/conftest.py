@@ -75,6 +75,9 @@ class House:
     gateway: Gateway
     table: Table
     snapshot: RelaySnapshot
+    told: list[RelaySnapshot]
+    lab_port: int
+    lab_folder: Path
 
     def options(self, person: str = "alice") -> list[str]:
         """Nothing of the machine's own SSH settings, and this person's key."""
@@ -137,7 +140,7 @@ def answers(port: int) -> bool:
 @pytest.fixture
 def house(sshd: tuple[int, GatewayKeys, Path], tmp_path: Path) -> Iterator[House]:
     """A gateway and a relay on a loop of their own thread; alice, bob and a stranger have keys."""
-    port, keys, _ = sshd
+    port, keys, lab_folder = sshd
     book = Book()
     for name, user_id in (("alice", ALICE), ("bob", BOB), ("charlie", 0)):
         fingerprint = _make_key(tmp_path / name)
@@ -146,7 +149,7 @@ def house(sshd: tuple[int, GatewayKeys, Path], tmp_path: Path) -> Iterator[House
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    served = _serve(port, keys, book, tmp_path, loop)
+    served = _serve((port, lab_folder), keys, book, tmp_path, loop)
     try:
         yield asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result(10)
     finally:
@@ -157,7 +160,8 @@ def house(sshd: tuple[int, GatewayKeys, Path], tmp_path: Path) -> Iterator[House
 
 
 @asynccontextmanager
-async def _serve(lab_port: int, keys: GatewayKeys, book: Book, folder: Path, loop: asyncio.AbstractEventLoop) -> AsyncIterator[House]:
+async def _serve(lab: tuple[int, Path], keys: GatewayKeys, book: Book, folder: Path, loop: asyncio.AbstractEventLoop) -> AsyncIterator[House]:
+    lab_port, lab_folder = lab
     routes = {LAB: Route(LAB, 1, ALICE, states.RUNNING, ("127.0.0.1", 1), ("127.0.0.1", lab_port))}
     snapshot = RelaySnapshot(routes=routes, people={ALICE: Person(True, False, 0.0), BOB: Person(True, False, 0.0)})
     told = [snapshot]
@@ -167,8 +171,7 @@ async def _serve(lab_port: int, keys: GatewayKeys, book: Book, folder: Path, loo
     gateway = Gateway(book, Way(door.sockets[0].getsockname(), PASS_KEY, keys.client, username=getpass.getuser()))
     acceptor = await gateway.listen("127.0.0.1", 0, host_key=keys.host)
     clock = asyncio.create_task(gateway.sessions.run())
-    house = House(folder, book, acceptor.get_port(), loop, gateway, table, snapshot)
-    house.told = told  # type: ignore[attr-defined]
+    house = House(folder, book, acceptor.get_port(), loop, gateway, table, snapshot, told, lab_port, lab_folder)
     try:
         yield house
     finally:

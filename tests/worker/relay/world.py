@@ -82,18 +82,23 @@ class World:
         """Headers of a browser with that person's pass."""
         return {"Host": self.host, "Cookie": f"{PASS_COOKIE}={self.mint(user_id=user_id, role=role)}", **headers}
 
-    def ask(
-        self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None, **how: object
-    ) -> "aiohttp.client._RequestContextManager":
+    def ask(self, path: str, *, method: str = "GET", headers: dict[str, str] | None = None, **how: object) -> "aiohttp.client._RequestContextManager":
         """A request to the relay; as alice's browser unless headers say otherwise."""
         return self.session.request(
-            method, URL(f"http://127.0.0.1:{self.relay_port}{path}", encoded=True), headers=headers or self.visitor(), allow_redirects=False, **how  # type: ignore[arg-type]
+            method,
+            URL(f"http://127.0.0.1:{self.relay_port}{path}", encoded=True),
+            headers=headers or self.visitor(),
+            allow_redirects=False,
+            **how,  # type: ignore[arg-type]
         )
 
     def connect(self, path: str, *, headers: dict[str, str] | None = None, **how: object) -> "aiohttp.client._WSRequestContextManager":
         """A websocket to the relay."""
         return self.session.ws_connect(
-            f"http://127.0.0.1:{self.relay_port}{path}", headers=headers or self.visitor(Origin=self.origin), max_msg_size=0, **how  # type: ignore[arg-type]
+            f"http://127.0.0.1:{self.relay_port}{path}",
+            headers=headers or self.visitor(Origin=self.origin),
+            max_msg_size=0,
+            **how,  # type: ignore[arg-type]
         )
 
 
