@@ -5,6 +5,7 @@ with the variable's name in the words.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.exceptions import ImproperlyConfigured
 
 Environ = Mapping[str, str]
+WHOLE = re.compile(r"-?[0-9]{1,12}")  # not isdigit(): that takes what int() does not
 
 
 def text(name: str, default: str = "", *, environ: Environ = os.environ) -> str:
@@ -31,7 +33,7 @@ def choice(name: str, options: tuple[str, ...], default: str, *, environ: Enviro
 def integer(name: str, default: int, *, low: int, high: int, environ: Environ = os.environ) -> int:
     """A whole number within [low, high]."""
     value = text(name, str(default), environ=environ)
-    if not value.lstrip("-").isdigit() or not low <= int(value) <= high:
+    if not WHOLE.fullmatch(value) or not low <= int(value) <= high:
         raise ImproperlyConfigured(f"{name} is {value!r}; it must be a whole number from {low} to {high}.")
     return int(value)
 
@@ -49,7 +51,7 @@ def folder(name: str, default: Path, *, environ: Environ = os.environ) -> Path:
 def address(name: str, default: str, *, environ: Environ = os.environ) -> tuple[str, int]:
     """`host:port`."""
     host, _, port = text(name, default, environ=environ).rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    if not host or not WHOLE.fullmatch(port) or not 0 < int(port) < 65536:
         raise ImproperlyConfigured(f"{name} must be host:port, such as {default}.")
     return host, int(port)
 
