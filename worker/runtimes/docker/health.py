@@ -1,5 +1,6 @@
 """What the engine and this host promise labs, as lines of the node's health."""
 
+import contextlib
 import ipaddress
 import logging
 import threading
@@ -21,10 +22,11 @@ JUPYTER = 8888
 
 
 class Health:
-    """Checks of one node. The probe from inside a lab is made at most every five minutes, its answer kept."""
+    """Checks of one node. A probe is made every five minutes, and every time while its answer is bad."""
 
-    def __init__(self, *, node_id: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, node_id: str, network_range: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._node_id = node_id
+        self._network_range = network_range
         self._clock = clock
         self._lock = threading.Lock()
         self._probed_at: float | None = None
@@ -44,13 +46,13 @@ class Health:
             words = f"From inside a lab these answered and must not: {', '.join(reached)}."
             return Check("firewall", "red", words, "Look for rules above ours: iptables -S DOCKER-USER; iptables -S INPUT.")
         words = "Labs reach the internet, and nothing of this host, of private networks or of other people."
-        return Check("firewall", "green", words if reached is not None else f"{words} Not tried from a lab yet: none runs.")
+        return Check("firewall", "green", words if reached is not None else f"{words} Not tried yet: no lab image is here.")
 
     def probe(self, api: Any, *, now: bool = False) -> list[str] | None:
-        """What a running lab reaches and must not; None while no lab has run since this worker started."""
+        """What a lab reaches and must not; None while there was none to try from."""
         with self._lock:
-            due = self._probed_at is None or self._clock() - self._probed_at >= PROBE_EVERY_S
-            if not (due or now):
+            kept = self._probed_at is not None and self._clock() - self._probed_at < PROBE_EVERY_S
+            if kept and not self._reached and not now:
                 return self._reached
             try:
                 self._probe(api)
@@ -61,12 +63,16 @@ class Health:
     def _probe(self, api: Any) -> None:
         filters = {"label": [LABEL, f"{LABEL_NODE}={self._node_id}"], "status": "running"}
         labs = [(one["Id"], _address(one)) for one in api.containers(filters=filters)]
-        if not labs:
-            return
-        chosen, own = labs[0]
-        others = [(address, JUPYTER) for _, address in labs[1:] if address and address != own]
-        self._reached = probe.forbidden_reached(api, chosen, others[:3])
-        self._probed_at = self._clock()
+        with contextlib.ExitStack() as held:
+            if labs:
+                chosen: str | None = labs[0][0]
+            else:
+                chosen = held.enter_context(probe.stand_in(api, self._network_range, self._node_id))
+            if chosen is None:
+                return
+            others = [(address, JUPYTER) for _, address in labs[1:] if address]
+            self._reached = probe.forbidden_reached(api, chosen, others[:3])
+            self._probed_at = self._clock()
 
     def takes_gpus(self, api: Any) -> bool:
         """Can the engine hand out cards? Tried with a container that does nothing, and kept for five minutes."""

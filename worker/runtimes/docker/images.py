@@ -116,6 +116,7 @@ class PullProgress:
         self._done: dict[str, tuple[int, int]] = {}
         self._unpacked: set[str] = set()
         self._layers: set[str] = set()
+        self._percent = 0
 
     def hear(self, line: dict[str, Any]) -> tuple[int, str]:
         """Take one line of the engine's stream."""
@@ -136,8 +137,10 @@ class PullProgress:
         downloaded = current / total if total else 0.0
         unpacked = len(self._unpacked) / layers if layers else 0.0
         percent = round(100 * (DOWNLOAD_SHARE * downloaded + (1 - DOWNLOAD_SHARE) * unpacked))
+        # A layer's size is told only when its turn comes: what was said before is not taken back.
+        self._percent = max(self._percent, min(percent, 99))
         words = f"{len(self._unpacked)} of {layers} layers, {current // MEGABYTE} of {total // MEGABYTE} MB"
-        return min(percent, 99), words if layers else "Asking the registry"
+        return self._percent, words if layers else "Asking the registry"
 
     def tail(self) -> str:
         """Nothing more than the error itself."""

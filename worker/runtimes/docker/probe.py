@@ -1,10 +1,15 @@
-"""Do the firewall's rules hold? Asked from inside a running lab, where it counts."""
+"""Do the firewall's rules hold? Asked from inside a lab, where it counts; with none running, from a stand-in for one."""
 
 import contextlib
+import ipaddress
 import json
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+from worker.runtimes.base import Network
+from worker.runtimes.docker.client import NotFound
+from worker.runtimes.docker.network import network_ensure
 
 METADATA = ("169.254.169.254", 80)
 #: Runs in the lab, as its user; prints the addresses that took a connection.
@@ -52,3 +57,31 @@ def _listener(address: str) -> Iterator[list[tuple[str, int]]]:
             return
         server.listen()
         yield [(address, server.getsockname()[1])]
+
+
+@contextlib.contextmanager
+def stand_in(api: Any, network_range: str, node_id: str) -> Iterator[str | None]:
+    """A container like a lab's, on the range's last network, for the moment of a probe; None without a lab image here."""
+    images = api.images(filters={"label": "gpulab.torch"})
+    if not images:
+        yield None
+        return
+    network = Network(f"gpulab-probe-{node_id}", last_subnet(network_range))
+    network_ensure(api, network, node_id)
+    host = {"NetworkMode": network.name, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": True}
+    body = {"Image": images[0]["Id"], "User": "65534:65534", "Entrypoint": ["/bin/sleep", "60"], "HostConfig": host}
+    made = api.create_container_from_config(body)["Id"]
+    try:
+        api.start(made)
+        yield made
+    finally:
+        with contextlib.suppress(NotFound):
+            api.remove_container(made, force=True)
+        with contextlib.suppress(NotFound):
+            api.remove_network(network.name)
+
+
+def last_subnet(network_range: str) -> str:
+    """The range's last /28: people are given theirs from its beginning."""
+    whole = ipaddress.IPv4Network(network_range)
+    return f"{ipaddress.IPv4Address(int(whole.broadcast_address) - 15)}/28"

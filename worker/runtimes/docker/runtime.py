@@ -58,7 +58,7 @@ class DockerRuntime:
         self._handover = Handover(Path(state_dir).resolve() / "containers")
         self._network_range = network_range
         self._images_dir = images_dir
-        self._health = Health(node_id=node_id)
+        self._health = Health(node_id=node_id, network_range=network_range)
         self._ended: dict[str, Observed] = {}
         self._pids: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -235,7 +235,7 @@ class DockerRuntime:
         return [int(row[column]) for row in table["Processes"]]
 
     def firewall_probe(self) -> list[str] | None:
-        """What a running lab reaches and must not, tried now; None when no lab ever ran here."""
+        """What a lab reaches and must not, tried now; None without a lab or a lab image to try from."""
         with faults("The probe could not be made"):
             return self._health.probe(self._engine.api, now=True)
 
