@@ -35,12 +35,12 @@ def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
     return replace(wish, shm_gib=shm, gpu_model=wish.gpu_model if wish.gpus else "")
 
 
-def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, now: datetime) -> None:
-    """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet that is too small."""
+def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, now: datetime, on_node: str = "") -> None:
+    """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet (or its own node) that is too small."""
     shm = wish.shm_gib or 0
-    if min(wish.gpus, shm) < 0 or min(wish.cpus, wish.memory_gib, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
-        raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB and 1 hour; GPUs and shared memory may be 0.")
-    waiting = wish_waiting(owner=owner, wish=wish, image=image, now=now)
+    if wish.gpus < 0 or min(wish.cpus, wish.memory_gib, shm, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
+        raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB of memory, 1 GiB of shared memory and 1 hour; GPUs may be 0.")
+    waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now), on_node=on_node, placed=bool(on_node))
     reasons = beyond_cap(waiting.asked, limits)
     if reasons:
         raise Refused(" ".join(reason.words for reason in reasons), field=reasons[0].field, code="over_limit")

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import need
-from tests.support.house import PASSWORD, ROOT, House, free_port_base, house_environment
+from tests.support.ports import port_base_free
+from tests.support.product import PASSWORD, ROOT, House, house_environment
 from tests.support.waiting import wait_for
 
 CARDS = [
@@ -34,7 +35,7 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     home = tmp_path_factory.mktemp("house")
     home.chmod(0o755)
     state = driver_compile(home)
-    port = free_port_base()
+    port = port_base_free()
     environment = house_environment(
         home, port, DOCKER_HOST=os.environ["GPULAB_TEST_DOCKER"], GPULAB_LAB_IMAGE=image, GPULAB_RUNTIME="docker", GPULAB_PROBE="nvml",
         GPULAB_NODE=f"t{port}", LD_LIBRARY_PATH=str(home / "driver"), NVML_STATE=str(state), **database(port),

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.journeys.conftest import sign_in
-from tests.support.house import House
+from tests.support.product import House
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser]
 LAB_PATH = re.compile(r"/labs/([a-z2-7]{12})/")

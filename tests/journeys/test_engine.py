@@ -11,14 +11,14 @@ import docker
 import httpx
 import pytest
 
-from tests.support.house import House
+from tests.support.product import House
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.engine
 
 
-def ask(house: House, name: str, **wish: Any) -> httpx.Response:
-    with house.api(name) as client:
+def ask(house: House, person: str, /, **wish: Any) -> httpx.Response:
+    with house.api(person) as client:
         image = client.get("/images").json()["items"][0]["id"]
         body = {"image": image, "gpus": 0, "cpus": 1, "memory_gib": 2, "shm_gib": 1, "hours": 1, "name": f"lab-{uuid.uuid4().hex[:8]}"} | wish
         return client.post("/labs", json=body, headers={"Idempotency-Key": uuid.uuid4().hex})
@@ -77,7 +77,7 @@ def test_ports_are_published_on_the_loopback_only(container):
 
 
 def test_the_upstream_token_is_nowhere_to_be_read(container, house, lab):
-    token = container.exec_run("sh -c 'cat $JUPYTER_TOKEN_FILE'").output.decode().strip()
+    token = container.exec_run("cat /run/gpulab/token").output.decode().strip()
     assert len(token) >= 43
     assert token not in json.dumps(container.attrs)
     assert token not in "\n".join(house.log)
@@ -112,7 +112,7 @@ def test_a_wish_above_the_cap_is_refused_in_words_and_changes_nothing(house):
 
 
 def test_memory_overrun_of_a_child_is_told_in_words_and_the_lab_goes_on(house, engine):
-    made = house.lab_until("charlie", ask(house, "charlie", memory_gib=1, shm_gib=0).json()["id"], "running")
+    made = house.lab_until("charlie", ask(house, "charlie", memory_gib=1, shm_gib=1).json()["id"], "running")
     container = engine.containers.get(f"gpulab-{made['id']}-1")
     container.exec_run(["python3", "-c", "x = bytearray(3 << 30)"])
     words = wait_for(lambda: notices(house, made["id"]), within=20, what="a notice")
