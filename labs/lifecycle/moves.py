@@ -75,7 +75,7 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
                 return False
             if lab.state == states.RUNNING and lab.next_gpus is not None:
                 return _assign_next(lab, owner, gpu_uuids, now)
-            if lab.state != states.QUEUED or not _within_quota(lab, owner, lab.gpus, now):
+            if lab.state != states.QUEUED or len(gpu_uuids) != lab.gpus or not _within_quota(lab, owner, lab.gpus, now):
                 return False
             _leases_open(lab, gpu_uuids, lab.attempt, now)
             moved = lab_advance(
@@ -103,7 +103,7 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
     """The old attempt is gone and the next one's cards are leased: begin it on the same node."""
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=lab_id)
-        if lab.next_gpus is None or lab.target != Lab.Target.RUNNING:
+        if lab.state != states.STOPPING or lab.next_gpus is None or lab.target != Lab.Target.RUNNING:
             return False
         Lease.objects.filter(lab=lab, closed_at=None, attempt__lte=lab.attempt).update(closed_at=now)
         moved = lab_advance(

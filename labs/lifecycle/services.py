@@ -78,13 +78,13 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
         if gpus < 1 or gpus == row.gpus:
             raise Refused("Choose how many GPUs it should have.", field="gpus")
         limits = limits_of(user=row.owner, now=now)
-        wish = Wish(
-            image_id=row.image_id, gpus=gpus, cpus=row.cpus, memory_gib=row.memory_mib // 1024, hours=row.hours, shm_gib=row.shm_mib // 1024, gpu_model=gpu_model
-        )
-        wish_check(owner=row.owner, wish=wish, image=row.image, limits=limits, now=now)
+        memory, shm = row.memory_mib // 1024, row.shm_mib // 1024
+        wish = Wish(image_id=row.image_id, gpus=gpus, cpus=row.cpus, memory_gib=memory, hours=row.hours, shm_gib=shm, gpu_model=gpu_model)
+        wish_check(owner=row.owner, wish=wish, image=row.image, limits=limits, now=now, on_node=str(row.node_id))
         Lab.objects.filter(pk=row.pk).update(next_gpus=gpus, next_gpu_model=gpu_model)
         row.next_gpus, row.next_gpu_model = gpus, gpu_model
-        event_record(kind="lab.take_gpu", subject=row.subject, words=f"Waits for {gpus} GPU{'s' if gpus > 1 else ''}; it will restart with them.", actor=actor, now=now)
+        words = f"Waits for {gpus} GPU{'s' if gpus > 1 else ''}; it will restart with them."
+        event_record(kind="lab.take_gpu", subject=row.subject, words=words, actor=actor, now=now)
         lab_announce(lab=row)
         ring("worker.schedule")
     return row

@@ -33,6 +33,7 @@ def person_create(
     if role not in Role.values:
         raise Refused(f"There is no role {role!r}.", field="role")
     with transaction.atomic():
+        User.objects.select_for_update().order_by("pk").first()  # one account at a time: a whole class may accept its invitations at once
         if User.objects.filter(email__iexact=email).exists():
             raise Refused(f"{email} has an account already.", field="email")
         user = User(username=email, email=email, display_name=display_name.strip()[:100], role=role, uid=_uid_next(), passes_not_before=now)
@@ -168,7 +169,7 @@ def ssh_key_remove(*, user: User, key_id: int, now: datetime) -> None:
 
 def token_create(*, user: User, name: str, scope: str, now: datetime, days: int | None = None) -> tuple[ApiToken, str]:
     """An API token and its secret, which is shown once."""
-    days = days or settings.DEFAULTS["sessions"]["api_token_days"]
+    days = settings.DEFAULTS["sessions"]["api_token_days"] if days is None else days
     if scope not in ApiToken.Scope.values or (scope == ApiToken.Scope.ADMIN and not user.is_administrator):
         raise Refused("You cannot make a token of that scope.", field="scope")
     if not 1 <= days <= 365:
@@ -211,7 +212,7 @@ def group_create(*, kind: str, name: str, slug: str, parent: Group | None, actor
 
 
 def _uid_next() -> int:
-    """The next Unix user id of the configured range; the unique constraint settles a race."""
+    """The next Unix user id of the configured range; accounts are made one at a time."""
     used = User.objects.aggregate(top=Max("uid"))["top"]
     uid = max(settings.UID_BASE, (used or 0) + 1)
     if uid >= settings.UID_BASE + settings.UID_COUNT:

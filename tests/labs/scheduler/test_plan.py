@@ -21,7 +21,7 @@ HELD_IMAGE = ImageView(present=True, words="")
 def _node(name: str = "n1", cards: int = 2, model: str = "H200", free: int | None = None, **fields: Any) -> NodeView:
     free = cards if free is None else free
     views = tuple(Card(uuid=f"{name}-{model}-{n}", model=model, free=n < free) for n in range(cards))
-    sizes = {"cpus": 64, "free_cpus": 64, "memory_mib": 262144, "free_memory_mib": 262144, "runtime": "docker"} | fields
+    sizes: dict[str, Any] = {"cpus": 64, "free_cpus": 64, "memory_mib": 262144, "free_memory_mib": 262144, "runtime": "docker"} | fields
     return NodeView(id=name, name=name, cards=views, **sizes)
 
 
@@ -173,7 +173,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         labs.append(Waiting(
             lab_id=f"lab{n}", owner_id=draw(st.integers(1, 3)), since=T0 + timedelta(seconds=draw(st.integers(0, 3))),
             asked=Asked(draw(st.integers(0, 4)), draw(st.integers(1, 8)), draw(st.integers(1, 32)) * 1024, 0, draw(st.integers(1, 24))),
-            gpu_model=draw(st.sampled_from(["", "", *MODELS])), image_id=draw(st.integers(1, 2)), 
+            gpu_model=draw(st.sampled_from(["", "", *MODELS])), image_id=draw(st.integers(1, 2)),
             image_runtime=draw(st.sampled_from(["docker", "docker", "process"])),
             on_node="n0" if placed else "", placed=placed, gpus_held=0,
         ))
