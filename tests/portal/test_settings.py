@@ -166,3 +166,10 @@ def test_production_does_not_start_on_sqlite(deployed: dict[str, str]) -> None:
     checked = check_of(**deployed | {"GPULAB_DATABASE_URL": ""})
     assert checked.returncode != 0
     assert "gpulab.E003" in checked.stderr
+
+
+def test_behind_a_proxy_people_are_counted_by_their_own_address(deployed: dict[str, str]) -> None:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GPULAB_")}
+    program = "from portal import settings as s; print(s.ALLAUTH_TRUSTED_PROXY_COUNT, s.SECURE_PROXY_SSL_HEADER)"
+    read = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=plain | deployed, capture_output=True, text=True, check=True)
+    assert read.stdout.strip() == "1 ('HTTP_X_FORWARDED_PROTO', 'https')"
