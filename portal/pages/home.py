@@ -39,10 +39,13 @@ class Line:
 def home(request: PersonRequest) -> HttpResponse:
     """The whole page."""
     now = timezone.now()
-    context = _labs_context(request, now) | {
-        "presets": presets(images=images_offered(runtimes=runtimes()), limits=limits_of(user=request.user, now=now)),
+    offered = list(images_offered(runtimes=runtimes()))
+    moving = _labs_context(request, now)
+    context = moving | {
+        "presets": presets(images=offered, limits=limits_of(user=request.user, now=now)),
         "key": secrets.token_urlsafe(16),
         "greeting": _greeting(request),
+        "first": not (moving["lines"] or moving["recent"]) and bool(offered),
     }
     return render(request, "home/home.html", context)
 

@@ -1,7 +1,7 @@
 """The audit log: search and export."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, time
 
 from django.core.paginator import Paginator
@@ -53,10 +53,10 @@ class _Echo:
         return line
 
 
-def _lines(events: QuerySet[Event]) -> Iterator[str]:
+async def _lines(events: QuerySet[Event]) -> AsyncIterator[str]:
     writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
-    for event in events.iterator(chunk_size=1000):
+    async for event in events.aiterator(chunk_size=1000):
         yield writer.writerow([_safe(event.at.isoformat()), *(_safe(getattr(event, name)) for name in COLUMNS[1:])])
 
 

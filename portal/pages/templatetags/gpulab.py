@@ -89,6 +89,19 @@ def reading(value: float | None, unit: str) -> str:
     return "–" if value is None or value == "" else f"{value:.0f}{unit}"
 
 
+#: Words of a user agent, the telling ones first: every Chrome also calls itself Safari.
+BROWSERS = (("Edg", "Edge"), ("OPR", "Opera"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari"), ("curl", "curl"))
+SYSTEMS = (("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"), ("Linux", "Linux"))
+
+
+@register.filter
+def browser(user_agent: str) -> str:
+    """`Firefox on Linux`; good enough to tell one's own browsers apart."""
+    name = next((words for mark, words in BROWSERS if mark in user_agent), "A browser")
+    system = next((words for mark, words in SYSTEMS if mark in user_agent), "")
+    return f"{name} on {system}" if system else name
+
+
 @register.filter
 def gpus(count: int) -> str:
     """`no GPU`, `1 GPU`, `4 GPUs`."""
