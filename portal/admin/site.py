@@ -1,10 +1,15 @@
 """The admin's door: the same sign-in as everywhere, with its rate limit and second factor, for administrators alone."""
 
+from allauth.account.admin import EmailAddress
 from allauth.account.decorators import secure_admin_login
+from allauth.mfa.admin import Authenticator
 from django.contrib import admin
-from django.contrib.auth.models import Group
+from django.contrib.auth.admin import Group
 
 admin.site.site_header = admin.site.site_title = "GPU Lab records"
 admin.site.index_title = "Records"
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
-admin.site.unregister(Group)
+# Not ours: roles take the place of Django's groups, an address belongs to its account, and the secret of a
+# second factor is nobody's business.
+for model in (Group, EmailAddress, Authenticator):
+    admin.site.unregister(model)
