@@ -38,7 +38,7 @@ def docker() -> DockerRuntime:
 
 def process() -> Runtime:
     """The process driver for this node."""
-    return ProcessRuntime(home=settings.GPULAB_HOME, envs=settings.ENVS_FOLDER)
+    return ProcessRuntime(home=settings.GPULAB_HOME, envs=settings.ENVS_FOLDER, node_id=settings.NODE_ID)
 
 
 def docker_answers() -> str:

@@ -35,7 +35,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def runtime(tmp_path: Path, envs: Path) -> Iterator[ProcessRuntime]:
     """A runtime with a home of its own; whatever a test leaves running is ended."""
-    made = ProcessRuntime(home=tmp_path / "home", envs=envs)
+    made = ProcessRuntime(home=tmp_path / "home", envs=envs, node_id="local")
     yield made
     for lab in made.observe():
         made.stop(lab.name, 2.0)

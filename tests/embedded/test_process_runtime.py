@@ -136,7 +136,7 @@ def test_a_lab_outlives_the_worker_that_started_it(runtime: ProcessRuntime, spec
     spec = spec_of()
     code = (
         "import pickle, sys\nfrom pathlib import Path\nfrom worker.runtimes.process.runtime import ProcessRuntime\n"
-        f"ProcessRuntime(home=Path({str(runtime.host.home)!r}), envs=Path({str(envs)!r})).start(pickle.load(sys.stdin.buffer))"
+        f"ProcessRuntime(home=Path({str(runtime.host.home)!r}), envs=Path({str(envs)!r}), node_id='local').start(pickle.load(sys.stdin.buffer))"
     )
     fields = pickle.dumps(spec)
     subprocess.run([sys.executable, "-c", code], input=fields, check=True)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.support.notebook import compute
 from tests.support.ports import port_base_free
 from tests.support.waiting import wait_for
 
@@ -138,15 +139,6 @@ def sign_in(page: Page, copy: Copy, password: str) -> None:
     page.locator("input[name=password]").fill(password)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{copy.url}/")
-
-
-def compute(lab: Page, code: str, expected: str) -> None:
-    """A new notebook, one cell, its output."""
-    lab.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
-    lab.locator(".jp-Notebook .jp-Cell .cm-content").first.click(timeout=30_000)
-    lab.keyboard.type(code)
-    lab.keyboard.press("Shift+Enter")
-    expect(lab.locator(".jp-OutputArea-output").first).to_contain_text(expected, timeout=60_000)
 
 
 @pytest.mark.browser

@@ -41,6 +41,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
     plan = {
         "lab_id": spec.lab_id,
         "attempt": spec.attempt,
+        "node_id": spec.node_id,
         "uid": spec.uid if host.root else None,
         "gid": spec.gid if host.root else None,
         "ports": ports,

@@ -28,8 +28,9 @@ class ProcessRuntime:
 
     kind = "process"
 
-    def __init__(self, *, home: Path, envs: Path) -> None:
+    def __init__(self, *, home: Path, envs: Path, node_id: str) -> None:
         root = os.geteuid() == 0
+        self.node_id = node_id
         self.envs = envs
         self.run = home / "run"
         self.host = Host(home=home, groups=Cgroups(), root=root, view=can_unshare())
@@ -54,9 +55,9 @@ class ProcessRuntime:
         return [people, limits]
 
     def observe(self) -> list[Observed]:
-        """Every attempt with a folder here, running or not."""
+        """Every attempt of this node with a folder here, running or not."""
         self._keepers = [keeper for keeper in self._keepers if keeper.poll() is None]
-        return [self._observed(folder) for folder in folders(self.run)]
+        return [self._observed(folder) for folder in folders(self.run) if folder.plan.get("node_id") == self.node_id]
 
     def _observed(self, folder: LabFolder) -> Observed:
         plan, end, running = folder.plan, folder.exit, folder.is_running
@@ -124,8 +125,11 @@ class ProcessRuntime:
 
     def verify(self, spec: LabSpec) -> Verification:
         """Read back from the control groups and from inside the main process."""
+        folder = self._folder(spec.name)
+        if not folder.is_running:
+            raise RuntimeFault("The lab does not run, so its limits cannot be read back.")
         try:
-            return verify.verify(spec, self._folder(spec.name), groups=self.host.groups, root=self.host.root, view=self.host.view)
+            return verify.verify(spec, folder, groups=self.host.groups, root=self.host.root, view=self.host.view)
         except (FileNotFoundError, ProcessLookupError) as error:
             raise RuntimeFault("The lab ended while its limits were read back.") from error
 

@@ -48,14 +48,10 @@ def verify(spec: LabSpec, folder: LabFolder, *, groups: Cgroups, root: bool, vie
     reading = Reading()
     _groups_compare(spec, reading, groups, folder.name)
     pid = folder.main.pid
-    if folder.main.is_alive:
-        status, environment = _status(pid), _environment(pid)
-        _inside_compare(spec, reading, status, environment, root=root)
-        _group_membership(reading, groups, folder.name, pid)
-        if view:
-            _shm_compare(spec, reading, pid)
-    else:
-        reading.compare("process", "inside", "running", "gone")
+    _inside_compare(spec, reading, _status(pid), _environment(pid), root=root)
+    _group_membership(reading, groups, folder.name, pid)
+    if view:
+        _shm_compare(spec, reading, pid)
     words = not_held(spec, groups=groups, root=root, view=view)
     return Verification(found=reading.found, differences=reading.differences, not_held=words)
 

@@ -1,0 +1,29 @@
+"""The process runtime keeps the contract; what only it does is in tests/embedded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.runtime_contract import RuntimeContract
+from tests.contracts.specs import Maker
+from tests.embedded.conftest import IMAGE, envs  # noqa: F401  (fixture)
+from worker.runtimes.process.runtime import ProcessRuntime
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class TestProcess(RuntimeContract):
+    networks = False
+
+    @pytest.fixture
+    def runtime(self, tmp_path: Path, envs: Path) -> Iterator[ProcessRuntime]:
+        """On folders of its own."""
+        made = ProcessRuntime(home=tmp_path / "home", envs=envs, node_id="n1")
+        yield made
+        for lab in made.observe():
+            made.stop(lab.name, 2.0)
+
+    @pytest.fixture
+    def make_spec(self) -> Maker:
+        return Maker(image=IMAGE, node_id="n1")
