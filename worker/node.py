@@ -6,12 +6,13 @@ from functools import cache
 from django.conf import settings
 
 from labs.catalogue.services import image_ensure
-from labs.fleet.services import node_report
+from labs.fleet.services import node_open, node_report
 from worker.hands import Hands
 from worker.loops import images
 from worker.probes.choose import probe_choose
 from worker.runtimes.base import Runtime, RuntimeFault
 from worker.runtimes.choose import choose
+from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.runtime import DockerRuntime
 from worker.runtimes.process.environment import TORCH
 from worker.runtimes.process.runtime import ProcessRuntime
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 def hands() -> Hands:
     """The node's hands, made at the first call."""
     kind, why = choose(settings.RUNTIME, docker_answers)
-    runtime = docker() if kind == "docker" else process()
+    realm = node_open(node_id=settings.NODE_ID).realm
+    runtime = docker(realm) if kind == "docker" else process(realm)
     probe, probe_words = probe_choose(settings.PROBE, simulated=settings.SIMULATED_GPUS, node_id=settings.NODE_ID)
     words = f"{kind}: {why}"
     log.info("runtime %s", words)
@@ -31,19 +33,21 @@ def hands() -> Hands:
     return Hands(node_id=settings.NODE_ID, runtime=runtime, probe=probe, runtime_words=words, probe_words=probe_words, isolates=kind == "docker")
 
 
-def docker() -> DockerRuntime:
-    """The Docker driver for this node."""
-    return DockerRuntime(node_id=settings.NODE_ID, state_dir=settings.GPULAB_HOME / "run", network_range=str(settings.NETWORK_RANGE), images_dir=settings.BASE_DIR / "images")
+def docker(realm: str) -> DockerRuntime:
+    """The Docker driver for this node; it sees only what bears the realm."""
+    return DockerRuntime(node_id=realm, state_dir=settings.GPULAB_HOME / "run", network_range=str(settings.NETWORK_RANGE), images_dir=settings.BASE_DIR / "images")
 
 
-def process() -> Runtime:
-    """The process driver for this node."""
-    return ProcessRuntime(home=settings.GPULAB_HOME, envs=settings.ENVS_FOLDER, node_id=settings.NODE_ID)
+def process(realm: str) -> Runtime:
+    """The process driver for this node; it sees only what bears the realm."""
+    return ProcessRuntime(home=settings.GPULAB_HOME, envs=settings.ENVS_FOLDER, node_id=realm)
 
 
 def docker_answers() -> str:
     """The engine's version; RuntimeFault where none answers."""
-    return docker().info().version
+    engine = Engine(deadline_s=3)
+    with faults("The container engine does not answer"):
+        return str(engine.api.version()["Version"])
 
 
 def report() -> None:

@@ -11,7 +11,7 @@ class LabFacts:
 
     lab_id: str
     attempt: int
-    node_id: str
+    realm: str
     image: str
     image_digest: str
     owner_id: int
@@ -41,7 +41,7 @@ def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
     return LabSpec(
         lab_id=facts.lab_id,
         attempt=facts.attempt,
-        node_id=facts.node_id,
+        node_id=facts.realm,
         image=facts.image,
         image_digest=facts.image_digest,
         uid=facts.uid,
@@ -52,7 +52,7 @@ def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
         memory_mib=facts.memory_mib,
         shm_mib=facts.shm_mib,
         pids=facts.pids,
-        workspace=f"gpulab-ws-{facts.owner_id}",
+        workspace=f"gpulab-{facts.realm}-ws-{facts.owner_id}",
         shared_data=house.shared_data,
         token=token,
         base_url=facts.base_url,

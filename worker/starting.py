@@ -56,7 +56,7 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
     facts = LabFacts(
         lab_id=lab.pk,
         attempt=lab.attempt,
-        node_id=str(lab.node_id),
+        realm=lab.node.realm if lab.node else "",
         image=lab.image.reference,
         image_digest=lab.image.digest or f"{lab.image.repository}:{lab.image.tag}",
         owner_id=lab.owner_id,
@@ -78,20 +78,20 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
 
 def network_of(*, lab: Lab, now: datetime) -> PersonNetwork:
     """The owner's slot in the node's range; the lowest free one is taken, and the constraint settles a race."""
-    found = PersonNetwork.objects.filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
+    found = PersonNetwork.objects.select_related("node").filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
     while found is None:
         try:
             with transaction.atomic():
                 found = PersonNetwork.objects.create(node_id=lab.node_id, owner_id=lab.owner_id, slot=_slot_free(str(lab.node_id)), created_at=now)
         except IntegrityError:
-            found = PersonNetwork.objects.filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
+            found = PersonNetwork.objects.select_related("node").filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
     return found
 
 
 def _slot_free(node_id: str) -> int:
     taken = set(PersonNetwork.objects.filter(node_id=node_id).values_list("slot", flat=True))
     top = PersonNetwork.objects.filter(node_id=node_id).aggregate(top=Max("slot"))["top"]
-    slots = settings.NETWORK_RANGE.num_addresses // 16
+    slots = settings.NETWORK_RANGE.num_addresses // 16 - 1  # the last /28 is the firewall's probe's
     for slot in range((top if top is not None else -1) + 2):
         if slot not in taken and slot < slots:
             return slot

@@ -1,8 +1,15 @@
 """Nodes, their cards, and which images they hold."""
 
+import secrets
+
 from django.db import models
 
 from labs.catalogue.models import Image
+
+
+def new_realm() -> str:
+    """Names what this installation has on an engine: another one on the same engine has another realm."""
+    return secrets.token_hex(4)
 
 
 class Node(models.Model):
@@ -15,6 +22,7 @@ class Node(models.Model):
 
     id = models.SlugField(primary_key=True, max_length=40)
     name = models.CharField(max_length=100)
+    realm = models.CharField(max_length=8, unique=True, default=new_realm, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.READY)
     runtime = models.CharField(max_length=10, blank=True)
     runtime_words = models.TextField(blank=True)

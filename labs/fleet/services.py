@@ -32,6 +32,11 @@ def node_report(*, node_id: str, now: datetime, **facts: Any) -> Node:
     return node
 
 
+def node_open(*, node_id: str) -> Node:
+    """The node's row, made at its first start."""
+    return Node.objects.get_or_create(pk=node_id, defaults={"name": node_id})[0]
+
+
 def node_unknown(*, node_id: str, now: datetime) -> bool:
     """Nothing was heard of a node for too long: no new labs there; what runs there goes on."""
     with transaction.atomic():

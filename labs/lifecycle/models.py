@@ -176,7 +176,7 @@ class PersonNetwork(models.Model):
     @property
     def name(self) -> str:
         """The engine's name for it."""
-        return f"gpulab-{self.node_id}-p{self.owner_id}"
+        return f"gpulab-{self.node.realm}-p{self.owner_id}"
 
     @property
     def subnet(self) -> str:

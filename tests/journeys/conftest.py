@@ -41,15 +41,17 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
         GPULAB_NODE=f"t{port}", LD_LIBRARY_PATH=str(home / "driver"), NVML_STATE=str(state), **database(port),
     )  # fmt: skip
     made = House(home=home, port=port, environment=dict(environment))
+    realm = ""
     try:
         made.start()
+        realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         made.people_make()
         with made.api("alice") as client:
             wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=60, what="cards and image")
         yield made
     finally:
         made.stop()
-        labs_remove(engine, made.environment["GPULAB_NODE"])
+        realm_remove(engine, realm)
         if os.environ.get("GPULAB_TEST_LOG"):
             Path(os.environ["GPULAB_TEST_LOG"]).write_text("\n".join(made.log))
 
@@ -79,12 +81,15 @@ def driver_compile(home: Path) -> Path:
     return state
 
 
-def labs_remove(engine: docker.DockerClient, node: str) -> None:
-    """What a failed journey left on the engine."""
-    for container in engine.containers.list(all=True, filters={"label": f"gpulab.node={node}"}):
+def realm_remove(engine: docker.DockerClient, realm: str) -> None:
+    """What the house left on the engine: containers of a failed journey, networks, volumes."""
+    for container in engine.containers.list(all=True, filters={"label": f"gpulab.node={realm}"}):
         container.remove(force=True)
-    for network in engine.networks.list(names=[f"gpulab-{node}"]):
+    for network in engine.networks.list(filters={"label": f"gpulab.node={realm}"}):
         network.remove()
+    for volume in engine.volumes.list():
+        if volume.name.startswith(f"gpulab-{realm}-ws-"):
+            volume.remove()
 
 
 @pytest.fixture(scope="session")

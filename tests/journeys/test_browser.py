@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.journeys.conftest import sign_in
+from tests.support.notebook import compute
 from tests.support.product import House
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser]
@@ -46,16 +47,6 @@ def test_three_clicks_after_signing_in_a_cell_computes_in_jupyterlab(page, house
 
 def opens_tab(page: Page) -> bool:
     return page.locator("form[action$='/open'][target=_blank], form[action$='/open/'][target=_blank]").count() > 0
-
-
-def compute(lab: Page, code: str, expected: str) -> None:
-    """A new notebook, one cell, its output."""
-    lab.locator(".jp-LauncherCard[data-category=Notebook]").first.click(timeout=60_000)
-    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").first
-    cell.click(timeout=30_000)
-    lab.keyboard.type(code)
-    lab.keyboard.press("Shift+Enter")
-    expect(lab.locator(".jp-OutputArea-output").first).to_contain_text(expected, timeout=60_000)
 
 
 def terminal_echoes(lab: Page) -> None:

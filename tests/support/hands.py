@@ -88,7 +88,7 @@ def round_of(node: Any, now: datetime, monkeypatch: pytest.MonkeyPatch) -> Calla
         elif differ:
             runtime = DifferingRuntime(Difference(differ[0], "engine", differ[1], differ[2]))
         house = Round(Hands(node_id=node.pk, runtime=runtime, probe=NoCards()), now)
-        runtime.node_id = node.pk
+        runtime.node_id = node.realm
         house.hands.clock = lambda: house.now
         return house
 

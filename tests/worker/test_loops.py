@@ -52,7 +52,7 @@ def test_a_third_lab_waits_for_the_second_ones_card(lab_of, alice, bob, charlie,
     house.until(third, "running")
 
 
-def test_taking_a_gpu_keeps_the_lab_running_until_the_card_is_leased_and_begins_a_next_attempt(lab_of, alice, now, round_of):
+def test_taking_a_gpu_keeps_the_lab_running_until_the_card_is_leased_and_begins_a_next_attempt(lab_of, alice, node, now, round_of):
     lab = lab_of(alice)
     house = round_of()
     house.until(lab, "running")
@@ -61,7 +61,7 @@ def test_taking_a_gpu_keeps_the_lab_running_until_the_card_is_leased_and_begins_
     again = Lab.objects.get(pk=lab.pk)
     assert (again.gpus, again.next_gpus) == (1, None)
     assert len(house.runtime.specs[lab.pk].gpu_uuids) == 1
-    assert house.runtime.specs[lab.pk].workspace == f"gpulab-ws-{alice.pk}"
+    assert house.runtime.specs[lab.pk].workspace == f"gpulab-{node.realm}-ws-{alice.pk}"
 
 
 def test_a_disabled_persons_lab_is_stopped(lab_of, alice, root_admin, now, round_of):

@@ -50,7 +50,7 @@ def wanted_on(*, node_id: str) -> list[Wanted]:
 def networks_tidy(*, hands: Hands) -> None:
     """Remove the networks of people who have no lab here now, and give their slots back."""
     used = Lab.objects.filter(node_id=hands.node_id, state__in=states.PLACED).values_list("owner_id", flat=True)
-    rows = PersonNetwork.objects.filter(node_id=hands.node_id)
+    rows = PersonNetwork.objects.select_related("node").filter(node_id=hands.node_id)
     keep = {row.name for row in rows.filter(owner_id__in=used)}
     removed = hands.runtime.networks_prune(keep)
     for row in rows.exclude(owner_id__in=used):
