@@ -28,7 +28,7 @@ class LabWish(Strict):
     gpu_model: str = Field("", max_length=96, pattern=r"^[ -~]*$", description="A model, as /gpus names it; empty for any.")
     cpus: int = Field(2, ge=1, le=MOST)
     memory_gib: int = Field(8, ge=1, le=MOST)
-    shm_gib: int | None = Field(None, ge=0, le=MOST, description="Shared memory, counted inside the memory; null for half of it.")
+    shm_gib: int | None = Field(None, ge=1, le=MOST, description="Shared memory, counted inside the memory; null for half of it.")
     hours: int = Field(4, ge=1, le=MOST)
     name: str = Field(
         "",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from labs.policy.rules import Asked, Held, Limits
@@ -119,6 +119,12 @@ def test_the_second_of_two_labs_at_once_is_judged_with_the_first_one_counted() -
     assert _placed(made) == {"a": "n1"} and "You hold 3 of your 4 GPUs" in made.waits["b"].reasons[0]
 
 
+def test_memory_and_cores_are_given_away_once() -> None:
+    labs = [_lab("a", gpus=0, memory_gib=10), _lab("b", gpus=0, owner=2, memory_gib=10, after=1)]
+    assert _placed(_plan([_node(free_memory_mib=16 * 1024)], *labs)) == {"a": "n1"}
+    assert _placed(_plan([_node(free_cpus=3)], *labs)) == {"a": "n1"}
+
+
 def test_a_running_lab_gets_its_cards_on_its_own_node_only() -> None:
     nodes = [_node("n1", cards=1, free=0), _node("n2", cards=1)]
     wants = _lab("runs", on_node="n1", placed=True)
@@ -157,34 +163,36 @@ MODELS = ["A100", "H200"]
 
 @st.composite
 def snapshots(draw: st.DrawFn) -> Snapshot:
-    """Small houses of every kind."""
-    nodes = []
-    for n in range(draw(st.integers(0, 3))):
-        cards = tuple(
-            Card(f"GPU-{n}-{c}", draw(st.sampled_from(MODELS)), draw(st.booleans())) for c in range(draw(st.integers(0, 4)))
-        )
-        memory, cpus = draw(st.integers(1, 64)) * 1024, draw(st.integers(1, 16))
-        free_memory, free_cpus = draw(st.integers(-1024, memory)), draw(st.integers(-4, cpus * 4))
-        closed = draw(st.sampled_from(["", "", "", "Cordoned"]))
-        nodes.append(NodeView(f"n{n}", f"n{n}", cpus, free_cpus, memory, free_memory, cards, closed, draw(st.sampled_from(["docker", "docker", ""]))))
-    labs = []
-    for n in range(draw(st.integers(0, 7))):
-        placed = bool(nodes) and draw(st.integers(0, 5)) == 0
-        labs.append(Waiting(
-            lab_id=f"lab{n}", owner_id=draw(st.integers(1, 3)), since=T0 + timedelta(seconds=draw(st.integers(0, 3))),
-            asked=Asked(draw(st.integers(0, 4)), draw(st.integers(1, 8)), draw(st.integers(1, 32)) * 1024, 0, draw(st.integers(1, 24))),
-            gpu_model=draw(st.sampled_from(["", "", *MODELS])), image_id=draw(st.integers(1, 2)),
-            image_runtime=draw(st.sampled_from(["docker", "docker", "process"])),
-            on_node="n0" if placed else "", placed=placed, gpus_held=0,
-        ))
-    images = {
-        (node.id, image): ImageView(draw(st.booleans()), "The image is being prepared: 10%")
-        for node in nodes for image in (1, 2) if draw(st.booleans())
-    }
-    amounts = st.builds(Held, gpus=st.integers(0, 3), labs=st.integers(0, 3), cpus=st.integers(0, 16), memory_mib=st.integers(0, 32768))
-    held = {owner: draw(amounts) for owner in (1, 2, 3)}
-    limits = {owner: replace(LIMITS, gpus_max=draw(st.integers(0, 6)), labs=draw(st.integers(0, 6)), cpus=24, memory_gib=64) for owner in (1, 2, 3)}
-    return Snapshot(tuple(nodes), tuple(labs), images, held, limits)
+    """Small houses of every kind, in most of which most labs can start."""
+    nodes = [draw(_nodes(f"n{n}")) for n in range(draw(st.integers(0, 3)))]
+    labs = [draw(_waiting(f"lab{n}", bool(nodes))) for n in range(draw(st.integers(1, 8)))]
+    image = st.sampled_from([HELD_IMAGE, HELD_IMAGE, HELD_IMAGE, ImageView(False, "The image is being prepared: 10%"), None])
+    images = {(node.id, number): draw(image) for node in nodes for number in (1, 2)}
+    amounts = st.builds(Held, gpus=st.integers(0, 2), labs=st.integers(1, 3), cpus=st.integers(8, 12), memory_mib=st.just(16384))
+    caps = st.builds(lambda gpus, labs: replace(LIMITS, gpus_max=gpus, labs=labs, cpus=24, memory_gib=64), st.integers(1, 8), st.integers(2, 8))
+    people = (1, 2, 3)
+    held, limits = {one: draw(amounts) for one in people}, {one: draw(caps) for one in people}
+    return Snapshot(tuple(nodes), tuple(labs), {at: view for at, view in images.items() if view}, held, limits)
+
+
+@st.composite
+def _nodes(draw: st.DrawFn, name: str) -> NodeView:
+    mostly = st.sampled_from([True, True, True, False])
+    cards = tuple(Card(f"GPU-{name}-{n}", draw(st.sampled_from(MODELS)), draw(mostly)) for n in range(draw(st.integers(1, 5))))
+    memory, cpus = draw(st.integers(8, 64)) * 1024, draw(st.integers(4, 16))
+    free_memory, free_cpus = draw(st.integers(memory // 2, memory)), draw(st.integers(cpus // 2, cpus * 4))
+    return NodeView(name, name, cpus, free_cpus, memory, free_memory, cards, "" if draw(mostly) else "Cordoned", "docker" if draw(mostly) else "")
+
+
+@st.composite
+def _waiting(draw: st.DrawFn, name: str, may_run: bool) -> Waiting:
+    placed = may_run and draw(st.integers(0, 5)) == 5
+    asked = Asked(draw(st.sampled_from([0, 1, 1, 1, 2, 2, 4])), draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 4, 8, 32])) * 1024, 0, 4)
+    return Waiting(
+        lab_id=name, owner_id=draw(st.integers(1, 3)), since=T0 + timedelta(seconds=draw(st.integers(0, 3))), asked=asked,
+        gpu_model=draw(st.sampled_from(["", "", *MODELS])), image_id=draw(st.integers(1, 2)),
+        image_runtime=draw(st.sampled_from(["docker", "docker", "docker", "process"])), on_node="n0" if placed else "", placed=placed,
+    )
 
 
 @settings(max_examples=400, deadline=None)
@@ -211,6 +219,7 @@ def test_whatever_the_snapshot_no_promise_is_broken(snapshot: Snapshot) -> None:
         assert all(not lab.gpu_model or cards[uuid].model == lab.gpu_model for uuid in one.gpu_uuids)
         assert not node.closed and node.runtime in ("", lab.image_runtime) and snapshot.images[(node.id, lab.image_id)].present
         assert not lab.on_node or lab.on_node == node.id
+    event(f"{len(made.placements)} placed, {len(taken)} cards")
 
     for node in snapshot.nodes:
         here = [labs[one.lab_id].asked for one in made.placements if one.node_id == node.id and not labs[one.lab_id].placed]
