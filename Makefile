@@ -36,8 +36,9 @@ types: env-dev
 walls: env-dev
 	@$(VENV)/lint-imports
 
+migrations: export DJANGO_SETTINGS_MODULE = tests.settings
 migrations: env-dev
-	@$(VENV)/python manage.py makemigrations --check --dry-run
+	@$(VENV)/python manage.py check && $(VENV)/python manage.py makemigrations --check --dry-run
 
 format: env-dev ## Put the code into its one format
 	@$(VENV)/ruff check --fix . && $(VENV)/ruff format .
