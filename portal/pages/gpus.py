@@ -20,6 +20,10 @@ from labs.telemetry.queries import history_of_day, latest
 from portal.pages.access import PersonRequest, person_required
 
 
+#: Whoever walks past a screen on a wall.
+NOBODY = Audience(0, is_admin=False)
+
+
 @dataclass(frozen=True, slots=True)
 class CardView:
     """A card on a page: what the record says of it, and its newest reading as this person may see it."""
@@ -52,14 +56,14 @@ class NodeView:
 @person_required
 def gpus(request: PersonRequest) -> HttpResponse:
     """Every card, a row a node."""
-    return render(request, "gpus/gpus.html", _fleet(request, timezone.now()))
+    return render(request, "gpus/gpus.html", _fleet(_audience(request), timezone.now()))
 
 
 @require_safe
 @person_required
 def gpus_wall(request: PersonRequest) -> HttpResponse:
     """The same for a screen on a wall: nothing to click, readable from afar, and nobody is named there."""
-    return render(request, "gpus/wall.html", _fleet(request, timezone.now()))
+    return render(request, "gpus/wall.html", _fleet(NOBODY, timezone.now()))
 
 
 @require_safe
@@ -86,8 +90,8 @@ def gpu(request: PersonRequest, uuid: str) -> HttpResponse:
     return render(request, "gpus/gpu.html", context)
 
 
-def _fleet(request: PersonRequest, now: datetime) -> dict[str, Any]:
-    samples, leases, audience = latest(now=now), leases_open(), _audience(request)
+def _fleet(audience: Audience, now: datetime) -> dict[str, Any]:
+    samples, leases = latest(now=now), leases_open()
     nodes = []
     for node in nodes_all():
         readings = _by_uuid(samples.get(node.pk))
