@@ -204,7 +204,7 @@ def test_a_second_copy_runs_side_by_side_and_a_third_on_its_folder_is_refused(co
 def test_ctrl_c_ends_all_with_the_labs_in_it(copy: Copy) -> None:
     copy.ctrl_c()
     assert copy.processes() == []
-    wait_for(lambda: any("ended, with 1 lab" in line for line in copy.log), what="the last line of the log")
+    wait_for(lambda: any("ended, and one running lab with it" in line for line in copy.log), what="the last line of the log")
 
 
 @pytest.mark.timeout(120)

@@ -120,7 +120,8 @@ class House:
         from worker.runtimes.process.ending import labs_end
 
         ended = labs_end(self.place.home / "run", why="GPU Lab was stopped on this machine (make up ended)")
-        line_print("up", f"ended{f', with {ended} labs' if ended else ''}")
+        labs = {0: "", 1: ", and one running lab with it"}.get(ended, f", and {ended} running labs with it")
+        line_print("up", f"ended{labs}")
 
 
 def main() -> int:

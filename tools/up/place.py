@@ -64,6 +64,7 @@ def home_take(place: Place) -> int:
     """
     place.home.mkdir(parents=True, exist_ok=True)
     (place.home / "static").mkdir(exist_ok=True)
+    place.home.chmod(0o711)  # labs of other users pass through, nobody else looks around
     lock = os.open(place.home / "up.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -36,6 +36,8 @@ def database_prepare(place: Place, environment: Mapping[str, str]) -> str:
     """Migrate and make the first administrator. Returns the words to show once, "" when there is nothing to say."""
     if is_prepared(place, environment):
         return ""
+    if not environment.get("GPULAB_DATABASE_URL"):
+        (place.home / "db.sqlite3").touch(mode=0o600)  # SQLite's own files beside it take the same mode
     _manage(["migrate", "--noinput", "--verbosity=0", "--skip-checks"], environment)
     words = _manage(["first_admin", "--skip-checks"], environment)
     (place.home / "prepared").write_text(shape_hash(environment.get("GPULAB_DATABASE_URL", "")))

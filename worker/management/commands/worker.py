@@ -1,8 +1,10 @@
 """`manage.py worker`: this node's Celery worker with the loops' timer in it."""
 
+import warnings
 from typing import Any
 
 from celery import current_app
+from celery.exceptions import SecurityWarning
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.utils import timezone
@@ -30,8 +32,17 @@ class Command(BaseCommand):
         for ticker in tickers:
             ticker.start()
         queues = ["control", node_queue(settings.NODE_ID)]
+        # Celery warns of root because of pickled messages; ours are JSON, and only root may change users and limits.
+        warnings.simplefilter("ignore", SecurityWarning)
         worker = current_app.Worker(
-            pool="threads", concurrency=concurrency, queues=queues, hostname=f"worker@{settings.NODE_ID}", without_mingle=True, without_gossip=True, loglevel="INFO"
+            pool="threads",
+            concurrency=concurrency,
+            queues=queues,
+            hostname=f"worker@{settings.NODE_ID}",
+            without_mingle=True,
+            without_gossip=True,
+            loglevel="INFO",
+            quiet=True,
         )
         try:
             worker.start()
