@@ -34,6 +34,13 @@ class Site:
     folder: Path
     http: int
     https: int
+    portal: int
+    relay: int
+
+    @property
+    def portal_url(self) -> str:
+        """Where people sign in."""
+        return f"https://{PORTAL}:{self.https}"
 
     @property
     def certificate(self) -> Path:
@@ -80,7 +87,7 @@ def rendered(values: dict[str, str]) -> str:
 
 def site_make(folder: Path, *, portal: int, relay: int) -> Site:
     """Write everything that nginx needs below `folder`; `portal` and `relay` are the upstreams' ports."""
-    site = Site(folder, http=free_port(), https=free_port())
+    site = Site(folder, http=free_port(), https=free_port(), portal=portal, relay=relay)
     certificate_make(folder)
     values = {
         "GPULAB_PORTAL_HOST": PORTAL,

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,24 +10,14 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
+from tests.deploy.browser import session_of
 from tests.deploy.nginx import LAB, LABS, PORTAL, Site, binary, site_make
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.skipif(not (binary() and shutil.which("openssl")) and not os.environ.get("CI"), reason="needs nginx and openssl")
-
-
-class Loopback(AbstractResolver):
-    """Every name is this machine, as a wildcard record would say."""
-
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        return [{"hostname": host, "host": "127.0.0.1", "port": port, "family": 2, "proto": 0, "flags": 0}]
-
-    async def close(self) -> None:
-        return
 
 
 class Upstream:
@@ -113,9 +102,7 @@ async def _answers(port: int, process: asyncio.subprocess.Process) -> None:
 
 @pytest.fixture
 async def browser(site: Site) -> AsyncIterator[aiohttp.ClientSession]:
-    trust = ssl.create_default_context(cafile=str(site.certificate))
-    connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=trust, force_close=True)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30)) as session:
+    async with session_of(site) as session:
         yield session
 
 
