@@ -188,7 +188,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "portal/static"]
-STATIC_ROOT = GPULAB_HOME / "static"
+STATIC_ROOT = GPULAB_HOME / "static" if PRODUCTION else None  # collected only for production
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
 
