@@ -35,3 +35,20 @@ def test_a_forced_runtime_is_taken_without_asking(kind: str) -> None:
 def test_nonsense_is_refused_in_words() -> None:
     with pytest.raises(ValueError, match="one of auto, docker, process"):
         choose("podman", never)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Error while fetching server API version: FileNotFoundError(2, 'No such file or directory')", "there is no engine's socket"),
+        ("Error while fetching server API version: PermissionError(13, 'Permission denied')", "a member of the group docker may"),
+    ],
+)
+def test_the_usual_reasons_are_told_in_plain_words(said: str, told: str) -> None:
+    def refusing() -> str:
+        raise RuntimeFault(f"The container engine does not answer: {said}")
+
+    kind, why = choose("auto", refusing)
+    assert kind == "process"
+    assert told in why
+    assert "Error" not in why

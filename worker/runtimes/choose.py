@@ -19,5 +19,15 @@ def choose(kind: str, docker_answers: Callable[[], str]) -> tuple[str, str]:
     try:
         version = docker_answers()
     except RuntimeFault as fault:
-        return ("process", f"no container engine answers ({fault.words.rstrip('.')}), so labs are plain processes: not isolated from each other")
+        return "process", f"no container engine answers ({_reason(fault)}), so labs are plain processes: not isolated from each other"
     return "docker", f"a container engine answers (version {version})"
+
+
+def _reason(fault: RuntimeFault) -> str:
+    """The two usual reasons in plain words, any other in the engine's own."""
+    said = f"{fault.words} {fault.detail}"
+    if "FileNotFoundError" in said:
+        return "there is no engine's socket on this machine"
+    if "PermissionError" in said:
+        return "this user may not open the engine's socket; a member of the group docker may"
+    return fault.words.rstrip(".")
