@@ -2,21 +2,26 @@
 
 import secrets
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
+from labs.catalogue.models import Image
 from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
-from labs.fleet.queries import gpus_all, image_progress, runtimes
-from labs.lifecycle.queries import labs_of, leases_open, wish_preview
+from labs.fleet.queries import image_progress, runtimes
+from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.waiting import nodes_view
 from labs.people.errors import Refused
 from labs.policy.queries import limits_of
+from labs.policy.rules import Limits
+from labs.scheduler.snapshot import Card, NodeView
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.launch import LaunchForm
 from portal.pages.presets import sizes_for
@@ -31,9 +36,10 @@ ABSENT = ("absent", "Prepared on first use")
 @person_required
 def launch(request: PersonRequest) -> HttpResponse:
     """The form; posted, one lab."""
+    offer = _offer(request)
     if request.method != "POST":
-        return _page(request, _form(request, _initial(request)))
-    form = _form(request, request.POST)
+        return _page(request, _form(offer, _initial(request, offer)), offer)
+    form = _form(offer, request.POST)
     if form.is_valid():
         try:
             lab = lab_request(owner=request.user, wish=form.wish, now=timezone.now(), actor=request.user, idempotency_key=form.cleaned_data["key"])
@@ -41,33 +47,46 @@ def launch(request: PersonRequest) -> HttpResponse:
             form.add_error(refused.field if refused.field in form.fields else None, refused.words)
         else:
             return redirect("lab", lab_id=lab.pk)
-    return _page(request, form, status=422)
+    return _page(request, form, offer, status=422)
 
 
 @require_safe
 @person_required
 def launch_verdict(request: PersonRequest) -> HttpResponse:
     """What the click would do with the numbers as they stand; asked for at every change."""
-    form = _form(request, request.GET)
+    form = _form(_offer(request), request.GET)
     return render(request, "launch/_verdict.html", _verdict(request, form))
 
 
-def _form(request: PersonRequest, data: Any) -> LaunchForm:
-    limits = limits_of(user=request.user, now=timezone.now())
-    models = sorted({gpu.model for gpu in gpus_all()})
-    return LaunchForm(data, images=images_offered(runtimes=runtimes()), models=models, limits=limits)
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What there is to choose from: the person's limits, the images, the machines and their healthy cards."""
+
+    limits: Limits
+    images: QuerySet[Image]
+    nodes: tuple[NodeView, ...]
+
+    @property
+    def cards(self) -> list[Card]:
+        """Every healthy card."""
+        return [card for node in self.nodes for card in node.cards]
 
 
-def _initial(request: PersonRequest) -> dict[str, Any]:
+def _offer(request: PersonRequest) -> Offer:
+    return Offer(limits_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes()), nodes_view())
+
+
+def _form(offer: Offer, data: Any) -> LaunchForm:
+    return LaunchForm(data, images=offer.images, models=sorted({card.model for card in offer.cards}), limits=offer.limits)
+
+
+def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
     """The address may carry a wish (from "Launch again"); what it leaves open is filled with usual sizes."""
-    limits = limits_of(user=request.user, now=timezone.now())
-    nodes = nodes_view()
-    sizes = sizes_for(limits=limits, nodes=nodes)
-    image = images_offered(runtimes=runtimes()).first()
-    has_cards = any(node.cards for node in nodes)
+    sizes = sizes_for(limits=offer.limits, nodes=offer.nodes)
+    image = offer.images.first()
     usual = {
         "image": image.pk if image else "",
-        "gpus": 1 if limits.gpus_max and has_cards else 0,
+        "gpus": 1 if offer.limits.gpus_max and offer.cards else 0,
         "gpu_model": "",
         "cpus": sizes.cpus,
         "memory_gib": sizes.memory_gib,
@@ -85,19 +104,17 @@ def _unused_name(request: PersonRequest, name: str) -> str:
     return "" if taken else name
 
 
-def _page(request: PersonRequest, form: LaunchForm, *, status: int = 200) -> HttpResponse:
-    leased = leases_open()
-    cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
-    everywhere = Counter(gpu.model for gpu in cards)
-    free = Counter(gpu.model for gpu in cards if gpu.pk not in leased)
-    nodes = nodes_view()
+def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int = 200) -> HttpResponse:
+    everywhere = Counter(card.model for card in offer.cards)
+    free = Counter(card.model for card in offer.cards if card.free)
+    limits, nodes = offer.limits, offer.nodes
     progress = _image_words()
     context = _verdict(request, form) | {
         "models": [(model, free[model], count) for model, count in sorted(everywhere.items())],
         "free": sum(free.values()),
-        "images": [(image, *progress.get(image.pk, ABSENT)) for image in form.fields["image"].queryset],  # type: ignore[attr-defined]
-        "most_cpus": min(form.limits.cpus, max((node.cpus for node in nodes), default=form.limits.cpus)),
-        "most_memory": min(form.limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=form.limits.memory_gib)),
+        "images": [(image, *progress.get(image.pk, ABSENT)) for image in offer.images],
+        "most_cpus": min(limits.cpus, max((node.cpus for node in nodes), default=limits.cpus)),
+        "most_memory": min(limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=limits.memory_gib)),
     }
     return render(request, "launch/launch.html", context, status=status)
 

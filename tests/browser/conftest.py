@@ -1,0 +1,70 @@
+"""A furnished house that is served once for all browser tests, and browsers in it that note whatever goes wrong."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.support.pages import PASSWORD
+from tests.support.served import Served, served_house
+
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+
+
+@dataclass
+class Visit:
+    """A page, and what its console said that it should not have."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+
+Enter = Callable[..., Visit]
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[Served]:
+    """The house."""
+    with served_house() as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def enter(served: Served, chromium: Browser) -> Iterator[Enter]:
+    """Enter the house: `enter("alice", narrow=True, colours="dark")`; without a name as a stranger."""
+    contexts: list[BrowserContext] = []
+
+    def go(person: str = "", *, narrow: bool = False, colours: str = "light", javascript: bool = True) -> Visit:
+        context = chromium.new_context(
+            base_url=served.url, viewport=NARROW if narrow else WIDE, color_scheme=colours, java_script_enabled=javascript  # type: ignore[arg-type]
+        )
+        contexts.append(context)
+        visit = Visit(context.new_page())
+        visit.page.on("console", lambda line: visit.faults.append(f"{line.text} at {visit.page.url}") if line.type in ("error", "warning") else None)
+        visit.page.on("pageerror", lambda error: visit.faults.append(f"{error} at {visit.page.url}"))
+        if person:
+            sign_in(visit.page, person)
+        return visit
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+def sign_in(page: Page, person: str) -> None:
+    """By the form, as a person does."""
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(f"{person}@example.edu")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Hello").wait_for()
