@@ -1,0 +1,123 @@
+"""A crowd of websocket clients that costs little: it reads frames and the moment in them, and does nothing else."""
+
+import asyncio
+import base64
+import re
+import secrets
+import struct
+import time
+
+MOMENT = re.compile(rb'"at":([0-9.]+)[,}]')
+SAMPLE = b'"kind":"sample"'
+PING, PONG, CLOSE = 0x9, 0xA, 0x8
+AT_ONCE = 50
+
+
+def percentile(ordered: list[float], percent: int) -> float:
+    """Of values in order; the nearest rank."""
+    return ordered[min(len(ordered) - 1, round(percent / 100 * (len(ordered) - 1)))]
+
+
+class Crowd:
+    """Many sockets, and how long each sample took to each of them, in seconds."""
+
+    def __init__(self, port: int, cookies: list[str]) -> None:
+        self.port = port
+        self.cookies = cookies
+        self.delays: list[float] = []
+        self.size = 0
+        self.sockets: list[Socket] = []
+        self._heard = asyncio.Event()
+
+    async def connect(self, count: int) -> float:
+        """Open `count` sockets, some at a time; the seconds it took."""
+        began = time.monotonic()
+        for first in range(0, count, AT_ONCE):
+            await asyncio.gather(*(self._connect(number) for number in range(first, min(first + AT_ONCE, count))))
+        return time.monotonic() - began
+
+    async def first_sample(self) -> None:
+        """Wait until anybody heard anything."""
+        await asyncio.wait_for(self._heard.wait(), 30)
+
+    def close(self) -> None:
+        """Hang up."""
+        for one in self.sockets:
+            one.transport.close()
+
+    def arrived(self, payload: bytes) -> None:
+        """A message came to one socket."""
+        if SAMPLE in payload[:200] and (found := MOMENT.search(payload)):
+            self.delays.append(time.time() - float(found[1]))
+            self.size = len(payload)
+            self._heard.set()
+
+    async def _connect(self, number: int) -> None:
+        _, one = await asyncio.get_running_loop().create_connection(lambda: Socket(self, self.cookies[number % len(self.cookies)]), "127.0.0.1", self.port)
+        await asyncio.wait_for(one.open, 60)
+        self.sockets.append(one)
+
+
+class Socket(asyncio.Protocol):
+    """One client: handshake, frames, pongs."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, crowd: Crowd, cookie: str) -> None:
+        self.crowd = crowd
+        self.cookie = cookie
+        self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._buffer = bytearray()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the upgrade."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        transport.write(
+            f"GET /ws/live/?page=gpus HTTP/1.1\r\nHost: localhost:8000\r\nOrigin: http://localhost:8000\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nCookie: {self.cookie}\r\n\r\n".encode()
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came apart."""
+        self._buffer += data
+        if not self.open.done():
+            head, blank, _ = self._buffer.partition(b"\r\n\r\n")
+            if not blank:
+                return
+            if b" 101 " not in head.splitlines()[0]:
+                self.open.set_exception(ConnectionError(bytes(head[:100]).decode(errors="replace")))
+                return
+            del self._buffer[: len(head) + 4]
+            self.open.set_result(None)
+        self._frames()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The server hung up."""
+        if not self.open.done():
+            self.open.set_exception(ConnectionError("closed before it was open"))
+
+    def _frames(self) -> None:
+        buffer = self._buffer
+        while len(buffer) >= 2:
+            length, head = buffer[1], 2
+            if length == 126:
+                head = 4
+                length = struct.unpack_from("!H", buffer, 2)[0] if len(buffer) >= head else len(buffer)
+            elif length == 127:
+                head = 10
+                length = struct.unpack_from("!Q", buffer, 2)[0] if len(buffer) >= head else len(buffer)
+            if len(buffer) < head + length:
+                return
+            self._frame(buffer[0] & 0x0F, bytes(buffer[head : head + length]))
+            del buffer[: head + length]
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        if kind == PING:
+            mask = b"\0\0\0\0"
+            self.transport.write(bytes((0x80 | PONG, 0x80 | len(payload))) + mask + payload)
+        elif kind == CLOSE:
+            self.transport.close()
+        else:
+            self.crowd.arrived(payload)
