@@ -26,6 +26,12 @@ def lab_start_now(*, lab_id: str) -> None:
     node.hands().once(reconcile.pool, lab_id, lambda: lab_start(lab_id=lab_id, hands=node.hands()))
 
 
+@shared_task(name="worker.lab_log")
+def lab_log_now(*, lab_id: str) -> None:
+    """Read a lab's log because somebody looks at it."""
+    reconcile.log_read(lab_id=lab_id, hands=node.hands())
+
+
 @shared_task(name="worker.image_prepare")
 def image_prepare_now(*, node_id: str, image_id: int) -> None:
     """Bring an image onto this node."""

@@ -17,6 +17,9 @@ from labs.people.models import User
 from labs.policy.queries import limits_of
 from labs.policy.rules import Answer, Asked, judge
 
+#: Characters of a log that are kept.
+LOG_TAIL = 8000
+
 
 def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor | None = None, words: str = "", **columns: Any) -> bool:
     """Move a lab from `was` to `to` with the other `columns`, its event and its announcement, in one transaction.
@@ -135,7 +138,7 @@ def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None
         lab = Lab.objects.select_for_update().get(pk=lab_id)
         if lab.state not in (states.QUEUED, states.STARTING, states.RUNNING) and not (lab.state == states.STOPPING and lab.target == Lab.Target.RUNNING):
             return False
-        reason = {"target": Lab.Target.STOPPED, "reason_code": code, "reason": words, "log_tail": log_tail[-8000:]}
+        reason = {"target": Lab.Target.STOPPED, "reason_code": code, "reason": words, "log_tail": log_tail[-LOG_TAIL:]}
         if lab.state == states.QUEUED:
             return lab_advance(lab_id=lab_id, was=lab.state, to=states.final_state(code), now=now, actor=actor, **reason)
         if lab.state == states.STOPPING:
@@ -172,6 +175,13 @@ def lab_kills_seen(*, lab_id: str, kills: int, now: datetime) -> bool:
     )
     lab_notice(lab_id=lab_id, code="out_of_memory", words=words, now=now)
     return True
+
+
+def lab_log_record(*, lab_id: str, attempt: int, tail: str) -> None:
+    """Keep the last lines of a lab's log, and say so when they are new."""
+    with transaction.atomic():
+        if Lab.objects.filter(pk=lab_id, attempt=attempt).exclude(log_tail=tail[-LOG_TAIL:]).update(log_tail=tail[-LOG_TAIL:]):
+            publish(f"lab.{lab_id}", "log")
 
 
 def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:

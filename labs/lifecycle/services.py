@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from labs.bus.bus import publish
-from labs.bus.doorbell import ring
+from labs.bus.doorbell import node_queue, ring
 from labs.bus.secrets import secret_digest, secret_new
 from labs.catalogue.models import Image
 from labs.ledger.services import event_record
@@ -98,6 +98,12 @@ def lab_take_gpu_cancel(*, lab: Lab, actor: User, now: datetime) -> bool:
         event_record(kind="lab.take_gpu", subject=lab.subject, words="No longer waits for GPUs.", actor=actor, now=now)
         lab_announce(lab=lab)
     return True
+
+
+def lab_log_ask(*, lab: Lab) -> None:
+    """Somebody looks at the log: ask the node for its last lines. They arrive as `log_tail` with a "log" message."""
+    if lab.state in states.PLACED and lab.node_id:
+        ring("worker.lab_log", queue=node_queue(lab.node_id), lab_id=lab.pk)
 
 
 def lab_token_create(*, lab: Lab, name: str, actor: User, now: datetime) -> tuple[LabToken, str]:

@@ -8,7 +8,7 @@ import pytest
 from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.services import person_disable
-from worker.loops import usage
+from worker.loops import reconcile, usage
 from worker.runtimes.base import Usage
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 
@@ -131,3 +131,11 @@ def test_a_main_process_killed_for_memory_ends_the_lab_in_words(lab_of, alice, r
     house.runtime.exits(f"gpulab-{lab.pk}-1", code=137, oom=True)
     house.until(lab, "failed")
     assert "more memory" in Lab.objects.get(pk=lab.pk).reason
+
+
+def test_the_log_of_a_running_lab_is_read_when_somebody_looks(lab_of, alice, round_of):
+    lab = lab_of(alice)
+    house = round_of()
+    house.until(lab, "running")
+    reconcile.log_read(lab_id=lab.pk, hands=house.hands)
+    assert "jupyter is ready" in Lab.objects.get(pk=lab.pk).log_tail

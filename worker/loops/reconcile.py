@@ -6,7 +6,7 @@ from datetime import datetime
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
-from labs.lifecycle.moves import lab_end, lab_gone, lab_restart
+from labs.lifecycle.moves import lab_end, lab_gone, lab_log_record, lab_restart
 from worker.diff import Step, Wanted, steps
 from worker.hands import Hands
 from worker.starting import lab_start
@@ -75,11 +75,17 @@ def _apply(step: Step, hands: Hands, now: datetime) -> None:
         lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=hands.runtime.logs(step.name, LOG_LINES))
 
 
+def log_read(*, lab_id: str, hands: Hands) -> None:
+    """Write down the last lines of a lab's log."""
+    lab = Lab.objects.get(pk=lab_id)
+    tail = hands.runtime.logs(f"gpulab-{lab.pk}-{lab.attempt}", LOG_LINES)
+    if tail:
+        lab_log_record(lab_id=lab_id, attempt=lab.attempt, tail=tail)
+
+
 def lab_stop(*, lab_id: str, name: str, hands: Hands) -> None:
     """End the container and, when the engine confirms that it is gone, the lab. Its log's tail is kept."""
-    tail = hands.runtime.logs(name, LOG_LINES)
-    if tail:
-        Lab.objects.filter(pk=lab_id, log_tail="").update(log_tail=tail[-8000:])
+    log_read(lab_id=lab_id, hands=hands)
     hands.runtime.stop(name, states.STOP_GRACE_S)
     lab = Lab.objects.get(pk=lab_id)
     restart = lab.next_gpus is not None and lab.target == Lab.Target.RUNNING

@@ -25,7 +25,7 @@ SILENT = ("127.0.0.1", 1)
 class _Answer(BaseHTTPRequestHandler):
     """Answers as a ready Jupyter does to `/api`, for every lab."""
 
-    def do_GET(self) -> None:  # noqa: N802  (the library's name)
+    def do_GET(self) -> None:
         body = b'{"version": "2.20.0"}'
         self.send_response(200)
         self.send_header("Content-Type", "application/json")

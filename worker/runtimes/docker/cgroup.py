@@ -66,13 +66,13 @@ def _paths(text: str) -> dict[str, str]:
 def _pairs(text: str) -> dict[str, int]:
     """Lines of "name number"."""
     rows = (line.split() for line in text.splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}  # noqa: PLR2004
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
 def cpus_of(quota: str, period: str) -> str:
     """CPUs from quota and period; version 2 has both in one line."""
     words = quota.split()
-    if len(words) == 2:  # noqa: PLR2004  (version 2)
+    if len(words) == 2:
         quota, period = words
     if quota.strip() in ("max", "-1"):
         return "no limit"

@@ -8,6 +8,7 @@ from typing import Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.utils import kwargs_from_env
 
 from worker.runtimes.base import RuntimeFault
 
@@ -52,7 +53,7 @@ class Engine:
 
     def _connect(self, timeout_s: int) -> Any:
         with faults("The container engine does not answer"):
-            settings = docker.utils.kwargs_from_env()
+            settings = kwargs_from_env()
             if self._address:
                 settings["base_url"] = self._address
             return docker.APIClient(version="auto", timeout=timeout_s, **settings)

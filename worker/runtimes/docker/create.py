@@ -27,7 +27,7 @@ def spec_check(spec: LabSpec, network_range: str) -> None:
     wrong = [name for name in names if not _NAME.fullmatch(name)]
     wrong += [uuid for uuid in spec.gpu_uuids if not _GPU.fullmatch(uuid)]
     wrong += [] if _PATH.fullmatch(spec.base_url) else [spec.base_url]
-    wrong += [f"uid {spec.uid}"] if spec.uid < 1000 or spec.gid < 1000 else []  # noqa: PLR2004  (system accounts)
+    wrong += [f"uid {spec.uid}"] if spec.uid < 1000 or spec.gid < 1000 else []
     wrong += [] if 0 < spec.shm_mib <= spec.memory_mib and spec.cpus > 0 and spec.pids > 0 else ["limits"]
     wrong += [] if spec.network and _inside(spec.network.subnet, network_range) else ["network"]
     if wrong:
@@ -108,9 +108,7 @@ def _mounts(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
     bound = {"/etc/passwd": given / "passwd", "/etc/group": given / "group", "/run/gpulab": given / "secrets"}
     if spec.shared_data:
         bound["/data"] = Path(spec.shared_data)
-    mounts: list[dict[str, Any]] = [
-        {"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for target, source in bound.items()
-    ]
+    mounts: list[dict[str, Any]] = [{"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for target, source in bound.items()]
     # Without NoCopy the engine would give an empty workspace the owner of the image's folder.
     workspace = {"Type": "volume", "Source": spec.workspace, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
     return [*mounts, workspace]

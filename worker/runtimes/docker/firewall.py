@@ -8,7 +8,7 @@ which the engine never touches, and from INPUT. Applying them again changes noth
 import ipaddress
 import os
 import shutil
-import subprocess  # noqa: S404  (iptables has no library that speaks both its backends)
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def remove() -> None:
 
 def _run(command: list[str], text: str = "", *, check: bool = True) -> int:
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=DEADLINE_S, check=False)  # noqa: S603
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise FirewallFault("iptables does not answer") from error
     if check and done.returncode != 0:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from worker.runtimes.base import LabSpec
 
-PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 #: Locks are files that stay; few names share one.
 LOCKS = 1024
-GROUP = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
+GROUPS = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
 
 
 class Handover:
@@ -42,8 +42,8 @@ class Handover:
         secrets = given / "secrets"
         secrets.mkdir(parents=True, exist_ok=True)
         user = f"{spec.username}:x:{spec.uid}:{spec.gid}::/workspace:/bin/bash\n"
-        _put(given / "passwd", PASSWD + user, 0o444)
-        _put(given / "group", GROUP + f"{spec.username}:x:{spec.gid}:\n", 0o444)
+        _put(given / "passwd", USERS + user, 0o444)
+        _put(given / "group", GROUPS + f"{spec.username}:x:{spec.gid}:\n", 0o444)
         _put(secrets / "token", spec.token, 0o400, spec)
         _put(secrets / "authorized_keys", spec.gateway_key.strip() + "\n" if spec.gateway_key else "", 0o400, spec)
         _own(secrets, 0o500, spec)

@@ -71,7 +71,7 @@ def _mounts(text: str) -> dict[str, str]:
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         words, tail = left.split(), right.split()
-        if len(words) > 5 and len(tail) > 2:  # noqa: PLR2004  (proc(5))
+        if len(words) > 5 and len(tail) > 2:
             found[words[4]] = f"{words[5]},{tail[2]}" if words[4] != "/" else words[5]
     return found
 

@@ -50,9 +50,7 @@ class DockerRuntime:
 
     kind = "docker"
 
-    def __init__(
-        self, *, node_id: str, state_dir: Path, network_range: str, images_dir: Path, address: str | None = None
-    ) -> None:
+    def __init__(self, *, node_id: str, state_dir: Path, network_range: str, images_dir: Path, address: str | None = None) -> None:
         self.node_id = node_id
         self._engine = Engine(address=address)
         self._handover = Handover(Path(state_dir).resolve() / "containers")
@@ -126,10 +124,10 @@ class DockerRuntime:
             raise
 
     def _create(self, api: Any, spec: LabSpec) -> None:
-        assert spec.network is not None  # spec_check saw it
         given = self._handover.write(spec)
         workspace_ensure(api, spec)
-        network_ensure(api, spec.network, self.node_id)
+        if spec.network:
+            network_ensure(api, spec.network, self.node_id)
         with faults("The engine refused to make the lab"):
             try:
                 api.create_container_from_config(container_config(spec, given), spec.name)

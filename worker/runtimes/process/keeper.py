@@ -5,6 +5,7 @@ restart of the worker. As root it gives up nothing itself; the processes it star
 """
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
@@ -24,7 +25,8 @@ from worker.runtimes.process.view import View, enter
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 LOG_BYTES = 5 * 1024 * 1024
-LEFTOVERS_GRACE_S = 1.0
+LEFTOVERS_GRACE_S = LAST_WORDS_S = 1.0
+SSHD_STARTS = 10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,7 +78,7 @@ class Keeper:
     def __init__(self, folder: LabFolder) -> None:
         self.folder = folder
         self.plan = folder.plan
-        self.main_pid = 0
+        self.main_pid = self.sshd_pid = self.sshd_starts = 0
         self.ending = False
 
     def run(self) -> None:
@@ -86,16 +88,19 @@ class Keeper:
             enter(View.from_plan(self.plan["view"]))
         self._overlay_make()
         reader, writer = os.pipe()
-        threading.Thread(target=Log(self.folder.path / LOG).pump, args=(reader,), daemon=True).start()
+        pump = threading.Thread(target=Log(self.folder.path / LOG).pump, args=(reader,), daemon=True)
+        pump.start()
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
         self.main_pid = self._start(self.plan["jupyter"], writer)
-        if self.plan["sshd"]:
-            self._start(self.plan["sshd"], writer)
-        os.close(writer)
+        self._sshd_start(writer)
         self._state_write()
-        status = self._reap_until_main()
+        if self.ending:  # asked before there was anything to end
+            self._end()
+        status = self._reap_until_main(writer)
         self._clear()
+        os.close(writer)
+        pump.join(LAST_WORDS_S)
         self._record(status)
 
     def _overlay_make(self) -> None:
@@ -112,6 +117,12 @@ class Keeper:
                 os._exit(1)
         if os.waitpid(child, 0)[1] != 0:
             raise OSError("the environment for `pip install` could not be made in the workspace")
+
+    def _sshd_start(self, output: int) -> None:
+        """Also again, when it was the one that the kernel killed for memory; a few times, not for ever."""
+        if self.sshd_starts < SSHD_STARTS and not self.ending:
+            self.sshd_starts += 1
+            self.sshd_pid = self._start(self.plan["sshd"], output)
 
     def _start(self, command: list[str], output: int) -> int:
         child = subprocess.Popen(
@@ -137,11 +148,13 @@ class Keeper:
         state = {"pid": keeper.pid, "start": keeper.start, "main_pid": main.pid, "main_start": main.start}
         json_write(self.folder.path / STATE, state)
 
-    def _reap_until_main(self) -> int:
+    def _reap_until_main(self, output: int) -> int:
         while True:
             pid, status = os.waitpid(-1, 0)
             if pid == self.main_pid:
                 return os.waitstatus_to_exitcode(status)
+            if pid == self.sshd_pid:
+                self._sshd_start(output)
 
     def _clear(self) -> None:
         """What the lab left running ends with it: kernels, terminals, anything started by hand."""
@@ -179,6 +192,11 @@ class Keeper:
 def main() -> None:
     """Keep the lab whose folder is the argument; what goes wrong before its first process is its recorded end."""
     folder = LabFolder(Path(sys.argv[1]))
+    alone = (folder.path / "keeper.lock").open("w")
+    try:
+        fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return  # another keeper has this lab
     try:
         Keeper(folder).run()
     except OSError as error:

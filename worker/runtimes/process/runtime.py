@@ -6,15 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
-from worker.runtimes.process.environment import driver_is_there, environment_build, environment_of
+from worker.runtimes.process.environment import Environment, driver_is_there, environment_build, environment_of
 from worker.runtimes.process.plan import Host, plan_make
-from worker.runtimes.process.state import LOG, STATE, LabFolder, folders, pids_kill, wait_gone
+from worker.runtimes.process.state import LOG, LabFolder, folders, pids_kill, wait_gone
 from worker.runtimes.process.view import can_unshare
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -34,6 +35,7 @@ class ProcessRuntime:
         self.envs = envs
         self.run = home / "run"
         self.host = Host(home=home, groups=Cgroups(), root=root, view=can_unshare())
+        self._starting = threading.Lock()
         self._keepers: list[subprocess.Popen[bytes]] = []
         for folder in (self.run, home / "workspaces"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -80,19 +82,25 @@ class ProcessRuntime:
         environment = environment_of(self.envs, spec.image)
         if not environment.ready:
             raise RuntimeFault(f"The environment {spec.image!r} is not ready on this node yet.")
+        with self._starting:
+            if not folder.is_begun:
+                self._begin(spec, folder, environment)
+        return self._started(folder)
+
+    def _begin(self, spec: LabSpec, folder: LabFolder, environment: Environment) -> None:
+        """Lay the attempt out anew, whatever a start that was cut short has left, and let its keeper take over."""
+        shutil.rmtree(folder.path, ignore_errors=True)
         try:
-            folder.path.mkdir(mode=0o711)
-        except FileExistsError:
-            return self._started(folder)
-        try:
+            folder.path.mkdir()
             folder.path.chmod(0o711)
             plan_make(spec, folder, environment, self.host)
             self._keep(folder)
-        except OSError as error:
+        except (OSError, RuntimeFault) as error:
             self.host.groups.remove(folder.name)
             shutil.rmtree(folder.path, ignore_errors=True)
+            if isinstance(error, RuntimeFault):
+                raise
             raise RuntimeFault(f"The lab could not be set up on this machine: {error}") from error
-        return self._started(folder)
 
     def _keep(self, folder: LabFolder) -> None:
         keeper = [sys.executable, "-m", "worker.runtimes.process.keeper", str(folder.path)]
@@ -103,7 +111,7 @@ class ProcessRuntime:
 
     def _started(self, folder: LabFolder) -> Observed:
         deadline = time.monotonic() + START_WITHIN_S
-        while not ((folder.path / STATE).exists() or folder.exit):
+        while not folder.is_begun:
             if time.monotonic() > deadline:
                 raise RuntimeFault("The lab's keeper did not start in time.", detail=_text(folder.path / "keeper.log"))
             time.sleep(0.02)

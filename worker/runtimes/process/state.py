@@ -139,6 +139,11 @@ class LabFolder:
         return Identity(state.get("main_pid", 0), state.get("main_start", 0))
 
     @property
+    def is_begun(self) -> bool:
+        """Has a keeper recorded itself or an end? A plan alone is a start that was cut short: it is begun again."""
+        return (self.path / STATE).exists() or (self.path / EXIT).exists()
+
+    @property
     def is_running(self) -> bool:
         """Its keeper lives and has not recorded an end."""
         return self.keeper.is_alive and not self.exit
@@ -152,7 +157,7 @@ def folders(run: Path) -> list[LabFolder]:
     """Every attempt that was started here and not yet removed."""
     if not run.is_dir():
         return []
-    return [LabFolder(path) for path in sorted(run.iterdir()) if (path / PLAN).exists()]
+    return [folder for path in sorted(run.iterdir()) if (path / PLAN).exists() and (folder := LabFolder(path)).is_begun]
 
 
 def wait_gone(identity: Identity, within: float) -> bool:
