@@ -184,6 +184,17 @@ def lab_log_record(*, lab_id: str, attempt: int, tail: str) -> None:
             publish(f"lab.{lab_id}", "log")
 
 
+def lab_torch_seen(*, lab_id: str, own_torch: str, now: datetime) -> None:
+    """Note that a lab's user installed another torch over the image's (or removed it again); its page warns while it is so."""
+    with transaction.atomic():
+        if not Lab.objects.filter(pk=lab_id).exclude(own_torch=own_torch).update(own_torch=own_torch[:40]):
+            return
+        lab = Lab.objects.select_related("image").get(pk=lab_id)
+        words = f"torch {own_torch} was installed over the image's own." if own_torch else "torch is the image's own again."
+        event_record(kind="lab.torch", subject=lab.subject, words=words, actor=None, now=now)
+        lab_announce(lab=lab)
+
+
 def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:
     """Tell the owner of a running lab something that does not end it (a kernel killed for memory)."""
     with transaction.atomic():

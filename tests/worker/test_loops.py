@@ -139,3 +139,13 @@ def test_the_log_of_a_running_lab_is_read_when_somebody_looks(lab_of, alice, rou
     house.until(lab, "running")
     reconcile.log_read(lab_id=lab.pk, hands=house.hands)
     assert "jupyter is ready" in Lab.objects.get(pk=lab.pk).log_tail
+
+
+def test_another_torch_over_the_images_own_is_noted_and_forgotten_when_it_is_gone(lab_of, alice, round_of, monkeypatch):
+    lab = lab_of(alice)
+    house = round_of()
+    house.until(lab, "running")
+    for found in ("2.1.0", ""):
+        monkeypatch.setattr(house.runtime, "usage", lambda name, found=found: Usage(0, 0, 0, 0, own_torch=found))
+        usage.tick(hands=house.hands, cards={}, now=house.now)
+        assert Lab.objects.get(pk=lab.pk).own_torch == found

@@ -8,7 +8,7 @@ from typing import Any
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
-from labs.lifecycle.moves import lab_kills_seen
+from labs.lifecycle.moves import lab_kills_seen, lab_torch_seen
 from labs.telemetry.services import lab_usage_record
 from worker.hands import Hands
 from worker.runtimes.base import MIB, RuntimeFault
@@ -41,6 +41,8 @@ def _lab(lab: Lab, hands: Hands, cards: Sequence[Mapping[str, Any]], now: dateti
         return {}
     if usage.oom_kills:
         lab_kills_seen(lab_id=lab.pk, kills=usage.oom_kills, now=now)
+    if usage.own_torch != lab.own_torch:
+        lab_torch_seen(lab_id=lab.pk, own_torch=usage.own_torch, now=now)
     lab_usage_record(
         lab_id=lab.pk,
         cpu_ns=usage.cpu_ns,

@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
                 ('not_held', models.JSONField(default=list)),
                 ('notices', models.JSONField(default=list, help_text='What its owner should know while it runs: {at, code, words}.')),
                 ('oom_kills', models.PositiveIntegerField(default=0, help_text='Processes of this attempt killed for memory that its owner was told of.')),
+                ('own_torch', models.CharField(blank=True, help_text="The version of torch that its user installed over the image's own.", max_length=40)),
                 ('log_tail', models.TextField(blank=True)),
                 ('image', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='labs', to='catalogue.image')),
                 ('node', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='labs', to='fleet.node')),
