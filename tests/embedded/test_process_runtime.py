@@ -8,6 +8,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -305,3 +306,34 @@ def test_the_environment_tells_what_is_in_it(runtime: ProcessRuntime, spec_of: S
 def test_a_name_that_is_a_path_is_refused(runtime: ProcessRuntime, name: str) -> None:
     with pytest.raises(RuntimeFault):
         runtime.stop(name, 0)
+
+
+@as_root
+def test_a_start_that_was_cut_short_is_begun_again(runtime: ProcessRuntime, spec_of: Specs, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of()
+    with monkeypatch.context() as cut:
+        cut.setattr(ProcessRuntime, "_keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            runtime.start(spec)
+    assert (runtime.run / spec.name / "plan.json").exists()
+    assert runtime.observe() == []
+    assert lab_up(runtime, spec).running
+
+
+@as_root
+def test_where_no_view_can_be_made_a_closed_folder_is_named(runtime: ProcessRuntime, spec_of: Specs) -> None:
+    runtime.host = replace(runtime.host, view=False)
+    runtime.host.home.chmod(0o700)
+    with pytest.raises(RuntimeFault, match=r"cannot reach .*Set GPULAB_HOME"):
+        runtime.start(spec_of())
+    assert list(runtime.run.iterdir()) == []
+
+
+def test_the_ssh_server_comes_back_when_it_was_killed(runtime: ProcessRuntime, spec_of: Specs, gateway: Path) -> None:
+    spec = spec_of()
+    observed = lab_up(runtime, spec)
+    wait_for(lambda: ssh(observed, gateway, "true").returncode == 0, what="the first answer")
+    (server,) = [pid for pid in runtime.processes(spec.name) if "labsshd.py" in _command(pid)]
+    os.kill(server, signal.SIGKILL)
+    wait_for(lambda: ssh(observed, gateway, "true").returncode == 0, what="the answer of the next one")
+    assert only(runtime).running
