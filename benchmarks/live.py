@@ -47,10 +47,12 @@ def main() -> int:
     with house(options.people) as (environ, cookies):
         figures = {side: measure(side, options, environ, cookies) for side in SIDES}
     met = figures["portal"]["p95_ms"] <= GOAL_P95_MS and figures["portal"]["cpu_pct"] <= GOAL_CPU_PCT
-    report = {"sockets": options.sockets, "cards": options.cards, "seconds": options.seconds, "ws": options.ws, "cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 2), "met": met} | figures
+    load = round(os.getloadavg()[0], 2)
+    asked = {"sockets": options.sockets, "cards": options.cards, "seconds": options.seconds, "ws": options.ws}
+    report = asked | {"cpus": os.cpu_count(), "load": load, "met": met} | figures
     for side, found in figures.items():
         print(f"{side:>7}: " + "  ".join(f"{name} {value:g}" for name, value in found.items()))
-    print(f"  with {options.sockets} sockets and {options.cards} cards on {os.cpu_count()} CPUs; load of the machine {os.getloadavg()[0]:.1f}")
+    print(f"  with {options.sockets} sockets and {options.cards} cards on {os.cpu_count()} CPUs; load of the machine {load}")
     print(f"goals (p95 at most {GOAL_P95_MS:g} ms, at most {GOAL_CPU_PCT:g} % of a core): {'met' if met else 'NOT met'}")
     if options.json:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

@@ -19,7 +19,6 @@ from labs.telemetry.models import GpuMinute
 from labs.telemetry.queries import history_of_day, latest
 from portal.pages.access import PersonRequest, person_required
 
-
 #: Whoever walks past a screen on a wall.
 NOBODY = Audience(0, is_admin=False)
 

@@ -4,6 +4,7 @@
   "use strict";
 
   const WINDOW_S = 300;
+  const RELOAD_AFTER_MS = 20000;
   const charts = new Set();
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const gib = (mib) => (mib === null || mib === undefined ? "–" : `${(mib / 1024).toFixed(1)}`);
@@ -36,7 +37,7 @@
       this.height = height;
       this.data = [[], ...lines.map(() => [])];
       const scales = { x: { time: true, range: () => this.span() } };
-      const axes = [axis({ space: 70, size: 24, values: (u, times) => times.map((at) => this.clock(at)) })];
+      const axes = [axis({ space: 56, size: 24, values: (u, times) => this.clocks(times) })];
       [left, right].filter(Boolean).forEach((one, place) => {
         scales[one.scale] = { range: one.range };
         axes.push(axis({ scale: one.scale, side: place ? 1 : 3, size: 44, space: 24, grid: { show: !place, stroke: () => colour("--lab-line"), width: 1 }, values: (u, ticks) => ticks.map(one.words) }));
@@ -64,9 +65,10 @@
       return [last - this.windowS, last];
     }
 
-    clock(at) {
-      const options = this.windowS > 3600 ? { hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit", second: "2-digit" };
-      return new Date(at * 1000).toLocaleTimeString(undefined, options);
+    clocks(times) {
+      const options = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+      if (times.some((at) => at % 60)) options.second = "2-digit";
+      return times.map((at) => new Date(at * 1000).toLocaleTimeString(undefined, options));
     }
 
     resize() {
@@ -140,6 +142,13 @@
     });
   };
 
+  // A screen on a wall names nobody. A card that is not offered to anybody is not free.
+  const holder = (element, card) => {
+    if (card.holder) return "anonymous" in element.dataset ? "in use" : card.holder;
+    const health = element.querySelector("[data-health]")?.dataset.health ?? "ok";
+    return card.fault || health !== "ok" ? "nobody" : "free";
+  };
+
   const numbers = (element, card) => {
     write(element, "gpu_pct", or(card.gpu_pct, " %"));
     write(element, "memory", `${gib(card.memory_used_mib)} of ${gib(card.memory_total_mib)} GiB`);
@@ -147,11 +156,11 @@
     write(element, "power", card.power_limit_w ? `${or(card.power_w, "")} of ${or(card.power_limit_w, " W")}` : or(card.power_w, " W"));
     write(element, "clocks", `${or(card.sm_mhz, "")} / ${or(card.memory_mhz, " MHz")}`);
     write(element, "ecc", card.ecc_errors === null ? "not counted" : `${card.ecc_errors}`);
-    write(element, "holder", card.holder || "free");
+    write(element, "holder", holder(element, card));
     write(element, "fault", card.fault);
     element.querySelectorAll("[data-bar='memory']").forEach((bar) => (bar.value = card.memory_used_mib ?? 0));
     element.classList.toggle("gpu-faulty", Boolean(card.fault));
-    element.classList.toggle("gpu-mine", Boolean(card.mine));
+    element.classList.toggle("gpu-mine", Boolean(card.mine) && !("anonymous" in element.dataset));
     element.classList.toggle("gpu-free", !card.holder && !card.fault);
   };
 
@@ -160,14 +169,12 @@
     if (!body || !card.processes) return;
     const rows = card.processes.map((one) => {
       const row = document.createElement("tr");
-      [one.pid, one.name || "ended", one.memory_mib === null ? "–" : `${gib(one.memory_mib)} GiB`, one.lab || "none", one.command].forEach((value, place) => {
-        const cell = document.createElement("td");
-        if (place === 4) {
-          const code = document.createElement("code");
-          code.textContent = value;
-          cell.append(code);
-        } else cell.textContent = value;
-        row.append(cell);
+      const memory = one.memory_mib === null ? "–" : `${gib(one.memory_mib)} GiB`;
+      const cells = { PID: one.pid, Name: one.name || "ended", Memory: memory, Lab: one.lab || "none", Command: one.command };
+      Object.entries(cells).forEach(([label, words]) => {
+        const cell = row.appendChild(document.createElement("td"));
+        cell.dataset.label = label;
+        (label === "Command" ? cell.appendChild(document.createElement("code")) : cell).textContent = words;
       });
       return row;
     });
@@ -176,7 +183,14 @@
     element.querySelectorAll("[data-no-processes]").forEach((words) => (words.hidden = rows.length > 0));
   };
 
+  // A card that joined the fleet after the page was opened has no place in it yet.
+  const grow = (message) => {
+    if (!document.querySelector("[data-gpu-grid]") || message.cards.every((card) => cards.has(card.uuid))) return;
+    if (performance.now() > RELOAD_AFTER_MS) location.reload();
+  };
+
   const now = (message) => {
+    grow(message);
     message.cards.forEach((card) => {
       const known = cards.get(card.uuid);
       if (!known) return;
@@ -242,10 +256,17 @@
   };
 
   // ---------------------------------------------------------------------------------------------------------------------
+  const adopted = new WeakSet();
+  const once = (element, adoptIt) => {
+    if (adopted.has(element)) return;
+    adopted.add(element);
+    adoptIt(element);
+  };
+
   const adoptAll = (root) => {
-    root.querySelectorAll("[data-gpu]").forEach((element) => adopt(element));
-    root.querySelectorAll("[data-lab-charts]").forEach((element) => adoptLab(element));
-    root.querySelectorAll("[data-day]").forEach((host) => day(host));
+    root.querySelectorAll("[data-gpu]").forEach((element) => once(element, adopt));
+    root.querySelectorAll("[data-lab-charts]").forEach((element) => once(element, adoptLab));
+    root.querySelectorAll("[data-day]").forEach((host) => once(host, day));
   };
 
   adoptAll(document);
