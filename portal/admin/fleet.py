@@ -8,10 +8,9 @@ from django.utils import timezone
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.services import node_cordon, node_uncordon
-from labs.people.models import User
 from labs.policy.models import LimitOverride, RoleLimits
 from labs.telemetry.models import GpuMinute
-from portal.admin.base import ReadOnly, each
+from portal.admin.base import ReadOnly, actor_of, each
 
 
 @admin.register(Node)
@@ -24,15 +23,13 @@ class NodeAdmin(ReadOnly):
     @admin.action(description="Cordon")
     def cordon(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         """Place no new lab there."""
-        assert isinstance(request.user, User)
-        actor, now = request.user, timezone.now()
+        actor, now = actor_of(request), timezone.now()
         each(request, queryset, lambda node: node_cordon(node=node, actor=actor, now=now), done="Cordoned")
 
     @admin.action(description="Take labs again")
     def uncordon(self, request: HttpRequest, queryset: QuerySet[Node]) -> None:
         """Place labs there again."""
-        assert isinstance(request.user, User)
-        actor, now = request.user, timezone.now()
+        actor, now = actor_of(request), timezone.now()
         each(request, queryset, lambda node: node_uncordon(node=node, actor=actor, now=now), done="Take labs again")
 
 

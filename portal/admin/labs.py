@@ -7,8 +7,7 @@ from django.utils import timezone
 
 from labs.lifecycle.models import Lab, LabToken, Lease, PersonNetwork
 from labs.lifecycle.services import lab_stop
-from labs.people.models import User
-from portal.admin.base import ReadOnly, each
+from portal.admin.base import ReadOnly, actor_of, each
 
 
 @admin.register(Lab)
@@ -24,8 +23,7 @@ class LabAdmin(ReadOnly):
     @admin.action(description="Stop")
     def stop(self, request: HttpRequest, queryset: QuerySet[Lab]) -> None:
         """End the chosen labs; files stay."""
-        assert isinstance(request.user, User)
-        actor, now = request.user, timezone.now()
+        actor, now = actor_of(request), timezone.now()
         each(request, queryset.select_related("owner"), lambda lab: lab_stop(lab=lab, actor=actor, now=now), done="Asked to stop")
 
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from labs.people.models import ApiToken, Group, Invitation, Membership, SshKey, User
 from labs.people.services import person_disable, person_enable, token_revoke
-from portal.admin.base import ReadOnly, each
+from portal.admin.base import ReadOnly, actor_of, each
 
 
 @admin.register(User)
@@ -23,15 +23,13 @@ class UserAdmin(ReadOnly):
     @admin.action(description="Disable")
     def disable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Shut every door to the chosen people."""
-        assert isinstance(request.user, User)
-        actor, now = request.user, timezone.now()
+        actor, now = actor_of(request), timezone.now()
         each(request, queryset, lambda user: person_disable(user=user, actor=actor, now=now), done="Disabled")
 
     @admin.action(description="Enable again")
     def enable(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         """Let the chosen people in again."""
-        assert isinstance(request.user, User)
-        actor, now = request.user, timezone.now()
+        actor, now = actor_of(request), timezone.now()
         each(request, queryset, lambda user: person_enable(user=user, actor=actor, now=now), done="Enabled")
 
 

@@ -42,7 +42,7 @@ def administrator_required(view: View) -> View:
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        if not cast(PersonRequest, request).user.is_administrator:
+        if not cast("PersonRequest", request).user.is_administrator:
             raise PermissionDenied("This part is for administrators.")
         return view(request, *args, **kwargs)
 

@@ -13,6 +13,7 @@ from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import gpus_of, lab_for_viewer, timeline_of, tokens_of
+from labs.lifecycle.services import lab_log_ask
 from labs.lifecycle.waiting import wait_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
@@ -29,6 +30,7 @@ SECRET = "lab_token_secret"
 def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
     """The whole page."""
     row = lab_for_viewer(user=request.user, lab_id=lab_id)
+    lab_log_ask(lab=row)
     mine = row.owner_id == request.user.pk
     context = _state_context(request, row) | {
         "tokens": tokens_of(lab=row) if mine else [],
@@ -54,8 +56,9 @@ def lab_state(request: PersonRequest, lab_id: str) -> HttpResponse:
 @require_safe
 @person_required
 def lab_history(request: PersonRequest, lab_id: str) -> HttpResponse:
-    """Timeline and log, which grow."""
+    """Timeline and log, which grow. Looking asks the node for the newest lines; they come with the next message."""
     row = lab_for_viewer(user=request.user, lab_id=lab_id)
+    lab_log_ask(lab=row)
     return render(request, "lab/_history.html", {"lab": row, "timeline": timeline_of(lab=row)})
 
 

@@ -13,10 +13,20 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer
 from labs.lifecycle.services import (
     lab_extend as extend,
+)
+from labs.lifecycle.services import (
     lab_stop as stop,
+)
+from labs.lifecycle.services import (
     lab_take_gpu as take_gpu,
+)
+from labs.lifecycle.services import (
     lab_take_gpu_cancel as take_gpu_cancel,
+)
+from labs.lifecycle.services import (
     lab_token_create as token_create,
+)
+from labs.lifecycle.services import (
     lab_token_revoke as token_revoke,
 )
 from labs.people.errors import Refused

@@ -58,7 +58,9 @@ def _of_nodes(nodes: list[Node]) -> list[Matter]:
     url = reverse("manage_nodes")
     if not nodes:
         return [Matter("red", "No node has reported.", "Start a worker: labs wait until one does.", url, "Nodes")]
-    matters = [Matter("red", f"Nothing is heard of node {node}.", "Is its worker running?", url, "Look at it") for node in nodes if node.state == Node.State.UNKNOWN]
+    matters = [
+        Matter("red", f"Nothing is heard of node {node}.", "Is its worker running?", url, "Look at it") for node in nodes if node.state == Node.State.UNKNOWN
+    ]
     matters += [Matter("yellow", f"Node {node} is cordoned.", "It takes no new lab.", url, "Nodes") for node in nodes if node.state == Node.State.CORDONED]
     for node in nodes:
         bad = [check for check in node.checks if check.get("state") in ("red", "yellow")]
@@ -69,7 +71,9 @@ def _of_nodes(nodes: list[Node]) -> list[Matter]:
 def _of_cards(cards: list[Gpu]) -> list[Matter]:
     url = reverse("manage_nodes")
     return [
-        Matter("red" if gpu.health == Gpu.Health.UNKNOWN else "yellow", f"{gpu} on {gpu.node}: {gpu.get_health_display().lower()}.", gpu.health_words, url, "Cards")
+        Matter(
+            "red" if gpu.health == Gpu.Health.UNKNOWN else "yellow", f"{gpu} on {gpu.node}: {gpu.get_health_display().lower()}.", gpu.health_words, url, "Cards"
+        )
         for gpu in cards
         if gpu.health != Gpu.Health.OK
     ]

@@ -80,7 +80,13 @@ def manage_person(request: PersonRequest, person_id: int) -> HttpResponse:
         messages.success(request, f"{person} was changed. It holds from their next request on.")
         return redirect("manage_person", person_id=person_id)
     person.refresh_from_db()
-    context = {"person": person, "form": form, "bars": bars_of(user=person, now=now), "labs": labs_of(user=person)[:10], "link": request.session.pop(LINK, None)}
+    context = {
+        "person": person,
+        "form": form,
+        "bars": bars_of(user=person, now=now),
+        "labs": labs_of(user=person)[:10],
+        "link": request.session.pop(LINK, None),
+    }
     return render(request, "manage/person.html", context, status=422 if form.is_bound else 200)
 
 

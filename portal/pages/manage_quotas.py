@@ -72,7 +72,9 @@ def _role_form(role: str, data: Any = None) -> LimitsForm:
     return LimitsForm(data, required=True, prefix=None, auto_id=f"{role}_%s", initial=limits_of_role(role=role))
 
 
-def _page(request: PersonRequest, *, role_form: tuple[str, LimitsForm] | None = None, override_form: OverrideForm | None = None, status: int = 200) -> HttpResponse:
+def _page(
+    request: PersonRequest, *, role_form: tuple[str, LimitsForm] | None = None, override_form: OverrideForm | None = None, status: int = 200
+) -> HttpResponse:
     now = timezone.now()
     forms = {role: _role_form(role) for role in Role.values} | ({role_form[0]: role_form[1]} if role_form else {})
     people = list(people_all().filter(is_active=True)[:MOST_PEOPLE])

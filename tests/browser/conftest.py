@@ -46,7 +46,10 @@ def enter(served: Served, chromium: Browser) -> Iterator[Enter]:
 
     def go(person: str = "", *, narrow: bool = False, colours: str = "light", javascript: bool = True) -> Visit:
         context = chromium.new_context(
-            base_url=served.url, viewport=NARROW if narrow else WIDE, color_scheme=colours, java_script_enabled=javascript  # type: ignore[arg-type]
+            base_url=served.url,
+            viewport=NARROW if narrow else WIDE,
+            color_scheme=colours,
+            java_script_enabled=javascript,  # type: ignore[arg-type]
         )
         contexts.append(context)
         visit = Visit(context.new_page())

@@ -69,15 +69,40 @@ def _person(name: str, display_name: str, role: str, now: datetime) -> User:
 
 def _machine(now: datetime) -> Image:
     image = Image.objects.create(
-        slug="pytorch", title="PyTorch 2.9", repository="gpulab/pytorch-cuda", tag="2.9.1-cuda12.8", torch="2.9.1", cuda="12.8", python="3.11", created_at=now,
+        slug="pytorch",
+        title="PyTorch 2.9",
+        repository="gpulab/pytorch-cuda",
+        tag="2.9.1-cuda12.8",
+        torch="2.9.1",
+        cuda="12.8",
+        python="3.11",
+        created_at=now,
         description="JupyterLab, PyTorch, torchvision, pandas, OpenCV, TensorBoard.",
     )
     node = Node.objects.create(
-        pk="gpu01", name="gpu01", runtime="docker", runtime_words="A Docker engine answers on this machine.", cpus=64, memory_mib=512 * 1024, heartbeat_at=now,
-        gpu_ready=True, probe_kind="nvml", driver="580.65.06", cuda="13.0", engine_version="28.5.1", checks=CHECKS,
+        pk="gpu01",
+        name="gpu01",
+        runtime="docker",
+        runtime_words="A Docker engine answers on this machine.",
+        cpus=64,
+        memory_mib=512 * 1024,
+        heartbeat_at=now,
+        gpu_ready=True,
+        probe_kind="nvml",
+        driver="580.65.06",
+        cuda="13.0",
+        engine_version="28.5.1",
+        checks=CHECKS,
     )
     for index in range(4):
-        Gpu.objects.create(uuid=f"GPU-{index}a7c4f0e-52b1-4c7e-9d10-5b7d3c1e88f{index}", node=node, index=index, model="NVIDIA H200", memory_mib=143771, compute_capability="9.0")
+        Gpu.objects.create(
+            uuid=f"GPU-{index}a7c4f0e-52b1-4c7e-9d10-5b7d3c1e88f{index}",
+            node=node,
+            index=index,
+            model="NVIDIA H200",
+            memory_mib=143771,
+            compute_capability="9.0",
+        )
     Gpu.objects.filter(index=3).update(health="unknown", health_words="Missing in three readings in a row: the driver reports it as lost.")
     NodeImage.objects.create(node=node, image=image, state="present", percent=100, updated_at=now)
     return image
@@ -122,7 +147,12 @@ def _readings(house: House, now: datetime) -> None:
             wave = 50 + 40 * math.sin(second / 21)
             card = {"gpu_pct": round(wave), "memory_used_mib": 62_000 + 40 * second, "memory_total_mib": 143_771, "power_w": 300 + 2 * wave}
             lab_usage_record(
-                lab_id=lab.pk, cpu_ns=int(second * 1e9 * 1.6), memory_mib=7000 + 5 * second, shm_mib=900, gpus=[card] * lab.gpus, now=now - timedelta(seconds=240 - second)
+                lab_id=lab.pk,
+                cpu_ns=int(second * 1e9 * 1.6),
+                memory_mib=7000 + 5 * second,
+                shm_mib=900,
+                gpus=[card] * lab.gpus,
+                now=now - timedelta(seconds=240 - second),
             )
 
 

@@ -37,7 +37,9 @@ def served_house() -> Iterator[Served]:
         environ = _environ(home, port, redis_port)
         stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", home], environ))
         wait_for(lambda: _listens(redis_port), within=10, what="Redis answers")
-        furnished = subprocess.run([sys.executable, "-m", "tests.support.house"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+        furnished = subprocess.run(
+            [sys.executable, "-m", "tests.support.house"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120
+        )
         if furnished.returncode:
             raise RuntimeError(furnished.stderr)
         facts = json.loads(furnished.stdout)
@@ -90,7 +92,7 @@ def _listens(port: int) -> bool:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  (our own http address)
+        with urllib.request.urlopen(url, timeout=10) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{url} answers {error.code}") from error

@@ -106,7 +106,9 @@ class ImageForm(forms.Form):
     runtime = forms.ChoiceField(label="Kind", choices=Image.Runtime.choices)
     repository = forms.CharField(label="Repository", max_length=200, help_text="Such as pytorch/pytorch.")
     tag = forms.CharField(label="Tag", max_length=128, help_text="Never latest: that is another image tomorrow.")
-    digest = forms.RegexField(r"^(sha256:[0-9a-f]{64})?\Z", label="Digest", required=False, help_text="sha256:…; without one the first node that prepares it writes it down.")
+    digest = forms.RegexField(
+        r"^(sha256:[0-9a-f]{64})?\Z", label="Digest", required=False, help_text="sha256:…; without one the first node that prepares it writes it down."
+    )
     description = forms.CharField(label="What is in it", max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 

@@ -9,7 +9,19 @@ from django.urls import reverse
 from labs.lifecycle.models import Lab
 from labs.people.models import User
 
-OPEN_TO_PEOPLE = ("home", "home_labs", "launch", "launch_verdict", "queue", "queue_rows", "images", "account", "account_keys", "account_tokens", "account_sessions")
+OPEN_TO_PEOPLE = (
+    "home",
+    "home_labs",
+    "launch",
+    "launch_verdict",
+    "queue",
+    "queue_rows",
+    "images",
+    "account",
+    "account_keys",
+    "account_tokens",
+    "account_sessions",
+)
 ADMINISTRATION = (
     "manage", "manage_people", "manage_person_add", "manage_quotas", "manage_nodes", "manage_labs", "manage_images", "manage_groups", "manage_audit", "manage_audit_csv",
 )  # fmt: skip
@@ -67,7 +79,7 @@ def test_nobody_acts_on_the_lab_of_another(as_bob: Client, as_charlie: Client, c
 def test_an_administrator_makes_no_token_for_the_lab_of_another(as_root: Client, alice: User, lab_of: Ask) -> None:
     lab = lab_of(alice)
     assert as_root.post(reverse("lab_tokens", args=[lab.pk]), {"name": "mine"}).status_code == 404
-    assert "token" not in as_root.get(reverse("lab", args=[lab.pk])).content.decode().lower().replace("csrfmiddlewaretoken", "").replace("csrftoken", "").replace("api token", "").replace("account/tokens", "")
+    assert reverse("lab_tokens", args=[lab.pk]) not in as_root.get(reverse("lab", args=[lab.pk])).content.decode()
 
 
 def test_a_page_names_no_other_person_in_the_queue(as_bob: Client, as_root: Client, alice: User, lab_of: Ask) -> None:

@@ -58,7 +58,9 @@ def test_a_key_is_added_with_its_fingerprint_and_removed(as_alice: Client, alice
     assert not alice.ssh_keys.exists()
 
 
-@pytest.mark.parametrize("text", ["", "hello", "ssh-ed25519 AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", KEY + "\n" + KEY, "ключ", "x" * 30_000], ids=lambda text: text[:12])
+@pytest.mark.parametrize(
+    "text", ["", "hello", "ssh-ed25519 AAAA", "-----BEGIN OPENSSH PRIVATE KEY-----", KEY + "\n" + KEY, "ключ", "x" * 30_000], ids=lambda text: text[:12]
+)
 def test_what_is_no_key_is_refused_in_words(as_alice: Client, alice: User, text: str) -> None:
     answer = as_alice.post(reverse("account_keys"), {"text": text})
     assert answer.status_code == 422
@@ -112,7 +114,9 @@ def test_an_invitation_makes_one_account(client: Client, root_admin: User, now: 
     assert client.post(url, data).status_code == 410
 
 
-@pytest.mark.parametrize("bad", [{"again": "different"}, {"password": "short", "again": "short"}, {"password": "password123", "again": "password123"}, {"display_name": ""}], ids=str)
+@pytest.mark.parametrize(
+    "bad", [{"again": "different"}, {"password": "short", "again": "short"}, {"password": "password123", "again": "password123"}, {"display_name": ""}], ids=str
+)
 def test_a_bad_answer_to_an_invitation_makes_no_account(client: Client, root_admin: User, now: datetime, bad: dict[str, str]) -> None:
     _, secret = invitation_create(email="ivy@example.edu", role="student", group=None, actor=root_admin, now=now)
     assert client.post(reverse("invitation", args=[secret]), {"display_name": "Ivy", "password": NEW, "again": NEW} | bad).status_code == 422

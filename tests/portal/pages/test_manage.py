@@ -39,7 +39,7 @@ def test_an_impossible_limit_is_refused_beside_its_role(as_root: Client, bad: di
     before = limits_of_role(role="student")
     answer = as_root.post(reverse("manage_quotas"), row("student", **bad))
     assert answer.status_code == 422
-    assert dict((role, form) for role, _, form in answer.context["role_forms"])["student"].errors
+    assert {role: form for role, _, form in answer.context["role_forms"]}["student"].errors
     assert limits_of_role(role="student") == before
 
 
@@ -80,7 +80,9 @@ def test_a_person_is_invited_by_a_link_that_is_shown_once(as_root: Client, team:
 
 
 def test_an_account_is_made_and_its_link_lets_a_password_be_chosen(as_root: Client, client: Client, team: Group) -> None:
-    page = as_root.post(reverse("manage_person_add"), {"email": "ivy@example.edu", "display_name": "Ivy", "role": "student", "group": team.pk, "how": "account"}, follow=True)
+    page = as_root.post(
+        reverse("manage_person_add"), {"email": "ivy@example.edu", "display_name": "Ivy", "role": "student", "group": team.pk, "how": "account"}, follow=True
+    )
     link = page.content.decode().split('id="handed-link">http://testserver')[1].split("<")[0]
     assert "Choose a new password" in client.get(link, follow=True).content.decode()
 
