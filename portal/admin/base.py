@@ -29,7 +29,7 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable
 
 def actor_of(request: HttpRequest) -> User:
     """Who acts; the admin has let only signed-in people this far."""
-    return cast(User, request.user)
+    return cast("User", request.user)
 
 
 def each(request: HttpRequest, rows: Iterable[models.Model], act: Callable[[Any], object], *, done: str) -> None:

@@ -23,7 +23,8 @@ OPEN_TO_PEOPLE = (
     "account_sessions",
 )
 ADMINISTRATION = (
-    "manage", "manage_people", "manage_person_add", "manage_quotas", "manage_nodes", "manage_labs", "manage_images", "manage_groups", "manage_audit", "manage_audit_csv",
+    "manage", "manage_people", "manage_person_add", "manage_quotas", "manage_nodes", "manage_labs", "manage_images", "manage_groups",
+    "manage_audit", "manage_audit_csv",
 )  # fmt: skip
 OF_A_LAB = ("lab", "lab_state", "lab_history")
 ACTIONS = ("lab_stop", "lab_extend", "lab_take_gpu", "lab_take_gpu_cancel", "lab_tokens")
