@@ -35,7 +35,12 @@ def hands() -> Hands:
 
 def docker(realm: str) -> DockerRuntime:
     """The Docker driver for this node; it sees only what bears the realm."""
-    return DockerRuntime(node_id=realm, state_dir=settings.GPULAB_HOME / "run", network_range=str(settings.NETWORK_RANGE), images_dir=settings.BASE_DIR / "images")
+    return DockerRuntime(
+        node_id=realm,
+        state_dir=settings.GPULAB_HOME / "run",
+        network_range=str(settings.NETWORK_RANGE),
+        images_dir=settings.BASE_DIR / "images",
+    )
 
 
 def process(realm: str) -> Runtime:

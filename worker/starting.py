@@ -3,6 +3,7 @@
 import http.client
 import logging
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -78,13 +79,11 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
 
 def network_of(*, lab: Lab, now: datetime) -> PersonNetwork:
     """The owner's slot in the node's range; the lowest free one is taken, and the constraint settles a race."""
-    found = PersonNetwork.objects.select_related("node").filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
-    while found is None:
-        try:
-            with transaction.atomic():
-                found = PersonNetwork.objects.create(node_id=lab.node_id, owner_id=lab.owner_id, slot=_slot_free(str(lab.node_id)), created_at=now)
-        except IntegrityError:
-            found = PersonNetwork.objects.select_related("node").filter(node_id=lab.node_id, owner_id=lab.owner_id).first()
+    node_id = str(lab.node_id)
+    rows = PersonNetwork.objects.select_related("node").filter(node_id=node_id, owner_id=lab.owner_id)
+    while (found := rows.first()) is None:
+        with suppress(IntegrityError), transaction.atomic():
+            PersonNetwork.objects.create(node_id=node_id, owner_id=lab.owner_id, slot=_slot_free(node_id), created_at=now)
     return found
 
 

@@ -29,6 +29,6 @@ class Event(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert only."""
-        if self.pk is not None:
+        if not self._state.adding:
             raise TypeError("An event is written once.")
         super().save(*args, **kwargs)

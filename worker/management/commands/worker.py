@@ -1,11 +1,9 @@
 """`manage.py worker`: this node's Celery worker with the loops' timer in it."""
 
 import warnings
-import warnings
 from typing import Any
 
 from celery import current_app
-from celery.exceptions import SecurityWarning
 from celery.exceptions import SecurityWarning
 from django.conf import settings
 from django.core.management.base import BaseCommand
@@ -36,8 +34,6 @@ class Command(BaseCommand):
         queues = ["control", node_queue(settings.NODE_ID)]
         # Celery warns of root because of pickled messages; ours are JSON, and only root may change users and limits.
         warnings.simplefilter("ignore", SecurityWarning)
-        # Root it is: the engine's socket, people's uids and the firewall are root's. Tasks are JSON ids, so the warning is moot.
-        warnings.filterwarnings("ignore", category=SecurityWarning)
         worker = current_app.Worker(
             pool="threads",
             concurrency=concurrency,
