@@ -288,6 +288,20 @@ def test_what_a_person_installs_is_there_in_the_next_lab_and_torch_stays_the_ima
     assert printed.split()[2] == "False"
 
 
+def test_another_torch_over_the_images_own_is_told(runtime: ProcessRuntime, spec_of: Specs) -> None:
+    spec = spec_of()
+    lab_up(runtime, spec)
+    usage = runtime.usage(spec.name)
+    assert usage is not None
+    assert usage.own_torch == ""
+    (packages,) = (runtime.host.home / "workspaces/gpulab-ws-1/.gpulab").glob("*/lib/*/site-packages")
+    for name in ("torch-2.1.0+cu118.dist-info", "torch-vision-0.1.dist-info", "torch-<b>x.dist-info"):
+        (packages / name).mkdir()
+    usage = runtime.usage(spec.name)
+    assert usage is not None
+    assert usage.own_torch == "2.1.0+cu118"
+
+
 def test_an_image_that_this_runtime_does_not_know_is_refused_in_words(runtime: ProcessRuntime, spec_of: Specs) -> None:
     assert runtime.image_inspect("pytorch/pytorch:2.9.1") is None
     with pytest.raises(RuntimeFault, match="no environment of the process runtime"):

@@ -1,6 +1,7 @@
 """What a lab uses now: from its control groups, else summed over its processes."""
 
 import os
+import re
 from pathlib import Path
 
 from worker.runtimes.base import Usage
@@ -8,6 +9,7 @@ from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.state import LabFolder
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+_TORCH = re.compile(r"torch-([0-9][\w.+]{0,38})\.dist-info", re.ASCII)
 TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
@@ -20,7 +22,19 @@ def usage(folder: LabFolder, groups: Cgroups, *, view: bool) -> Usage:
         memory_bytes=told.get("memory_bytes", _memory(pids) if pids else None),
         shm_bytes=_shm(folder.main.pid) if view and folder.main.is_alive else None,
         oom_kills=told.get("oom_kills"),
+        own_torch=_own_torch(folder),
     )
+
+
+def _own_torch(folder: LabFolder) -> str:
+    """The torch in the person's own packages; only the name of its folder is looked at, it is theirs to write."""
+    overlay = folder.plan["overlay"]
+    packages = Path(f"/proc/{folder.main.pid}/root{overlay['inside']['overlay']}/lib/{overlay['version']}/site-packages")
+    try:
+        names = [found[1] for path in packages.glob("torch-*.dist-info") if (found := _TORCH.fullmatch(path.name))]
+    except OSError:
+        return ""
+    return max(names, default="")
 
 
 def _fields(pid: int, file: str) -> list[str]:
