@@ -21,8 +21,8 @@ class Audience:
 
 def card_for(card: Card, audience: Audience) -> dict[str, Any]:
     """A card as the audience may see it: holder in words, processes only of one's own lab (administrators: all)."""
-    holder = card.get("holder")
-    mine = bool(holder) and holder["owner"] == audience.user_id
+    holder: Mapping[str, Any] = card.get("holder") or {}
+    mine = holder.get("owner") == audience.user_id
     shown = {name: card.get(name) for name in SHOWN} | {"holder": holder_words(holder, audience), "mine": mine}
     if holder and (mine or audience.is_admin):
         shown["lab"] = holder["lab"]

@@ -109,4 +109,4 @@ def cpu_pct(*, before: Mapping[str, Any] | None, cpu_ns: int | None, at: float) 
     seconds, spent = at - before["at"], cpu_ns - before["cpu_ns"]
     if seconds <= 0 or spent < 0:  # a clock set back, or a new attempt that counts from zero
         return None
-    return round(spent / seconds / 1e7, 1)
+    return float(round(spent / seconds / 1e7, 1))
