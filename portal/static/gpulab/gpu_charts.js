@@ -4,6 +4,7 @@
   "use strict";
 
   const WINDOW_S = 300;
+  const STEPS_S = [30, 60, 120, 300, 600, 1800, 3600, 7200, 10800, 14400, 21600];
   const RELOAD_AFTER_MS = 20000;
   const charts = new Set();
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -37,7 +38,7 @@
       this.height = height;
       this.data = [[], ...lines.map(() => [])];
       const scales = { x: { time: true, range: () => this.span() } };
-      const axes = [axis({ space: 56, size: 24, values: (u, times) => this.clocks(times) })];
+      const axes = [axis({ space: 56, size: 24, incrs: STEPS_S, values: (u, times) => this.clocks(times) })];
       [left, right].filter(Boolean).forEach((one, place) => {
         scales[one.scale] = { range: one.range };
         axes.push(axis({ scale: one.scale, side: place ? 1 : 3, size: 44, space: 24, grid: { show: !place, stroke: () => colour("--lab-line"), width: 1 }, values: (u, ticks) => ticks.map(one.words) }));
@@ -174,6 +175,7 @@
       Object.entries(cells).forEach(([label, words]) => {
         const cell = row.appendChild(document.createElement("td"));
         cell.dataset.label = label;
+        cell.classList.toggle("nowrap", label === "Memory");
         (label === "Command" ? cell.appendChild(document.createElement("code")) : cell).textContent = words;
       });
       return row;
