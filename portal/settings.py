@@ -45,7 +45,9 @@ CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
 DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
 
 # Doors.
-ALLOWED_HOSTS = env.listing("GPULAB_ALLOWED_HOSTS", f"{urlsplit(PORTAL_URL).hostname},127.0.0.1,[::1]" if not PRODUCTION else urlsplit(PORTAL_URL).hostname or "")
+ALLOWED_HOSTS = env.listing(
+    "GPULAB_ALLOWED_HOSTS", f"{urlsplit(PORTAL_URL).hostname},127.0.0.1,[::1]" if not PRODUCTION else urlsplit(PORTAL_URL).hostname or ""
+)
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
 TRUSTED_PROXIES = env.integer("GPULAB_TRUSTED_PROXIES", 0, low=0, high=5)
 ROOT_URLCONF = "portal.urls"
@@ -126,9 +128,16 @@ CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 10, "socket_connect_timeout": 1,
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 600,
+    "socket_timeout": 10,
+    "socket_connect_timeout": 1,
     # With Redis away a ring gives up at once: the loops tick anyway, and no page waits for it.
-    "max_retries": 1, "interval_start": 0, "interval_step": 0, "global_keyprefix": "gpulab."}
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
+    "global_keyprefix": "gpulab.",
+}
 
 # People.
 AUTH_USER_MODEL = "people.User"

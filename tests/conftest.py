@@ -1,5 +1,6 @@
 """Persons, a node with two cards and an image: the cast of every test."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -7,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 
 from labs.catalogue.models import Image
@@ -14,8 +16,8 @@ from labs.fleet.models import Gpu, Node, NodeImage
 from labs.lifecycle.models import Lab
 from labs.lifecycle.services import Wish, lab_request
 from labs.people.models import Group, Membership, User
-from labs.policy.models import RoleLimits
 from labs.people.services import group_create, person_create
+from labs.policy.models import RoleLimits
 
 PASSWORD = "correct-horse-battery-9"
 
@@ -71,7 +73,15 @@ def charlie(db: None, now: datetime) -> User:
 def image(db: None, now: datetime) -> Image:
     """An image that the fake runtime holds."""
     return Image.objects.create(
-        slug="pytorch", title="PyTorch 2.9", runtime="docker", repository="gpulab/pytorch-cuda", tag="test", torch="2.9.1", cuda="12.8", python="3.11", created_at=now
+        slug="pytorch",
+        title="PyTorch 2.9",
+        runtime="docker",
+        repository="gpulab/pytorch-cuda",
+        tag="test",
+        torch="2.9.1",
+        cuda="12.8",
+        python="3.11",
+        created_at=now,
     )
 
 
@@ -79,7 +89,16 @@ def image(db: None, now: datetime) -> Image:
 def node(image: Image, now: datetime) -> Node:
     """A ready node with two cards that holds the image."""
     made = Node.objects.create(
-        pk="n1", name="n1", runtime="docker", cpus=64, memory_mib=512 * 1024, heartbeat_at=now, gpu_ready=True, probe_kind="nvml", driver="580.65.06", cuda="13.0"
+        pk="n1",
+        name="n1",
+        runtime="docker",
+        cpus=64,
+        memory_mib=512 * 1024,
+        heartbeat_at=now,
+        gpu_ready=True,
+        probe_kind="nvml",
+        driver="580.65.06",
+        cuda="13.0",
     )
     for index in range(2):
         Gpu.objects.create(uuid=f"GPU-0000000{index}-test", node=made, index=index, model="NVIDIA H200", memory_mib=143771, compute_capability="9.0")
@@ -119,10 +138,6 @@ def need(variable: str, what: str) -> str:
 @pytest.fixture(autouse=True)
 def _fresh_cache() -> Iterator[None]:
     """Rate limits and presence of one test are not those of the next."""
-    from django.core.cache import cache
-
-    try:
+    with contextlib.suppress(Exception):  # a stopped Redis is what some tests are about
         cache.clear()
-    except Exception:  # noqa: BLE001, S110  (a stopped Redis is what some tests are about)
-        pass
     yield

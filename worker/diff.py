@@ -48,10 +48,8 @@ def steps(wanted: Sequence[Wanted], observed: Iterable[Observed], known: set[str
     seen = {one.name: one for one in observed}
     made = [step for lab in wanted for step in _steps_of(lab, seen.get(lab.name), now)]
     mine = {lab.name for lab in wanted}
-    for one in seen.values():
-        if one.name not in mine:
-            made.append(Step("remove" if one.lab_id in known else "stray", one.lab_id, one.name))
-    return made
+    others = (one for one in seen.values() if one.name not in mine)
+    return made + [Step("remove" if one.lab_id in known else "stray", one.lab_id, one.name) for one in others]
 
 
 def _steps_of(lab: Wanted, one: Observed | None, now: datetime) -> list[Step]:

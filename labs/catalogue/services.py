@@ -18,7 +18,15 @@ def image_add(
     try:
         with transaction.atomic():
             image = Image.objects.create(
-                slug=slug, title=title, runtime=runtime, repository=repository, tag=tag, digest=digest, pulled=bool(digest), description=description, created_at=now
+                slug=slug,
+                title=title,
+                runtime=runtime,
+                repository=repository,
+                tag=tag,
+                digest=digest,
+                pulled=bool(digest),
+                description=description,
+                created_at=now,
             )
             event_record(kind="image.added", subject=f"image:{image.pk}", words=f"Image {image} ({repository}:{tag}) added.", actor=actor, now=now)
     except IntegrityError as error:

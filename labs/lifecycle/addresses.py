@@ -23,4 +23,4 @@ def ssh_command(lab_name: str) -> str:
 
 
 def _port() -> str:
-    return "" if settings.LABS_PORT == DEFAULT_PORTS[settings.LABS_SCHEME] else f":{settings.LABS_PORT}"
+    return "" if DEFAULT_PORTS[settings.LABS_SCHEME] == settings.LABS_PORT else f":{settings.LABS_PORT}"

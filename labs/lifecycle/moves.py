@@ -82,8 +82,16 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
                 return False
             _leases_open(lab, gpu_uuids, lab.attempt, now)
             moved = lab_advance(
-                lab_id=lab_id, was=states.QUEUED, to=states.STARTING, now=now, words=f"Placed on {node_id}{_cards(gpu_uuids)}.",
-                node_id=node_id, stage="placed", stage_words="Placed", tries=0, try_at=None,
+                lab_id=lab_id,
+                was=states.QUEUED,
+                to=states.STARTING,
+                now=now,
+                words=f"Placed on {node_id}{_cards(gpu_uuids)}.",
+                node_id=node_id,
+                stage="placed",
+                stage_words="Placed",
+                tries=0,
+                try_at=None,
             )
             ring("worker.lab_start", queue=node_queue(node_id), lab_id=lab_id)
             return moved
@@ -110,9 +118,23 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
             return False
         Lease.objects.filter(lab=lab, closed_at=None, attempt__lte=lab.attempt).update(closed_at=now)
         moved = lab_advance(
-            lab_id=lab_id, was=states.STOPPING, to=states.STARTING, now=now, words="The next attempt begins.", attempt=F("attempt") + 1,
-            gpus=lab.next_gpus, gpu_model=lab.next_gpu_model, next_gpus=None, next_gpu_model="", stage="placed", stage_words="Placed", tries=0, try_at=None,
-            jupyter_port=None, ssh_port=None, oom_kills=0,
+            lab_id=lab_id,
+            was=states.STOPPING,
+            to=states.STARTING,
+            now=now,
+            words="The next attempt begins.",
+            attempt=F("attempt") + 1,
+            gpus=lab.next_gpus,
+            gpu_model=lab.next_gpu_model,
+            next_gpus=None,
+            next_gpu_model="",
+            stage="placed",
+            stage_words="Placed",
+            tries=0,
+            try_at=None,
+            jupyter_port=None,
+            ssh_port=None,
+            oom_kills=0,
         )
         ring("worker.lab_start", queue=node_queue(str(lab.node_id)), lab_id=lab_id)
     return moved
@@ -125,8 +147,17 @@ def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: 
         return False
     ends_at = lab.ends_at or now + timedelta(hours=lab.hours)
     return lab_advance(
-        lab_id=lab_id, was=states.STARTING, to=states.RUNNING, now=now, words="Ready: Jupyter answers.", started_at=lab.started_at or now, ends_at=ends_at,
-        verified=verified, not_held=not_held, stage="ready", stage_words="Ready",
+        lab_id=lab_id,
+        was=states.STARTING,
+        to=states.RUNNING,
+        now=now,
+        words="Ready: Jupyter answers.",
+        started_at=lab.started_at or now,
+        ends_at=ends_at,
+        verified=verified,
+        not_held=not_held,
+        stage="ready",
+        stage_words="Ready",
     )
 
 

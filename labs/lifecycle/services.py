@@ -138,8 +138,19 @@ def _pending_check(owner: User, limits: Limits) -> None:
 
 def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempotency_key: str, now: datetime) -> Lab:
     lab = Lab(
-        owner=owner, name=_name(owner, wish.name), image=image, gpus=wish.gpus, gpu_model=wish.gpu_model, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024,
-        shm_mib=(wish.shm_gib or 0) * 1024, pids=limits.pids, hours=wish.hours, requested_at=now, state_since=now, idempotency_key=idempotency_key[:80],
+        owner=owner,
+        name=_name(owner, wish.name),
+        image=image,
+        gpus=wish.gpus,
+        gpu_model=wish.gpu_model,
+        cpus=wish.cpus,
+        memory_mib=wish.memory_gib * 1024,
+        shm_mib=(wish.shm_gib or 0) * 1024,
+        pids=limits.pids,
+        hours=wish.hours,
+        requested_at=now,
+        state_since=now,
+        idempotency_key=idempotency_key[:80],
     )
     try:
         with transaction.atomic():

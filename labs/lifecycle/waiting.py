@@ -98,9 +98,7 @@ def _node(node: Node, used: dict[str, Any], leased: set[str]) -> NodeView:
         free_cpus=node.cpus * settings.CPU_OVERCOMMIT - used.get("cpus", 0),
         memory_mib=memory,
         free_memory_mib=memory - used.get("memory", 0),
-        cards=tuple(
-            Card(uuid=gpu.uuid, model=gpu.model, free=gpu.uuid not in leased) for gpu in node.gpus.all() if node.gpu_ready or gpu.simulated
-        ),
+        cards=tuple(Card(uuid=gpu.uuid, model=gpu.model, free=gpu.uuid not in leased) for gpu in node.gpus.all() if node.gpu_ready or gpu.simulated),
         closed=_closed(node),
         runtime=node.runtime,
     )

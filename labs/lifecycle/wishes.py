@@ -60,6 +60,4 @@ def image_offered(*, image_id: int) -> Image:
 def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Waiting:
     """The wish as the scheduler sees it."""
     asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024, shm_mib=(wish.shm_gib or 0) * 1024, hours=wish.hours)
-    return Waiting(
-        lab_id="", owner_id=owner.pk, since=now, asked=asked, gpu_model=wish.gpu_model, image_id=image.pk, image_runtime=image.runtime
-    )
+    return Waiting(lab_id="", owner_id=owner.pk, since=now, asked=asked, gpu_model=wish.gpu_model, image_id=image.pk, image_runtime=image.runtime)

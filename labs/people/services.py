@@ -25,9 +25,7 @@ MOST_KEYS = 20
 MOST_TOKENS = 20
 
 
-def person_create(
-    *, email: str, display_name: str, role: str, group: Group | None, actor: User | None, now: datetime, password: str | None = None
-) -> User:
+def person_create(*, email: str, display_name: str, role: str, group: Group | None, actor: User | None, now: datetime, password: str | None = None) -> User:
     """Make an account. Without a password it can be entered only by a reset link. Refused on a taken or bad address."""
     email = _email_checked(email)
     if role not in Role.values:
@@ -179,7 +177,12 @@ def token_create(*, user: User, name: str, scope: str, now: datetime, days: int 
     secret = secret_new(TOKEN_PREFIX)
     with transaction.atomic():
         token = ApiToken.objects.create(
-            user=user, name=name.strip()[:100] or "token", prefix=secret[:10], digest=secret_digest(secret), scope=scope, created_at=now,
+            user=user,
+            name=name.strip()[:100] or "token",
+            prefix=secret[:10],
+            digest=secret_digest(secret),
+            scope=scope,
+            created_at=now,
             expires_at=now + timedelta(days=days),
         )
         event_record(kind="token.created", subject=_subject(user), words=f"API token {token} made.", actor=user, now=now)

@@ -50,7 +50,9 @@ def override_set(
         row.save()
         given = {name: value for name, value in values.items() if value is not None}
         words = ", ".join(f"{name} {value}" for name, value in given.items()) or "nothing"
-        event_record(kind="quota.override", subject=_subject(row), words=f"Exception for {user or group}: {words}. {note}".strip(), actor=actor, now=now, given=given)
+        event_record(
+            kind="quota.override", subject=_subject(row), words=f"Exception for {user or group}: {words}. {note}".strip(), actor=actor, now=now, given=given
+        )
         _tell()
     return row
 

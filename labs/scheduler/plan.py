@@ -83,9 +83,7 @@ def _room(node: NodeView) -> _Room:
     return _Room(node, node.free_cpus, node.free_memory_mib, cards)
 
 
-def _try(
-    lab: Waiting, rooms: list[_Room], held: dict[int, Held], snapshot: Snapshot, fetch: dict[tuple[str, int], None]
-) -> tuple[Placement | None, list[str]]:
+def _try(lab: Waiting, rooms: list[_Room], held: dict[int, Held], snapshot: Snapshot, fetch: dict[tuple[str, int], None]) -> tuple[Placement | None, list[str]]:
     limits = snapshot.limits.get(lab.owner_id)
     have = _without_itself(held.get(lab.owner_id, Held()), lab)
     if limits is not None:

@@ -26,8 +26,16 @@ def gpu_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
 def _shown(request: HttpRequest, gpu: models.Gpu, lease: Lease | None) -> dict[str, Any]:
     holder, lab = _holder(request, lease)
     return {
-        "uuid": gpu.uuid, "index": gpu.index, "node": gpu.node_id, "model": gpu.model, "memory_mib": gpu.memory_mib,
-        "compute_capability": gpu.compute_capability, "health": gpu.health, "simulated": gpu.simulated, "state": _state(gpu, lease), "holder": holder,
+        "uuid": gpu.uuid,
+        "index": gpu.index,
+        "node": gpu.node_id,
+        "model": gpu.model,
+        "memory_mib": gpu.memory_mib,
+        "compute_capability": gpu.compute_capability,
+        "health": gpu.health,
+        "simulated": gpu.simulated,
+        "state": _state(gpu, lease),
+        "holder": holder,
         "lab": lab,
     }
 

@@ -24,7 +24,11 @@ router = Router(tags=["labs"])
 Key = Annotated[
     str | None,
     Header(
-        default=None, alias="Idempotency-Key", min_length=1, max_length=80, pattern=r"^[!-~]*$",
+        default=None,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=80,
+        pattern=r"^[!-~]*$",
         description="A key of yours, such as a UUID: the same key makes one lab, however often the request is sent.",
     ),
 ]
@@ -87,15 +91,31 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
     """The lab as the API shows it; `wait` is its entry in the queue, if it has one."""
     reasons = list(wait.reasons) if wait and lab.state == states.QUEUED else []
     return {
-        "id": lab.pk, "name": lab.name, "owner": lab.owner.email, "state": lab.state, "reason": " ".join(reasons) or lab.reason, "reasons": reasons,
-        "place": wait.place if reasons and wait else None, "stage": lab.stage_words, "image": lab.image,
+        "id": lab.pk,
+        "name": lab.name,
+        "owner": lab.owner.email,
+        "state": lab.state,
+        "reason": " ".join(reasons) or lab.reason,
+        "reasons": reasons,
+        "place": wait.place if reasons and wait else None,
+        "stage": lab.stage_words,
+        "image": lab.image,
         "limits": {
-            "gpus": lab.gpus, "gpu_model": lab.gpu_model, "cpus": lab.cpus, "memory_gib": lab.memory_mib / 1024, "shm_gib": lab.shm_mib / 1024,
-            "pids": lab.pids, "hours": lab.hours,
+            "gpus": lab.gpus,
+            "gpu_model": lab.gpu_model,
+            "cpus": lab.cpus,
+            "memory_gib": lab.memory_mib / 1024,
+            "shm_gib": lab.shm_mib / 1024,
+            "pids": lab.pids,
+            "hours": lab.hours,
         },
         "gpus": sorted((lease.gpu for lease in lab.leases.all() if lease.closed_at is None and lease.attempt == lab.attempt), key=lambda gpu: gpu.index),
         "urls": {"page": f"{settings.PORTAL_URL}/labs/{lab.pk}/", "jupyter": client_url(lab.pk), "ssh": ssh_command(lab.name)},
-        "attempt": lab.attempt, "node": lab.node_id, "requested_at": lab.requested_at, "started_at": lab.started_at, "ends_at": lab.ends_at,
+        "attempt": lab.attempt,
+        "node": lab.node_id,
+        "requested_at": lab.requested_at,
+        "started_at": lab.started_at,
+        "ends_at": lab.ends_at,
         "ended_at": lab.ended_at,
     }
 

@@ -49,8 +49,14 @@ def problem(status: int, detail: str, *, code: str = "", errors: list[dict[str, 
 def install(api: NinjaAPI) -> None:
     """Let every exception of the API end as a problem."""
     handlers: dict[type[Exception], Any] = {
-        Refused: _refused, ValidationError: _invalid, Throttled: _throttled, HttpError: _http, RequestDataTooBig: _too_big,
-        Http404: not_found, ObjectDoesNotExist: not_found, Exception: _unexpected,
+        Refused: _refused,
+        ValidationError: _invalid,
+        Throttled: _throttled,
+        HttpError: _http,
+        RequestDataTooBig: _too_big,
+        Http404: not_found,
+        ObjectDoesNotExist: not_found,
+        Exception: _unexpected,
     }
     for kind, handler in handlers.items():
         api.add_exception_handler(kind, handler)

@@ -25,7 +25,9 @@ def rate_spend(*, request: HttpRequest, key: str) -> None:
         log.warning("API: rates are not counted now: %s", error)
         return
     request.rate_headers = {  # type: ignore[attr-defined]  # read by `rate_headers_set`
-        "RateLimit-Limit": str(limit), "RateLimit-Remaining": str(max(limit - used, 0)), "RateLimit-Reset": str(reset),
+        "RateLimit-Limit": str(limit),
+        "RateLimit-Remaining": str(max(limit - used, 0)),
+        "RateLimit-Reset": str(reset),
     }
     if used > limit:
         raise Throttled(wait=reset)

@@ -40,9 +40,7 @@ def standings(user_ids: Collection[int], session_keys: Collection[str]) -> Stand
         for user in User.objects.filter(pk__in=chunk, is_active=True)
     }
     sessions = frozenset(
-        key
-        for chunk in _chunks(session_keys)
-        for key in Session.objects.filter(pk__in=chunk, expire_date__gt=now).values_list("session_key", flat=True)
+        key for chunk in _chunks(session_keys) for key in Session.objects.filter(pk__in=chunk, expire_date__gt=now).values_list("session_key", flat=True)
     )
     return Standings(people, sessions)
 

@@ -9,6 +9,8 @@ from labs.telemetry.audience import Audience, card_for
 Sample = Mapping[str, Any]
 #: The metrics that charts draw.
 CHARTED = ("gpu_pct", "memory_used_mib", "temperature_c", "power_w")
+
+
 def encode(message: Mapping[str, Any]) -> str:
     """JSON without blanks."""
     return json.dumps(message, separators=(",", ":"), default=str)
@@ -79,5 +81,3 @@ def parse_seen(text: str) -> dict[str, int]:
     """`local:12,n2:7` -> numbers by node; what is not of that form is passed over."""
     pairs: list[tuple[str, str, str]] = [part.partition(":") for part in text[:2000].split(",")]
     return {node: int(number) for node, _, number in pairs if number.isascii() and number.isdigit() and len(number) < 16}
-
-

@@ -1,10 +1,10 @@
 """The promises of worker/runtimes/base.py as tests. A runtime's test module makes a class of RuntimeContract and says how it is made.
 
-    class TestFake(RuntimeContract):
-        @pytest.fixture
-        def runtime(self): ...
-        @pytest.fixture
-        def make_spec(self): ...   # make_spec(**changes) -> LabSpec with a fresh lab id
+class TestFake(RuntimeContract):
+    @pytest.fixture
+    def runtime(self): ...
+    @pytest.fixture
+    def make_spec(self): ...   # make_spec(**changes) -> LabSpec with a fresh lab id
 """
 
 import http.client

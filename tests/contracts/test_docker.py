@@ -24,7 +24,8 @@ from tests.contracts.runtime_contract import RuntimeContract, get, jupyter_of, n
 from tests.contracts.specs import RANGE, slot_network
 from tests.support.waiting import wait_for
 from worker.runtimes.base import RuntimeFault
-from worker.runtimes.docker import handover, inside as inside_module, volumes
+from worker.runtimes.docker import handover, volumes
+from worker.runtimes.docker import inside as inside_module
 from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.network import network_ensure
 from worker.runtimes.docker.runtime import DockerRuntime
@@ -255,9 +256,7 @@ def test_a_hanging_engine_is_a_fault_within_the_deadline(tmp_path):
     assert "does not answer" in caught.value.words
 
 
-def test_a_worker_that_is_not_root_hands_over_and_makes_workspaces_all_the_same(
-    engine_address, tmp_path, make_spec, monkeypatch, gateway, api, runtime
-):
+def test_a_worker_that_is_not_root_hands_over_and_makes_workspaces_all_the_same(engine_address, tmp_path, make_spec, monkeypatch, gateway, api, runtime):
     for module in (handover, volumes):
         monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
     other = DockerRuntime(node_id=NODE, state_dir=tmp_path, network_range=RANGE, images_dir=IMAGES, address=engine_address)

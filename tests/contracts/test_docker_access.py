@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
@@ -30,13 +31,13 @@ def wheel(name: str, version: str, text: str) -> bytes:
     return out.getvalue()
 
 
-def put(api, spec, name: str, content: bytes) -> None:  # noqa: F811
+def put(api, spec, name: str, content: bytes) -> None:
     """Lay a file into the workspace as its owner would."""
     folder = Path(api.inspect_volume(spec.workspace)["Mountpoint"])
     (folder / name).write_bytes(content)
 
 
-def install(api, spec, name: str, version: str, text: str) -> None:  # noqa: F811
+def install(api, spec, name: str, version: str, text: str) -> None:
     """`pip install` of a wheel in the workspace, in a terminal of the lab."""
     file = f"{name}-{version}-py3-none-any.whl"
     put(api, spec, file, wheel(name, version, text))
@@ -63,9 +64,7 @@ def test_a_session_has_the_environment_of_jupyter(runtime, make_spec, gateway):
     theirs = dict(one.split("=", 1) for one in Path(f"/proc/{jupyter}/environ").read_text().split("\0") if one)
     for command in ("env -0", "bash -lc 'env -0'"):
         session = dict(one.split("=", 1) for one in ssh(seen, gateway, command).stdout.split("\0") if "=" in one)
-        assert {name: value for name, value in session.items() if name not in OWN} == {
-            name: value for name, value in theirs.items() if name not in OWN
-        }
+        assert {name: value for name, value in session.items() if name not in OWN} == {name: value for name, value in theirs.items() if name not in OWN}
     assert theirs["NVIDIA_VISIBLE_DEVICES"] == "GPU-11111111-aaaa"
     assert theirs["GREETING"] == "two words"
 
@@ -124,7 +123,10 @@ def test_the_platform_sees_a_torch_that_is_not_the_images(runtime, make_spec, ap
 def test_a_link_in_the_workspace_leads_the_platform_nowhere(runtime, make_spec, api):
     spec = make_spec()
     ready(runtime, spec)
-    script = "mkdir -p /workspace/aside/lib/python3.11/site-packages/torch-6.6.dist-info && cd $PYTHONUSERBASE/.. && rm -rf $PYTHONUSERBASE && ln -s /workspace/aside $PYTHONUSERBASE"
+    script = """
+        mkdir -p /workspace/aside/lib/python3.11/site-packages/torch-6.6.dist-info
+        rm -rf $PYTHONUSERBASE && ln -s /workspace/aside $PYTHONUSERBASE
+    """
     assert inside(api, spec, "bash", "-lc", script)[0] == 0
     assert runtime.usage(spec.name).own_torch == ""
 
@@ -149,8 +151,6 @@ def test_the_image_has_what_a_lab_needs(runtime, make_spec, api, engine_image):
 
 
 def test_stopping_a_plain_lab_takes_at_most_three_seconds(runtime, make_spec):
-    import time
-
     spec = make_spec()
     ready(runtime, spec)
     began = time.monotonic()

@@ -91,7 +91,7 @@ def test_a_pulled_image_is_known_by_its_registrys_digest():
 
 
 def test_a_pull_tells_layers_and_megabytes_and_never_goes_back():
-    pull, told = PullProgress(), []
+    pull = PullProgress()
     mega = 1_000_000
     lines = [
         {"status": "Pulling from a/b", "id": "tag"},
@@ -106,8 +106,7 @@ def test_a_pull_tells_layers_and_megabytes_and_never_goes_back():
         {"status": "Pull complete", "id": "two", "progressDetail": {}},
         {"status": "Digest: sha256:00"},
     ]
-    for line in lines:
-        told.append(pull.hear(line))
+    told = [pull.hear(line) for line in lines]
     assert [percent for percent, _ in told] == sorted(percent for percent, _ in told)
     assert told[0] == (0, "Asking the registry")
     assert told[7][1] == "2 of 3 layers, 101 of 1000 MB"

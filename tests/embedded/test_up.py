@@ -78,6 +78,13 @@ class Copy:
             os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(within)
 
+    def manage(self, *arguments: str) -> str:
+        """`manage.py …` by hand beside the running copy, as its README says."""
+        command = [".venv/bin/python", "manage.py", *arguments]
+        ran = subprocess.run(command, cwd=self.clone, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
     def processes(self) -> list[str]:
         """Command lines of everything that still runs from this copy's clone or home."""
         marks = (str(self.clone), self.environment["GPULAB_HOME"])
@@ -177,6 +184,28 @@ def test_nothing_runs_as_root_in_the_lab_and_the_token_is_nowhere(copy: Copy) ->
         assert (folder / "token").stat().st_uid != 0
 
 
+def test_openssh_reaches_the_lab_through_the_gateway_with_its_environment(copy: Copy, tmp_path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    code = (
+        "from django.utils.timezone import now\nfrom labs.people.models import User\nfrom labs.people.services import ssh_key_add\n"
+        f"ssh_key_add(user=User.objects.get(), name='test', text={(tmp_path / 'key.pub').read_text()!r}, now=now())\n"
+        "from labs.lifecycle.models import Lab\nprint('lab', Lab.objects.get().name)"
+    )
+    told = copy.manage("shell", "-c", code)
+    name = re.findall(r"^lab (\S+)$", told, re.MULTILINE)[-1]
+    known = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes"]
+    command = ["ssh", "-F", "/dev/null", "-i", tmp_path / "key", *known, "-p", str(copy.port - 5778), f"{name}@localhost"]
+    answered = [*command, "id -u; python -c 'import torch; print(torch.ones(2, 3).sum().item())'"]
+
+    def done() -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(answered, capture_output=True, text=True, timeout=60, check=False)
+
+    ran = wait_for(lambda: found if (found := done()).returncode == 0 else None, within=30, what="an answer over SSH", every=0.5)
+    uid, computed = ran.stdout.split()
+    assert computed == "6.0"
+    assert os.geteuid() != 0 or int(uid) >= 20000
+
+
 def test_everything_is_bound_to_the_loopback(copy: Copy) -> None:
     listening = subprocess.run(["ss", "-Hltn"], capture_output=True, text=True, check=True).stdout
     ours = [line.split()[3] for line in listening.splitlines() if line.split()[3].rpartition(":")[2] in {str(copy.port + offset) for offset in range(4)}]
@@ -220,14 +249,9 @@ def test_the_second_start_serves_within_five_seconds_and_shows_no_password(copy:
 
 
 def test_a_lab_that_ended_with_the_command_says_so_after_the_next_start(copy: Copy, page: Page) -> None:
-    password = ""
     copy.up(within=30)
-    reset = subprocess.run(
-        [".venv/bin/python", "manage.py", "first_admin", "--reset"], cwd=copy.clone, env=copy.environment, capture_output=True, text=True, check=True
-    )
-    found = re.search(r"Password: +(\S+)", reset.stdout)
+    found = re.search(r"Password: +(\S+)", copy.manage("first_admin", "--reset"))
     assert found
-    password = found.group(1)
-    sign_in(page, copy, password)
+    sign_in(page, copy, found.group(1))
     expect(page.get_by_text("No lab is running")).to_be_visible(timeout=30_000)
     copy.ctrl_c()

@@ -53,7 +53,9 @@ def terminal_echoes(lab: Page) -> None:
     """A terminal of JupyterLab answers through its websocket."""
     origin = re.match(r"(http://[^/]+)/l/([a-z2-7]+)/", lab.url)
     assert origin
-    code = "fetch(location.pathname.replace(/lab.*/, '') + 'api/terminals', {method: 'POST', headers: {'X-XSRFToken': (document.cookie.match(/_xsrf=([^;]+)/) || [])[1]}}).then(r => r.status)"
+    token = "(document.cookie.match(/_xsrf=([^;]+)/) || [])[1]"
+    url = "location.pathname.replace(/lab.*/, '') + 'api/terminals'"
+    code = f"fetch({url}, {{method: 'POST', headers: {{'X-XSRFToken': {token}}}}}).then(r => r.status)"
     assert lab.evaluate(code) == 200
 
 

@@ -48,7 +48,13 @@ class House:
     def start(self, within: float = 90) -> None:
         """Start and wait until the portal serves."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.up"], cwd=ROOT, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            [sys.executable, "-m", "tools.up"],
+            cwd=ROOT,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         threading.Thread(target=self._follow, daemon=True).start()
         wait_for(self._serves, within=within, what=f"the portal on {self.url}; log:\n" + "\n".join(self.log[-40:]))

@@ -8,9 +8,9 @@ import pytest
 from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.services import person_disable
+from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 from worker.loops import reconcile, usage
 from worker.runtimes.base import Usage
-from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -48,9 +48,16 @@ def test_a_wish_becomes_a_waiting_lab_and_an_event(lab_of: Any, alice: Any) -> N
 @pytest.mark.parametrize(
     ("wish", "field"),
     [
-        ({"gpus": 5}, "gpus"), ({"cpus": 33}, "cpus"), ({"memory_gib": 129}, "memory_gib"), ({"hours": 73}, "hours"),
-        ({"shm_gib": 33, "memory_gib": 64}, "shm_gib"), ({"shm_gib": 5}, "shm_gib"), ({"image_id": 0}, "image"), ({"name": "No Good"}, "name"),
-        ({"gpus": 1, "gpu_model": "V100"}, "gpus"), ({"gpus": 3}, "gpus"),
+        ({"gpus": 5}, "gpus"),
+        ({"cpus": 33}, "cpus"),
+        ({"memory_gib": 129}, "memory_gib"),
+        ({"hours": 73}, "hours"),
+        ({"shm_gib": 33, "memory_gib": 64}, "shm_gib"),
+        ({"shm_gib": 5}, "shm_gib"),
+        ({"image_id": 0}, "image"),
+        ({"name": "No Good"}, "name"),
+        ({"gpus": 1, "gpu_model": "V100"}, "gpus"),
+        ({"gpus": 3}, "gpus"),
     ],
     ids=str,
 )
@@ -61,7 +68,9 @@ def test_what_can_never_be_is_refused_by_its_field_and_makes_nothing(lab_of: Any
     assert not Lab.objects.exists() and not Event.objects.filter(kind="lab.queued").exists()
 
 
-@pytest.mark.parametrize("wish", [{"gpus": -1}, {"cpus": 0}, {"memory_gib": 0}, {"hours": 0}, {"shm_gib": -1}, {"shm_gib": 0}, {"hours": 10**9}, {"gpus": 10**30}], ids=str)
+@pytest.mark.parametrize(
+    "wish", [{"gpus": -1}, {"cpus": 0}, {"memory_gib": 0}, {"hours": 0}, {"shm_gib": -1}, {"shm_gib": 0}, {"hours": 10**9}, {"gpus": 10**30}], ids=str
+)
 def test_a_size_that_is_none_is_refused(lab_of: Any, alice: Any, wish: Any) -> None:
     with pytest.raises(Refused):
         lab_of(alice, **wish)

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from labs.policy.rules import Answer, Asked, Held, Limits, judge
 
-LIMITS = Limits(
-    gpus=1, gpus_max=2, labs=2, pending=3, cpus=8, memory_gib=32, shm_gib=8, pids=4096, hours_max=12, gpu_hours_week=40, disk_gib=50, weight=1
-)
+LIMITS = Limits(gpus=1, gpus_max=2, labs=2, pending=3, cpus=8, memory_gib=32, shm_gib=8, pids=4096, hours_max=12, gpu_hours_week=40, disk_gib=50, weight=1)
 
 
 def _asked(**sizes: int) -> Asked:
@@ -18,7 +16,10 @@ def _asked(**sizes: int) -> Asked:
 @pytest.mark.parametrize(
     ("field", "sizes"),
     [
-        ("gpus", {"gpus": 3}), ("cpus", {"cpus": 9}), ("memory_gib", {"memory_mib": 33 * 1024}), ("shm_gib", {"shm_mib": 9 * 1024, "memory_mib": 10 * 1024}),
+        ("gpus", {"gpus": 3}),
+        ("cpus", {"cpus": 9}),
+        ("memory_gib", {"memory_mib": 33 * 1024}),
+        ("shm_gib", {"shm_mib": 9 * 1024, "memory_mib": 10 * 1024}),
         ("hours", {"hours": 13}),
     ],
 )
@@ -50,7 +51,10 @@ def test_shared_memory_counts_inside_the_memory() -> None:
 @pytest.mark.parametrize(
     ("field", "held"),
     [
-        ("gpus", Held(gpus=2)), ("labs", Held(labs=2)), ("cpus", Held(cpus=7)), ("memory_gib", Held(memory_mib=25 * 1024)),
+        ("gpus", Held(gpus=2)),
+        ("labs", Held(labs=2)),
+        ("cpus", Held(cpus=7)),
+        ("memory_gib", Held(memory_mib=25 * 1024)),
         ("gpu_hours_week", Held(gpu_hours_week=40.0)),
     ],
 )
@@ -80,8 +84,12 @@ def test_who_may_hold_no_lab_gets_none() -> None:
 
 
 SIZES = st.builds(
-    Asked, gpus=st.integers(0, 4), cpus=st.integers(1, 16), memory_mib=st.integers(1, 64).map(lambda gib: gib * 1024),
-    shm_mib=st.integers(0, 16).map(lambda gib: gib * 1024), hours=st.integers(1, 24),
+    Asked,
+    gpus=st.integers(0, 4),
+    cpus=st.integers(1, 16),
+    memory_mib=st.integers(1, 64).map(lambda gib: gib * 1024),
+    shm_mib=st.integers(0, 16).map(lambda gib: gib * 1024),
+    hours=st.integers(1, 24),
 )
 HOLDINGS = st.builds(Held, gpus=st.integers(0, 4), labs=st.integers(0, 4), cpus=st.integers(0, 16), memory_mib=st.integers(0, 65536))
 

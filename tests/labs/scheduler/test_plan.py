@@ -12,9 +12,7 @@ from labs.scheduler.plan import impossible, plan
 from labs.scheduler.snapshot import Card, ImageView, NodeView, Plan, Snapshot, Waiting
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-LIMITS = Limits(
-    gpus=2, gpus_max=4, labs=4, pending=5, cpus=32, memory_gib=128, shm_gib=32, pids=8192, hours_max=72, gpu_hours_week=300, disk_gib=500, weight=2
-)
+LIMITS = Limits(gpus=2, gpus_max=4, labs=4, pending=5, cpus=32, memory_gib=128, shm_gib=32, pids=8192, hours_max=72, gpu_hours_week=300, disk_gib=500, weight=2)
 HELD_IMAGE = ImageView(present=True, words="")
 
 
@@ -27,9 +25,7 @@ def _node(name: str = "n1", cards: int = 2, model: str = "H200", free: int | Non
 
 def _lab(name: str, gpus: int = 1, owner: int = 1, after: int = 0, memory_gib: int = 8, model: str = "", **fields: Any) -> Waiting:
     asked = Asked(gpus=gpus, cpus=2, memory_mib=memory_gib * 1024, shm_mib=1024, hours=4)
-    return Waiting(
-        lab_id=name, owner_id=owner, since=T0 + timedelta(seconds=after), asked=asked, gpu_model=model, image_id=1, image_runtime="docker", **fields
-    )
+    return Waiting(lab_id=name, owner_id=owner, since=T0 + timedelta(seconds=after), asked=asked, gpu_model=model, image_id=1, image_runtime="docker", **fields)
 
 
 def _plan(nodes: list[NodeView], *labs: Waiting, held: dict[int, Held] | None = None, limits: Limits = LIMITS, images: Any = None) -> Plan:
@@ -189,9 +185,15 @@ def _waiting(draw: st.DrawFn, name: str, may_run: bool) -> Waiting:
     placed = may_run and draw(st.integers(0, 5)) == 5
     asked = Asked(draw(st.sampled_from([0, 1, 1, 1, 2, 2, 4])), draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 4, 8, 32])) * 1024, 0, 4)
     return Waiting(
-        lab_id=name, owner_id=draw(st.integers(1, 3)), since=T0 + timedelta(seconds=draw(st.integers(0, 3))), asked=asked,
-        gpu_model=draw(st.sampled_from(["", "", *MODELS])), image_id=draw(st.integers(1, 2)),
-        image_runtime=draw(st.sampled_from(["docker", "docker", "docker", "process"])), on_node="n0" if placed else "", placed=placed,
+        lab_id=name,
+        owner_id=draw(st.integers(1, 3)),
+        since=T0 + timedelta(seconds=draw(st.integers(0, 3))),
+        asked=asked,
+        gpu_model=draw(st.sampled_from(["", "", *MODELS])),
+        image_id=draw(st.integers(1, 2)),
+        image_runtime=draw(st.sampled_from(["docker", "docker", "docker", "process"])),
+        on_node="n0" if placed else "",
+        placed=placed,
     )
 
 

@@ -125,7 +125,13 @@ def test_a_labs_cpu_is_told_in_percent_of_one_cpu(node: Node, now: datetime):
 
 @pytest.mark.parametrize(
     ("before", "cpu_ns", "at"),
-    [(None, 1, 2.0), ({"at": 0.0, "cpu_ns": 5}, 1, 2.0), ({"at": 2.0, "cpu_ns": 0}, 1, 2.0), ({"at": 0.0, "cpu_ns": None}, 1, 2.0), ({"at": 0.0, "cpu_ns": 1}, None, 2.0)],
+    [
+        (None, 1, 2.0),
+        ({"at": 0.0, "cpu_ns": 5}, 1, 2.0),
+        ({"at": 2.0, "cpu_ns": 0}, 1, 2.0),
+        ({"at": 0.0, "cpu_ns": None}, 1, 2.0),
+        ({"at": 0.0, "cpu_ns": 1}, None, 2.0),
+    ],
 )
 def test_a_cpu_percent_that_cannot_be_told_is_none(before: Any, cpu_ns: int | None, at: float):
     assert cpu_pct(before=before, cpu_ns=cpu_ns, at=at) is None

@@ -26,8 +26,14 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
     assert document["openapi"] == "3.1.0"
     assert {(method, address.removeprefix("/api/v1")) for address, method, _ in _operations(document)} == {
-        ("post", "/labs"), ("get", "/labs"), ("get", "/labs/{lab_id}"), ("post", "/labs/{lab_id}/stop"), ("post", "/labs/{lab_id}/extend"),
-        ("get", "/gpus"), ("get", "/images"), ("get", "/me"),
+        ("post", "/labs"),
+        ("get", "/labs"),
+        ("get", "/labs/{lab_id}"),
+        ("post", "/labs/{lab_id}/stop"),
+        ("post", "/labs/{lab_id}/extend"),
+        ("get", "/gpus"),
+        ("get", "/images"),
+        ("get", "/me"),
     }
 
 

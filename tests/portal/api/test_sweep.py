@@ -16,8 +16,14 @@ from portal.api.urls import api
 
 pytestmark = pytest.mark.django_db
 OPERATIONS = [
-    ("post", "/api/v1/labs"), ("get", "/api/v1/labs"), ("get", "/api/v1/labs/{lab_id}"), ("post", "/api/v1/labs/{lab_id}/stop"),
-    ("post", "/api/v1/labs/{lab_id}/extend"), ("get", "/api/v1/gpus"), ("get", "/api/v1/images"), ("get", "/api/v1/me"),
+    ("post", "/api/v1/labs"),
+    ("get", "/api/v1/labs"),
+    ("get", "/api/v1/labs/{lab_id}"),
+    ("post", "/api/v1/labs/{lab_id}/stop"),
+    ("post", "/api/v1/labs/{lab_id}/extend"),
+    ("get", "/api/v1/gpus"),
+    ("get", "/api/v1/images"),
+    ("get", "/api/v1/me"),
 ]
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -58,10 +64,14 @@ def _request(operation: dict[str, Any], schemas: dict[str, Any], lab: Lab) -> st
     body = operation.get("requestBody")
     wanted = _value(body["content"]["application/json"]["schema"], schemas) if body else st.none()
     bodies = wanted.map(json.dumps).map(str.encode) | ANYTHING.map(json.dumps).map(str.encode) | st.binary(max_size=30)
-    return st.fixed_dictionaries({
-        "lab_id": st.sampled_from([lab.pk, lab.pk, lab.name]) | TEXT.filter(bool), "query": st.fixed_dictionaries({}, optional=query),
-        "key": st.just("") | st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=90), "body": bodies,
-    })
+    return st.fixed_dictionaries(
+        {
+            "lab_id": st.sampled_from([lab.pk, lab.pk, lab.name]) | TEXT.filter(bool),
+            "query": st.fixed_dictionaries({}, optional=query),
+            "key": st.just("") | st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=90),
+            "body": bodies,
+        }
+    )
 
 
 def _problems(answer: Any, operation: dict[str, Any]) -> str:

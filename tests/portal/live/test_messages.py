@@ -46,7 +46,14 @@ def test_a_card_that_came_later_has_nothing_before():
 
 @pytest.mark.parametrize(
     ("seen", "lacking", "after"),
-    [(12, [13, 14], 12), (14, [], 14), (9, [10, 11, 12, 13, 14], 9), (3, [10, 11, 12, 13, 14], 0), (500, [10, 11, 12, 13, 14], 0), (0, [10, 11, 12, 13, 14], 0)],
+    [
+        (12, [13, 14], 12),
+        (14, [], 14),
+        (9, [10, 11, 12, 13, 14], 9),
+        (3, [10, 11, 12, 13, 14], 0),
+        (500, [10, 11, 12, 13, 14], 0),
+        (0, [10, 11, 12, 13, 14], 0),
+    ],
     ids=["some", "nothing", "all-but-joined", "away-too-long", "numbers-began-again", "new"],
 )
 def test_a_returning_viewer_is_sent_what_it_lacks(seen: int, lacking: list[int], after: int):
@@ -59,7 +66,9 @@ def test_what_a_viewer_has_seen_is_read_and_nonsense_is_passed_over(text: str, s
     assert parse_seen(text) == seen
 
 
-@pytest.mark.parametrize(("page", "lab"), [("lab:abcdefgh2345", "abcdefgh2345"), ("lab:abc", ""), ("lab:ABCDEFGH2345", ""), ("lab:abcdefgh2345\n", ""), ("gpus", "")])
+@pytest.mark.parametrize(
+    ("page", "lab"), [("lab:abcdefgh2345", "abcdefgh2345"), ("lab:abc", ""), ("lab:ABCDEFGH2345", ""), ("lab:abcdefgh2345\n", ""), ("gpus", "")]
+)
 def test_a_page_names_a_lab_only_by_a_whole_id(page: str, lab: str):
     assert lab_of(page) == lab
 
