@@ -15,11 +15,13 @@ from tools.up.prepare import database_prepare
 
 STOP_GRACE_S = 8.0
 SERVE_WITHIN_S = 60.0
-TICK_S = 0.1
+#: On few cores all imports at once would hold up the one that a person waits for.
+HEAD_START_S = 4.0
+TICK_S, WATCH_S = 0.05, 0.25
 
 
 def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
-    """Everything but the broker. Web is the first: a person waits for it."""
+    """Everything but the broker; web is the first."""
     python = sys.executable
     uvicorn = ["-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(place.port)]
     options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
@@ -57,7 +59,7 @@ class House:
         self.began = began
         self.ending = threading.Event()
         self.children: list[Child] = []
-        self.told_runtime = False
+        self.is_serving = self.told_runtime = False
         self.first_words = ""
 
     def child_start(self, child: Child) -> None:
@@ -76,10 +78,17 @@ class House:
         if self.place.own_broker:
             self.broker_start(password)
         self.first_words = database_prepare(self.place, self.environment)
-        for child in children_of(self.place, self.environment):
+        web, *others = children_of(self.place, self.environment)
+        self.child_start(web)
+        self._wait_served(within=HEAD_START_S)
+        if self.ending.is_set():
+            return
+        for child in others:
             self.child_start(child)
-        self._wait_served()
-        while not self.ending.wait(TICK_S):
+        if not self.is_serving:
+            self._wait_served(within=SERVE_WITHIN_S)
+        self.words_tell()
+        while not self.ending.wait(WATCH_S):
             self._tick()
 
     def _tick(self) -> None:
@@ -90,17 +99,15 @@ class House:
             self.told_runtime = True
             line_print("up", f"runtime {words}")
 
-    def _wait_served(self) -> None:
-        deadline = time.monotonic() + SERVE_WITHIN_S
-        while not self.ending.wait(TICK_S):
+    def _wait_served(self, *, within: float) -> None:
+        deadline = time.monotonic() + within
+        while not self.is_serving and time.monotonic() < deadline and not self.ending.wait(TICK_S):
             self._tick()
-            if is_served(self.place.port):
-                line_print("up", f"serving after {time.monotonic() - self.began:.1f} s")
-                break
-            if time.monotonic() > deadline:
-                line_print("up", f"the portal does not answer after {SERVE_WITHIN_S:.0f} s; its log is above. Still trying.")
-                break
-        self.words_tell()
+            self.is_serving = is_served(self.place.port)
+        if self.is_serving:
+            line_print("up", f"serving after {time.monotonic() - self.began:.1f} s")
+        elif within == SERVE_WITHIN_S and not self.ending.is_set():
+            line_print("up", f"the portal does not answer after {within:.0f} s; its log is above. Still trying.")
 
     def words_tell(self) -> None:
         """Where to go, and the first administrator's password: shown once, kept nowhere."""
