@@ -21,8 +21,9 @@ def percentile(ordered: list[float], percent: int) -> float:
 class Crowd:
     """Many sockets, and how long each sample took to each of them, in seconds."""
 
-    def __init__(self, port: int, cookies: list[str]) -> None:
+    def __init__(self, port: int, cookies: list[str], *, origin: str = "http://localhost:8000") -> None:
         self.port = port
+        self.origin = origin
         self.cookies = cookies
         self.delays: list[float] = []
         self.size = 0
@@ -45,12 +46,14 @@ class Crowd:
         for one in self.sockets:
             one.transport.close()
 
-    def arrived(self, payload: bytes) -> None:
-        """A message came to one socket."""
+    def arrived(self, payload: bytes) -> bool:
+        """A message came to one socket; was it a sample?"""
         if SAMPLE in payload[:200] and (found := MOMENT.search(payload)):
             self.delays.append(time.time() - float(found[1]))
             self.size = len(payload)
             self._heard.set()
+            return True
+        return False
 
     async def _connect(self, number: int) -> None:
         _, one = await asyncio.get_running_loop().create_connection(lambda: Socket(self, self.cookies[number % len(self.cookies)]), "127.0.0.1", self.port)
@@ -66,6 +69,7 @@ class Socket(asyncio.Protocol):
     def __init__(self, crowd: Crowd, cookie: str) -> None:
         self.crowd = crowd
         self.cookie = cookie
+        self.samples = 0
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer = bytearray()
 
@@ -75,7 +79,7 @@ class Socket(asyncio.Protocol):
         self.transport = transport
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         transport.write(
-            f"GET /ws/live/?page=gpus HTTP/1.1\r\nHost: localhost:8000\r\nOrigin: http://localhost:8000\r\nUpgrade: websocket\r\n"
+            f"GET /ws/live/?page=gpus HTTP/1.1\r\nHost: localhost\r\nOrigin: {self.crowd.origin}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nCookie: {self.cookie}\r\n\r\n".encode()
         )
 
@@ -120,4 +124,4 @@ class Socket(asyncio.Protocol):
         elif kind == CLOSE:
             self.transport.close()
         else:
-            self.crowd.arrived(payload)
+            self.samples += self.crowd.arrived(payload)
