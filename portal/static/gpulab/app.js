@@ -152,6 +152,9 @@
 
   addEventListener("pageshow", () => each(document, "form[data-sent]", (form) => delete form.dataset.sent));
   document.addEventListener("htmx:afterSwap", (event) => localise(event.target.parentElement ?? document));
+  each(document, ".sections [aria-current]", (part) => {
+    part.parentElement.scrollLeft = part.offsetLeft - part.parentElement.clientWidth / 2;
+  });
   setInterval(() => tick(document), 15000);
   localise(document);
   mark();

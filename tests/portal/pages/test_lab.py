@@ -10,7 +10,7 @@ from django.urls import reverse
 from labs.fleet.models import Node
 from labs.ledger.models import Event
 from labs.lifecycle.models import Lab
-from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_notice, lab_ready, lab_stage
+from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_notice, lab_ready, lab_stage, lab_torch_seen
 from labs.people.models import User
 
 Ask = Callable[..., Lab]
@@ -61,6 +61,12 @@ def test_a_running_lab_shows_access_limits_and_what_does_not_hold(as_alice: Clie
 def test_a_kernel_killed_for_memory_is_told_while_the_lab_runs(as_alice: Client, running: Lab, now: datetime) -> None:
     lab_notice(lab_id=running.pk, code="oom_kill", words="A kernel needed more memory than the lab has and was killed.", now=now)
     assert "A kernel needed more memory" in page_of(as_alice, running)
+
+
+def test_another_torch_over_the_images_own_is_warned_of(as_alice: Client, running: Lab, now: datetime) -> None:
+    assert "hides the image" not in page_of(as_alice, running)
+    lab_torch_seen(lab_id=running.pk, own_torch="2.10.0", now=now)
+    assert "torch 2.10.0 hides the image" in page_of(as_alice, running)
 
 
 def test_an_ended_lab_says_why_and_offers_the_fix(as_alice: Client, running: Lab, now: datetime) -> None:
