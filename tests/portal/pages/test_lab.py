@@ -64,9 +64,9 @@ def test_a_kernel_killed_for_memory_is_told_while_the_lab_runs(as_alice: Client,
 
 
 def test_another_torch_over_the_images_own_is_warned_of(as_alice: Client, running: Lab, now: datetime) -> None:
-    assert "hides the image" not in page_of(as_alice, running)
+    assert "torch is not the image" not in page_of(as_alice, running)
     lab_torch_seen(lab_id=running.pk, own_torch="2.10.0", now=now)
-    assert "torch 2.10.0 hides the image" in page_of(as_alice, running)
+    assert "torch 2.10.0 was installed over the image" in page_of(as_alice, running)
 
 
 def test_an_ended_lab_says_why_and_offers_the_fix(as_alice: Client, running: Lab, now: datetime) -> None:
