@@ -100,6 +100,6 @@ def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[
         "PASSWORD": unquote(url.password or ""),
         "HOST": url.hostname or "",
         "PORT": str(url.port or ""),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
+        # Under ASGI every request has a thread of its own: a connection that is kept is one that nobody finds again.
+        "CONN_MAX_AGE": 0,
     }

@@ -1,5 +1,6 @@
 """The deployment as docker-compose.yml starts it, without the containers: production settings, PostgreSQL, TLS in front."""
 
+import asyncio
 import json
 import os
 import re
@@ -170,6 +171,17 @@ async def test_the_live_stream_passes_for_the_portals_own_pages_only(visitor: ai
         assert not stream.closed
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await visitor.ws_connect(address, origin=f"https://lab-abcdefgh2345.{LABS}:{served.https}")
+
+
+async def test_a_burst_of_visits_leaves_few_database_connections_behind(visitor: aiohttp.ClientSession, served: Site, database: str) -> None:
+    async def visit() -> int:
+        async with visitor.get(f"{served.portal_url}/healthz") as answer:
+            return answer.status
+
+    assert set(await asyncio.gather(*(visit() for _ in range(120)))) == {200}
+    with psycopg.connect(database) as link:
+        (count,) = link.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()").fetchone() or (0,)
+    assert count < 20
 
 
 async def test_a_foreign_host_name_is_refused_by_the_portal_itself(served: Site) -> None:
