@@ -64,7 +64,7 @@ up() {
     setsid unshare --mount sh -c "mount --bind '$dir/etc' /etc/docker
         exec env PATH='$dir/bin':\"\$PATH\" dockerd --data-root '$dir/data' --exec-root '$dir/exec' \
             --pidfile '$dir/pid' -H 'unix://$socket' --bridge $bridge --cgroup-parent /gpulab-ci-$mark \
-            --log-level warn --shutdown-timeout 5" >"$dir/log" 2>&1 </dev/null &
+            --log-level warn --shutdown-timeout 5" >"$dir/log" 2>&1 </dev/null 9>&- &
     local child=$!
     for _ in $(seq 300); do
         if answers; then echo "unix://$socket"; return; fi
@@ -125,6 +125,10 @@ with_torch() {
 }
 
 image() {
+    mkdir -p "$dir"
+    # Two that build at once (a check in the background, a test in front) would undo each other's base.
+    exec 9>"$dir/image.lock"
+    flock 9
     alive && answers || up >/dev/null
     local source=$root/images/pytorch-cuda key tag torch=""
     make_base
