@@ -13,7 +13,7 @@ import docker
 
 from benchmarks.image_start import TOKEN, answers, body
 
-DEADLINE_S = 120.0
+DEADLINE_S = 60.0
 POLL_S = 0.01
 PATH = "/l/bench/api/status"
 

@@ -1,6 +1,7 @@
 """A GPU Lab of the benchmark's own, with people who launch, and a stopwatch on the bus."""
 
 import json
+import logging
 import os
 import threading
 import time
@@ -53,7 +54,8 @@ class MeasuredHouse:
         home.mkdir()
         home.chmod(0o755)
         port = port_base_free()
-        own = {"DOCKER_HOST": engine, "GPULAB_LAB_IMAGE": image, "GPULAB_RUNTIME": "docker", "GPULAB_PROBE": "none", "GPULAB_NODE": f"b{port}", "GPULAB_CPU_OVERCOMMIT": "16"}
+        own = {"DOCKER_HOST": engine, "GPULAB_LAB_IMAGE": image, "GPULAB_RUNTIME": "docker", "GPULAB_PROBE": "none", "GPULAB_NODE": f"b{port}"}
+        own |= {"GPULAB_CPU_OVERCOMMIT": "16"}  # ten labs of two cores start at once on two cores, as their floor does
         self.house = House(home=home, port=port, environment=dict(house_environment(home, port, **own)))
         self.sizes, self.count = sizes, people
         self.seen: dict[str, dict[str, float]] = {}
@@ -96,21 +98,27 @@ class MeasuredHouse:
         wish = {"image": self.image, "gpus": 0, "cpus": self.sizes.cpus, "memory_gib": self.sizes.memory_gib, "shm_gib": self.sizes.shm_gib, "hours": 1}
         began = time.perf_counter()
         lab = client.post("/labs", json=wish).raise_for_status().json()
+        lab_id = lab["id"]
         asked = time.perf_counter()
-        token = self._token(lab["id"])
+        token = self._token(lab_id)
         with httpx.Client(headers={"Authorization": f"token {token}"}, timeout=30) as jupyter:
-            wait(lambda: jupyter.get(lab["urls"]["jupyter"] + "api/status").status_code == 200, f"lab {lab['id']}")
+            try:
+                wait(lambda: "jupyter answers" in self.seen.get(lab_id, {}), f"lab {lab_id}")
+                wait(lambda: jupyter.get(lab["urls"]["jupyter"] + "api/status").status_code == 200, f"lab {lab_id}")
+            except TimeoutError as error:
+                raise RuntimeError(f"{client.get(f'/labs/{lab_id}').text}\n" + "\n".join(self._log())) from error
         answered = time.perf_counter()
-        client.post(f"/labs/{lab['id']}/stop").raise_for_status()
+        client.post(f"/labs/{lab_id}/stop").raise_for_status()
         stop_began = time.perf_counter()
-        wait(lambda: self._is_over(client, lab["id"]), f"the end of {lab['id']}")
-        return Launched(answered - began, self._parts(lab["id"], began, asked, answered), time.perf_counter() - stop_began)
+        wait(lambda: self._is_over(client, lab_id), f"the end of {lab_id}")
+        return Launched(answered - began, self._parts(lab_id, began, asked, answered), time.perf_counter() - stop_began)
 
     def _join(self) -> None:
         """Take the settings that the house left for programs beside it, so that its services can be called from here."""
         lines = (self.house.home / "running.env").read_text().splitlines()
         os.environ.update(dict(line.split("=", 1) for line in lines), DJANGO_SETTINGS_MODULE="portal.settings")
         django.setup()
+        logging.getLogger("httpx").setLevel(logging.WARNING)
 
     @staticmethod
     def _token(lab_id: str) -> str:
@@ -120,6 +128,9 @@ class MeasuredHouse:
 
         lab = Lab.objects.select_related("owner").get(pk=lab_id)
         return lab_token_create(lab=lab, name="benchmark", actor=lab.owner, now=timezone.now())[1]
+
+    def _log(self) -> list[str]:
+        return [line for line in self.house.log if "access" not in line][-40:]
 
     def _parts(self, lab_id: str, began: float, asked: float, answered: float) -> dict[str, float]:
         """The launch cut at each announcement."""

@@ -74,7 +74,7 @@ def _ending(lab: Wanted, now: datetime) -> str:
 
 
 def _starting(lab: Wanted, one: Observed | None, now: datetime) -> list[Step]:
-    if one is not None and not one.running:
+    if one is not None and not one.running and not one.fresh:
         return [_ended(lab, one)]
     if lab.try_at is not None and lab.try_at > now:
         return []

@@ -37,6 +37,11 @@ def test_a_main_process_that_ends_tells_its_exit_code():
     assert steps([LAB], [dead], {"abc"}, NOW) == [Step("end", "abc", "gpulab-abc-1", "exited", "Exit code 3.")]
 
 
+def test_a_container_that_is_made_and_not_started_yet_has_not_ended():
+    fresh = replace(UP, running=False, fresh=True)
+    assert steps([replace(LAB, state="starting")], [fresh], {"abc"}, NOW) == [Step("start", "abc", "gpulab-abc-1")]
+
+
 def test_a_lab_whose_time_is_up_is_ended():
     assert [step.code for step in steps([replace(LAB, ends_at=NOW)], [UP], {"abc"}, NOW)] == ["time_up"]
 

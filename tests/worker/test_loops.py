@@ -9,8 +9,9 @@ from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.services import person_disable
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
-from worker.loops import reconcile, usage
+from worker.loops import reconcile, schedule, usage
 from worker.runtimes.base import Usage
+from worker.starting import lab_start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -149,3 +150,38 @@ def test_another_torch_over_the_images_own_is_noted_and_forgotten_when_it_is_gon
         monkeypatch.setattr(house.runtime, "usage", lambda name, found=found: Usage(0, 0, 0, 0, own_torch=found))
         usage.tick(hands=house.hands, cards={}, now=house.now)
         assert Lab.objects.get(pk=lab.pk).own_torch == found
+
+
+def test_a_lab_that_becomes_ready_while_the_engine_is_looked_at_is_not_taken_for_a_removed_one(lab_of, alice, round_of, monkeypatch):
+    lab = lab_of(alice)
+    house = round_of()
+    schedule.tick(now=house.now)
+    look = house.runtime.observe
+
+    def slow_look():
+        seen = look()
+        lab_start(lab_id=lab.pk, hands=house.hands)
+        return seen
+
+    monkeypatch.setattr(house.runtime, "observe", slow_look)
+    reconcile.tick(hands=house.hands, now=house.now)
+    monkeypatch.undo()
+    house.tick()
+    assert Lab.objects.get(pk=lab.pk).state == "running" and [one.lab_id for one in house.runtime.observe()] == [lab.pk]
+
+
+def test_a_lab_that_is_placed_while_the_engine_is_looked_at_is_not_taken_for_a_leftover(lab_of, alice, round_of, monkeypatch):
+    lab = lab_of(alice)
+    house = round_of()
+    look = house.runtime.observe
+
+    def slow_look():
+        schedule.tick(now=house.now)
+        lab_start(lab_id=lab.pk, hands=house.hands)
+        return look()
+
+    monkeypatch.setattr(house.runtime, "observe", slow_look)
+    reconcile.tick(hands=house.hands, now=house.now)
+    monkeypatch.undo()
+    house.tick()
+    assert Lab.objects.get(pk=lab.pk).state == "running" and [one.lab_id for one in house.runtime.observe()] == [lab.pk]

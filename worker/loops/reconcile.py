@@ -9,6 +9,7 @@ from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_gone, lab_log_record, lab_restart
 from worker.diff import Step, Wanted, steps
 from worker.hands import Hands
+from worker.runtimes.base import Observed
 from worker.starting import lab_start
 
 log = logging.getLogger(__name__)
@@ -19,13 +20,24 @@ pool = ThreadPoolExecutor(max_workers=10, thread_name_prefix="hands")
 
 def tick(*, hands: Hands, now: datetime) -> list[Step]:
     """One round. Slow steps go on in threads, each lab in at most one of them; the rest is done when this returns."""
-    wanted = wanted_on(node_id=hands.node_id)
+    before = wanted_on(node_id=hands.node_id)
     observed = hands.runtime.observe()
+    wanted, observed = _steady(before, observed, wanted_on(node_id=hands.node_id))
     known = set(Lab.objects.filter(pk__in={one.lab_id for one in observed}).values_list("pk", flat=True))
     made = steps(wanted, observed, known, now)
     for step in made:
         _apply(step, hands, now)
     return made
+
+
+def _steady(before: list[Wanted], observed: list[Observed], after: list[Wanted]) -> tuple[list[Wanted], list[Observed]]:
+    """Only what the record says alike before and after the look at the engine, which may take its time.
+
+    A lab that was placed or became ready meanwhile would else look like a leftover or like one whose container is missing.
+    """
+    same = {lab.name: lab for lab in after if lab in before}
+    moving = {lab.name for lab in (*before, *after)} - set(same)
+    return list(same.values()), [one for one in observed if one.name not in moving]
 
 
 def wanted_on(*, node_id: str) -> list[Wanted]:

@@ -71,6 +71,7 @@ class Observed:
     lab_id: str
     attempt: int
     running: bool
+    fresh: bool = False  # made, and not started yet
     exit_code: int | None = None
     oom_killed: bool = False  # the main process was killed for memory
     detail: str = ""  # the engine's own error text, if any

@@ -19,6 +19,7 @@ def from_list(row: dict[str, Any]) -> Observed:
         lab_id=row["Labels"].get(LABEL, ""),
         attempt=_attempt(row["Labels"]),
         running=running,
+        fresh=row["State"] == "created",
         exit_code=int(exited.group(1)) if exited else None,
         jupyter=_listed_port(row, JUPYTER_PORT) if running else None,
         ssh=_listed_port(row, SSH_PORT) if running else None,
