@@ -78,6 +78,15 @@ def test_no_secret_has_a_default_and_make_env_gives_every_needed_variable(tmp_pa
         assert not (kind == "-" and default and re.search(r"SECRET|PASSWORD", name)), name
 
 
+def test_rules_that_portal_and_worker_share_read_the_same_settings_in_both() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "labs").rglob("*.py"))
+    read = {f"GPULAB_{name}" for name in re.findall(r"settings\.([A-Z_]+)", code)}
+    portal, worker = SERVICES["portal"]["environment"], SERVICES["worker"]["environment"]
+    shared = read & worker.keys() - {"GPULAB_REDIS_URL"}  # one server, by two addresses
+    assert "GPULAB_UID_BASE" in shared
+    assert {name: portal.get(name) for name in shared} == {name: worker[name] for name in shared}
+
+
 def test_the_override_is_the_workers_alone_and_asks_for_no_gpu() -> None:
     assert list(HOST["services"]) == ["worker"]
     worker = HOST["services"]["worker"]
