@@ -14,13 +14,6 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return render(request, "403.html", {"words": str(exception or "")}, status=403)
 
 
-def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403 of a form that was too old or came from elsewhere."""
-    return render(
-        request, "403.html", {"words": "The form was too old or came from another site. Go back, load the page again and send it once more."}, status=403
-    )
-
-
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404, also for what exists and is not yours."""
     return render(request, "404.html", status=404)

@@ -27,6 +27,7 @@ def of_person(served: Served) -> dict[str, str]:
         "account": "/account/",
         "password": "/accounts/password/change/",
         "two-factor": "/accounts/2fa/",
+        "two-factor-activate": "/accounts/2fa/totp/activate/",
         "keys": "/account/keys/",
         "tokens": "/account/tokens/",
         "sessions": "/account/sessions/",

@@ -155,6 +155,8 @@
   each(document, ".sections [aria-current]", (part) => {
     part.parentElement.scrollLeft = part.offsetLeft - part.parentElement.clientWidth / 2;
   });
+  // What went well need not be closed by hand.
+  setTimeout(() => each(document, ".toast-line.success, .toast-line.info", (line) => line.remove()), 10000);
   setInterval(() => tick(document), 15000);
   localise(document);
   mark();

@@ -8,7 +8,8 @@
 
   const FIRST_PAUSE_MS = 500;
   const LONGEST_PAUSE_MS = 15000;
-  const GIVE_UP = [4401, 4404];
+  const SIGNED_OUT = 4401;
+  const NOT_FOUND = 4404;
   const RIGHTS_CHANGED = 4409;
   const NUMBERS = ["sample", "history", "usage", "usage-history"];
 
@@ -75,6 +76,7 @@
     const numbers = [...seen].map(([node, last]) => `${node}:${last.seq}`).join(",");
     if (numbers) address.searchParams.set("seen", numbers);
     const socket = new WebSocket(address);
+    let greeted = false;
 
     // A link that died without a word (a laptop that slept) is noticed by its silence.
     const listen = () => {
@@ -84,12 +86,14 @@
     socket.addEventListener("open", listen);
     socket.addEventListener("message", (event) => {
       listen();
+      greeted = true;
       heard(JSON.parse(event.data));
     });
     socket.addEventListener("close", (event) => {
       clearTimeout(silence);
-      if (GIVE_UP.includes(event.code)) {
-        show("lost", "Signed out: load the page again");
+      // A session that ended may have a successor (a new password): one more try tells.
+      if (event.code === NOT_FOUND || (event.code === SIGNED_OUT && !greeted)) {
+        show("lost", event.code === NOT_FOUND ? "Gone: load the page again" : "Signed out: load the page again");
         return;
       }
       show("lost", "Reconnecting…");

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
@@ -144,3 +145,16 @@ def test_a_password_is_changed_with_the_old_one(as_alice: Client, alice: User) -
     assert as_alice.post(url, {"oldpassword": "wrong", "password1": NEW, "password2": NEW}).status_code == 200
     assert as_alice.post(url, {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}).status_code == 302
     assert sign_in(Client(), alice.email, NEW) == 302
+
+
+def test_a_second_factor_is_asked_for_once_it_is_set_up(client: Client, alice: User) -> None:
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(alice, secret)
+    answer = client.post(reverse("account_login"), {"login": alice.email, "password": PASSWORD})
+    assert answer["Location"] == reverse("mfa_authenticate")
+    assert client.get(reverse("home")).status_code == 302
+    assert client.post(reverse("mfa_authenticate"), {"code": "000000"}).status_code == 200
+    assert client.get(reverse("home")).status_code == 302
+    code = totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time())))
+    assert client.post(reverse("mfa_authenticate"), {"code": code}).status_code == 302
+    assert client.get(reverse("home")).status_code == 200

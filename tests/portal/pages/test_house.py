@@ -99,3 +99,12 @@ def test_home_takes_the_same_statements_for_one_lab_as_for_four(as_alice: Client
     with CaptureQueriesContext(connection) as four:
         as_alice.get(reverse("home"))
     assert len(four) == len(one)
+
+
+def test_a_form_without_its_token_changes_nothing_and_is_told_in_words(alice: User, node: Node) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+    answer = browser.post(reverse("launch"), {"image": 1, "gpus": 0, "cpus": 1, "memory_gib": 1, "hours": 1})
+    assert answer.status_code == 403
+    assert "That form was too old" in answer.content.decode()
+    assert not Lab.objects.exists()
