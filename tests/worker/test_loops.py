@@ -159,13 +159,13 @@ def test_a_lab_that_becomes_ready_while_the_engine_is_looked_at_is_not_taken_for
     look = house.runtime.observe
 
     def slow_look():
+        monkeypatch.setattr(house.runtime, "observe", look)
         seen = look()
         lab_start(lab_id=lab.pk, hands=house.hands)
         return seen
 
     monkeypatch.setattr(house.runtime, "observe", slow_look)
     reconcile.tick(hands=house.hands, now=house.now)
-    monkeypatch.undo()
     house.tick()
     assert Lab.objects.get(pk=lab.pk).state == "running" and [one.lab_id for one in house.runtime.observe()] == [lab.pk]
 
@@ -176,12 +176,12 @@ def test_a_lab_that_is_placed_while_the_engine_is_looked_at_is_not_taken_for_a_l
     look = house.runtime.observe
 
     def slow_look():
+        monkeypatch.setattr(house.runtime, "observe", look)
         schedule.tick(now=house.now)
         lab_start(lab_id=lab.pk, hands=house.hands)
         return look()
 
     monkeypatch.setattr(house.runtime, "observe", slow_look)
     reconcile.tick(hands=house.hands, now=house.now)
-    monkeypatch.undo()
     house.tick()
     assert Lab.objects.get(pk=lab.pk).state == "running" and [one.lab_id for one in house.runtime.observe()] == [lab.pk]
