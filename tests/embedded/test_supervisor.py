@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import port_base_free
 from tests.support.waiting import wait_for
+from tools.bootstrap import ROOT
 from tools.up import prepare
 from tools.up.broker import broker_binary, broker_command
 from tools.up.children import Child, children_stop
@@ -195,3 +198,12 @@ def test_a_database_file_that_is_gone_is_prepared_again(place: Place) -> None:
     assert not prepare.is_prepared(place, {})
     (place.home / "db.sqlite3").touch()
     assert prepare.is_prepared(place, {})
+
+
+def test_a_broker_that_does_not_start_ends_the_command_in_words(tmp_path: Path) -> None:
+    base = port_base_free()
+    environment = {**os.environ, "PORT": str(base), "GPULAB_HOME": str(tmp_path / "home"), "GPULAB_REDIS_SERVER": "false"}
+    environment.pop("GPULAB_REDIS_URL", None)
+    done = subprocess.run([sys.executable, "-m", "tools.up"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "false does not start" in done.stderr

@@ -110,7 +110,8 @@ def copy_make(tmp_path_factory: pytest.TempPathFactory, envs: Path) -> Iterator[
         (base / "empty").mkdir()
         kept = {name: value for name, value in os.environ.items() if not name.startswith(NOT_PASSED_ON)}
         port = port_base_free() + 200 * len(made)
-        own = {"PORT": str(port), "GPULAB_HOME": str(base / "data"), "HOME": str(base / "empty"), "GPULAB_RUNTIME": "process", "GPULAB_ENVS": str(envs)}
+        own = {"PORT": str(port), "GPULAB_HOME": str(base / "data of a copy"), "HOME": str(base / "empty")}
+        own |= {"GPULAB_RUNTIME": "process", "GPULAB_ENVS": str(envs)}
         made.append(Copy(clone=base / "clone", port=port, environment=kept | own))
         return made[-1]
 

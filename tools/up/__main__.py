@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from tools.up.prepare import database_prepare
 
 STOP_GRACE_S = 8.0
 SERVE_WITHIN_S = 60.0
+BROKER_WITHIN_S = 10.0
 #: On few cores all imports at once would hold up the one that a person waits for.
 HEAD_START_S = 4.0
 TICK_S, WATCH_S = 0.05, 0.25
@@ -30,6 +32,12 @@ def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
         # The checks load every page and template, which these three never show.
         commands[name] = ["manage.py", command, "--skip-checks"]
     return [Child(name=name, command=[python, *command], environment=environment) for name, command in commands.items()]
+
+
+def is_listening(port: int) -> bool:
+    """Does anything take connections there?"""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def is_served(port: int) -> bool:
@@ -70,7 +78,13 @@ class House:
     def broker_start(self, password: str) -> None:
         """First of all: the others look for it at once."""
         command = broker_command(self.place, password=password, environment=self.environment)
-        self.child_start(Child(name="broker", command=command, environment=self.environment))
+        broker = Child(name="broker", command=command, environment=self.environment)
+        self.child_start(broker)
+        deadline = time.monotonic() + BROKER_WITHIN_S
+        while not is_listening(self.place.broker_port):
+            if not broker.is_alive or time.monotonic() > deadline:
+                raise UpFault(f"The broker {command[0]} does not start; its words are above or in {self.place.home / 'broker/broker.log'}.")
+            time.sleep(0.01)
 
     def run(self, password: str) -> None:
         """Prepare, start, tell, watch. Returns when a signal asked for the end."""

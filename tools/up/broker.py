@@ -13,7 +13,7 @@ CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
-dir {folder}
+dir "{folder}"
 daemonize no
 save ""
 appendonly no
