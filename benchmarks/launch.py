@@ -53,8 +53,11 @@ def one_after_another(runs: int, floor: Floor, house: MeasuredHouse, peer: Peer 
     floors, launches, peers = floors[1:], launches[1:], peers[1:]
     under = statistics.median(floors)
     found: dict[str, Any] = {
-        "floor": row(floors), "launch": row([one.seconds for one in launches]), "overhead": row([one.seconds - under for one in launches]),
-        "stop": row([one.stop for one in launches]), "parts": {name: row([one.parts[name] for one in launches]) for name in launches[0].parts},
+        "floor": row(floors),
+        "launch": row([one.seconds for one in launches]),
+        "overhead": row([one.seconds - under for one in launches]),
+        "stop": row([one.stop for one in launches]),
+        "parts": {name: row([one.parts[name] for one in launches]) for name in launches[0].parts},
     }
     return found | ({"peer": row(peers), "share_of_peer": round(found["launch"]["median_s"] / statistics.median(peers), 3)} if peer else {})
 
