@@ -12,6 +12,8 @@ from worker.relay.headers import to_browser
 
 #: A read that is large enough for big files and small enough for twenty of them.
 BUFFER = 256 * 1024
+#: What fits into one packet's worth of buffers: most of what Jupyter answers.
+SMALL = 16 * 1024
 BODILESS = frozenset((204, 304))
 CONNECT_S = 5.0
 
@@ -53,8 +55,17 @@ async def carry(
             raise LeadsOut
         response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=to_browser(upstream.headers, cookies=cookies))
         await response.prepare(request)
-        if request.method != "HEAD" and upstream.status not in BODILESS:
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
-        await response.write_eof()
+        await _body(request, upstream, response)
         return response
+
+
+async def _body(request: web.Request, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+    """A small body leaves in one piece with its headers, which halves the system calls; all else as it comes."""
+    if request.method == "HEAD" or upstream.status in BODILESS:
+        await response.write_eof()
+    elif upstream.content_length is not None and upstream.content_length <= SMALL:
+        await response.write_eof(await upstream.content.read())
+    else:
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
+        await response.write_eof()
