@@ -18,8 +18,9 @@ import httpx
 
 from benchmarks.floor import Sizes, wait
 from tests.support.ports import port_base_free
+from tools.bootstrap import uv_environment
 
-HUB, SPAWNER, PROXY = "jupyterhub==5.4.3", "dockerspawner==14.0.0", "configurable-http-proxy@5.1.0"
+HUB, SPAWNER, PROXY = "jupyterhub==6.1.1", "dockerspawner==14.0.0", "configurable-http-proxy@5.3.0"
 CONFIG = """
 import os
 c.JupyterHub.spawner_class = "dockerspawner.DockerSpawner"
@@ -58,7 +59,7 @@ class Peer:
         home.chmod(0o755)
         self.home, self.token = home, secrets.token_hex(32)
         self.port = port_base_free() + 50
-        self.environment = os.environ | {"DOCKER_HOST": engine, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32)}
+        self.environment = uv_environment(environment=os.environ) | {"DOCKER_HOST": engine, "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32)}
         self._install()
         self._configure(image, sizes)
         self.log = (home / "hub.log").open("w")
@@ -114,10 +115,14 @@ class Peer:
         if not uv or not shutil.which("npm"):
             raise SystemExit("--peer needs uv and npm.")
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
-        subprocess.run([uv, "venv", "-q", "--python", sys.executable, self.home / "venv"], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python", self.home / "venv/bin/python", HUB, SPAWNER], check=True)
-        subprocess.run([uv, "pip", "install", "-q", "--python-version", python, "--target", self.home / "server", "--compile-bytecode", HUB], check=True)
-        subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", self.home, PROXY], check=True, stdout=subprocess.DEVNULL)
+        commands: list[list[str | Path]] = [
+            [uv, "venv", "-q", "--python", sys.executable, self.home / "venv"],
+            [uv, "pip", "install", "-q", "--python", self.home / "venv/bin/python", HUB, SPAWNER],
+            [uv, "pip", "install", "-q", "--python-version", python, "--target", self.home / "server", "--compile-bytecode", HUB],
+            ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", self.home, PROXY],
+        ]
+        for command in commands:
+            subprocess.run(command, env=self.environment, check=True)
 
     def _configure(self, image: str, sizes: Sizes) -> None:
         inspect = ["docker", "network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"]
