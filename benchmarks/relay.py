@@ -24,12 +24,12 @@ from aiohttp import WSMsgType, web
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labs.lifecycle import states  # noqa: E402  (needs the path)
-from labs.lifecycle.passes import mint  # noqa: E402
-from labs.lifecycle.routes import Person, RelaySnapshot, Route  # noqa: E402
-from worker.relay.app import House  # noqa: E402
-from worker.relay.origins import Origins  # noqa: E402
-from worker.relay.run import Doors, serve  # noqa: E402
+from labs.lifecycle import states
+from labs.lifecycle.passes import mint
+from labs.lifecycle.routes import Person, RelaySnapshot, Route
+from worker.relay.app import House
+from worker.relay.origins import Origins
+from worker.relay.run import Doors, serve
 
 KEY = b"b" * 32
 LAB = "abcdefghijkl"
@@ -173,10 +173,10 @@ def main() -> None:
 def report(found: list[Figure], *, as_json: bool) -> None:
     """A table for people, or JSON."""
     if as_json:
-        print(json.dumps([asdict(figure) for figure in found]))  # noqa: T201
+        print(json.dumps([asdict(figure) for figure in found]))
         return
     for figure in found:
-        print(f"{figure.what:28} {figure.per_second:9.1f} /s   p50 {figure.p50_ms:7.2f} ms   p99 {figure.p99_ms:7.2f} ms")  # noqa: T201
+        print(f"{figure.what:28} {figure.per_second:9.1f} /s   p50 {figure.p50_ms:7.2f} ms   p99 {figure.p99_ms:7.2f} ms")
 
 
 if __name__ == "__main__":
