@@ -10,7 +10,7 @@ from tests.contracts.specs import Maker
 from tests.embedded.conftest import IMAGE, envs  # noqa: F401  (fixture)
 from worker.runtimes.process.runtime import ProcessRuntime
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)  # the first one may have to build the environment
 
 
 class TestProcess(RuntimeContract):

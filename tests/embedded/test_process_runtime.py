@@ -22,6 +22,7 @@ from worker.runtimes.process.runtime import LOST, ProcessRuntime
 
 AUTHORIZED = {"Authorization": f"token {TOKEN}"}
 Specs = Callable[..., LabSpec]
+pytestmark = pytest.mark.timeout(600)  # the first one may have to build the environment
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root can change users and mount")
 
 
