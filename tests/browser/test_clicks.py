@@ -2,10 +2,13 @@
 
 import re
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Enter
 from tests.support.served import Served
+
+pytestmark = pytest.mark.browser
 
 
 def test_a_stranger_is_asked_to_sign_in_and_comes_to_where_they_wanted(enter: Enter) -> None:

@@ -6,6 +6,8 @@ from tests.browser.conftest import Enter
 from tests.support.pages import of_administrator, of_newcomer, of_person, outside
 from tests.support.served import Served
 
+pytestmark = pytest.mark.browser
+
 VARIANTS = [(False, "light"), (False, "dark"), (True, "light"), (True, "dark")]
 #: What a stranger's pages say to the console about their own status is Chromium's, not a fault.
 STATUS = "Failed to load resource: the server responded with a status of"
