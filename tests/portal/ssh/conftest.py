@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -110,6 +111,9 @@ def _make_key(path: Path) -> str:
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, GatewayKeys, Path]]:
     """A lab's sshd: Debian's own, taking the gateway's key only, as the user of the tests."""
+    for program in (SSHD, "ssh", "scp", "sftp", "rsync"):
+        if shutil.which(program) is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {program}")
     folder = tmp_path_factory.mktemp("lab")
     keys = keys_of(folder / "gateway-keys")
     _make_key(folder / "host")
