@@ -29,6 +29,9 @@ async def listen(*, url: str, pattern: str, heard: Heard) -> None:
 async def _listen_once(url: str, pattern: str, heard: Heard) -> None:
     async with redis.asyncio.Redis.from_url(url, socket_connect_timeout=2) as client, client.pubsub() as ear:
         await ear.psubscribe(CHANNEL + pattern)
+        task = asyncio.current_task()
+        if task and task.cancelling():  # redis-py loses a cancellation that comes while it connects
+            raise asyncio.CancelledError
         async for message in ear.listen():
             if message["type"] == "pmessage":
                 heard(message["channel"].decode().removeprefix(CHANNEL), _decoded(message["data"]))

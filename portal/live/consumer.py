@@ -59,10 +59,11 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
         )
         hub.join(viewer)
         self.viewer = viewer
-        past = [text for lab in sorted(wanted.labs) for text in await database_sync_to_async(_lab_past)(lab)]
-        if wanted.gpus:
-            await hub.past.fill()
-            past += hub.past.texts(seen, viewer.audience)
+        try:
+            past = await _past(viewer, seen)
+        except BaseException:
+            hub.leave(viewer)
+            raise
         hello = {"topic": "live", "kind": "hello", "topics": wanted.names(), "period_s": settings.DEFAULTS["telemetry"]["sample_s"]}
         viewer.begin([encode(hello), *past])
         self.sender = asyncio.create_task(self._send(viewer))
@@ -73,6 +74,15 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 for text in await viewer.take():
                     await self.base_send({"type": "websocket.send", "text": text})
             await self.close(viewer.closing)
+
+
+async def _past(viewer: Viewer, seen: dict[str, int]) -> list[str]:
+    """The last minutes of what it hears, in order."""
+    texts = [text for lab in sorted(viewer.subscription.labs) for text in await database_sync_to_async(_lab_past)(lab)]
+    if viewer.subscription.gpus:
+        await hub.past.fill()
+        texts += hub.past.texts(seen, viewer.audience)
+    return texts
 
 
 def _lab_past(lab_id: str) -> list[str]:

@@ -30,8 +30,9 @@ def tick(*, hands: Hands, cards: Mapping[str, Sequence[Mapping[str, Any]]], now:
             pids |= _lab(lab, hands, cards.get(lab.pk, ()), now)
         except RuntimeFault as fault:
             log.warning("the use of lab %s is not known now: %s", lab.pk, fault.words)
-    owners_of_pids.clear()
     owners_of_pids.update(pids)
+    for gone in owners_of_pids.keys() - pids.keys():
+        del owners_of_pids[gone]
 
 
 def _lab(lab: Lab, hands: Hands, cards: Sequence[Mapping[str, Any]], now: datetime) -> dict[int, str]:

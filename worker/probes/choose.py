@@ -19,11 +19,13 @@ def probe_choose(wanted: str, *, simulated: int, node_id: str, root: Path = Path
     if wanted == "none":
         return NoProbe(), "This node offers no GPUs (GPULAB_PROBE=none)."
     if wanted == "nvml":
-        return NvmlProbe(), "Read from the NVIDIA driver (GPULAB_PROBE=nvml)."
+        forced = NvmlProbe()
+        forced.open()
+        return forced, "Read from the NVIDIA driver (GPULAB_PROBE=nvml)."
     if wanted == "simulated":
         return SimulatedProbe(simulated, node_id=node_id), "SIMULATED cards, as asked for (GPULAB_PROBE=simulated)."
     nvml = NvmlProbe()
-    missing = driver_missing(nvml.trial(), root)
+    missing = driver_missing(nvml.open(), root)
     if not missing:
         return nvml, "Read from the NVIDIA driver."
     nvml.close()

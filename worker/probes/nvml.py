@@ -57,23 +57,22 @@ class NvmlProbe:
     def __init__(self, *, proc: Path = Path("/proc"), read_within_s: float = READ_WITHIN_S, open_within_s: float = OPEN_WITHIN_S) -> None:
         self._proc = proc
         self._read_within_s = read_within_s
-        self._next_within_s = open_within_s
-        self._open = False
+        self._open_within_s = open_within_s
+        self._is_open = False
         self._known: dict[str, _Identity] = {}
         self._thread = OneThread(name="nvml")
 
     def read(self) -> NodeReading:
         """All cards now. Raises ProbeFault when the driver fails or does not answer in time."""
-        within, self._next_within_s = self._next_within_s, self._read_within_s
         try:
-            return self._thread.call(self._read, within_s=within)
+            return self._thread.call(self._read, within_s=self._read_within_s)
         except StillBusy as busy:
             raise ProbeFault(f"The NVIDIA driver has not answered for {busy.seconds:.0f} s.") from busy
 
-    def trial(self) -> int | None:
-        """The driver's answer to a first call: 0, NVML's error number, or None when it hangs."""
+    def open(self) -> int | None:
+        """Make the first call, which may take seconds. The driver's answer: 0, NVML's error number, or None when it hangs."""
         try:
-            return self._thread.call(_trial, within_s=self._next_within_s)
+            return self._thread.call(self._try, within_s=self._open_within_s)
         except StillBusy:
             return None
 
@@ -81,19 +80,29 @@ class NvmlProbe:
         """Stop reading."""
         self._thread.end()
 
+    def _try(self) -> int:
+        try:
+            self._begin()
+        except pynvml.NVMLError as error:
+            return int(error.value)
+        return int(pynvml.NVML_SUCCESS)
+
+    def _begin(self) -> None:
+        if not self._is_open:
+            pynvml.nvmlInit()
+            self._is_open = True
+
     def _read(self) -> NodeReading:
         try:
-            if not self._open:
-                pynvml.nvmlInit()
-                self._open = True
+            self._begin()
             return self._read_all()
         except pynvml.NVMLError as error:
             self._reopen_next_time()
             raise ProbeFault(driver_words(error)) from error
 
     def _reopen_next_time(self) -> None:
-        if self._open:
-            self._open = False
+        if self._is_open:
+            self._is_open = False
             _or_none(pynvml.nvmlShutdown)
 
     def _read_all(self) -> NodeReading:
@@ -166,15 +175,6 @@ class NvmlProbe:
             )
             for one in found
         )
-
-
-def _trial() -> int:
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return int(error.value)
-    _or_none(pynvml.nvmlShutdown)
-    return int(pynvml.NVML_SUCCESS)
 
 
 def driver_words(error: pynvml.NVMLError) -> str:
