@@ -71,7 +71,7 @@ def relay_run(port: int, bytes_port: int, lab_port: int) -> None:
     """The relay as the command starts it, with a table that holds one lab."""
     logging.getLogger("labs.bus").setLevel(logging.ERROR)  # there is no bus here, and none is needed
     snapshot = RelaySnapshot({LAB: Route(LAB, 1, 1, states.RUNNING, ("127.0.0.1", lab_port))}, {1: Person(True, False, 0.0)})
-    house = House(Origins("http", "localhost", False), "http://localhost", KEY, lambda lab_id, attempt: "token")
+    house = House(Origins("http", "localhost", False), "http://localhost", KEY, lambda lab_id, attempt: "token", lambda used: None)
     doors = Doors(("127.0.0.1", port), ("127.0.0.1", bytes_port), "redis://127.0.0.1:1/0")
     uvloop.run(serve(house=house, doors=doors, load=lambda: snapshot))
 

@@ -39,10 +39,17 @@ def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor |
         if to in states.FINAL:
             Lease.objects.filter(lab=lab, closed_at=None).update(closed_at=now)
             ring("worker.schedule")
-        sentence = words or lab.reason if to in (*states.FINAL, states.STOPPING) else words
-        event_record(kind=f"lab.{to}", subject=lab.subject, words=sentence or f"{lab.state_words}.", actor=actor, now=now, attempt=lab.attempt)
+        sentence = words or _words_of(lab, was)
+        event_record(kind=f"lab.{to}", subject=lab.subject, words=sentence, actor=actor, now=now, attempt=lab.attempt)
         lab_announce(lab=lab)
     return True
+
+
+def _words_of(lab: Lab, was: str) -> str:
+    """A move in words; the reason of an end is told once, where the end begins."""
+    if lab.state in states.FINAL and was == states.STOPPING:
+        return "Its container is gone, and its cards are free." if lab.gpus else "Its container is gone."
+    return lab.reason or f"{lab.state_words}."
 
 
 def lab_announce(*, lab: Lab) -> None:

@@ -120,6 +120,11 @@ def lab_token_create(*, lab: Lab, name: str, actor: User, now: datetime) -> tupl
     return token, secret
 
 
+def lab_tokens_used(*, digests: set[str], now: datetime) -> None:
+    """Note when lab tokens were used; the relay tells it now and then, not at every request."""
+    LabToken.objects.filter(digest__in=digests).update(last_used_at=now)
+
+
 def lab_token_revoke(*, lab: Lab, token_id: int, actor: User, now: datetime) -> None:
     """Revoke a token of this lab; links that it opened are cut."""
     with transaction.atomic():

@@ -1,5 +1,7 @@
 """The relay's web side: which lab, who asks, may they, and then the carrying."""
 
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from worker.relay.pages import Notice
 from worker.relay.proxy import LeadsOut
 from worker.relay.table import Table, Unknown
 
+log = logging.getLogger(__name__)
 HEALTH_PATH = "/_gpulab/healthz"
 HOUSE_PATHS = "/_gpulab/"
 #: What Jupyter puts after its base URL for a person who gives none.
@@ -32,6 +35,7 @@ class House:
     portal_url: str
     key: bytes
     upstream_token: Callable[[str, int], str]
+    tokens_used: Callable[[set[str]], None]  # told now and then, by digest
 
 
 class Relay:
@@ -44,6 +48,20 @@ class Relay:
         self._tickets = tickets
         self._gate = Gate(house.key)
         self._client: aiohttp.ClientSession | None = None
+        self._used: set[str] = set()
+
+    async def remember(self, every_s: float) -> None:
+        """Tell which lab tokens were used, until cancelled. A database that is away is told the next time."""
+        while True:
+            await asyncio.sleep(every_s)
+            used, self._used = self._used, set()
+            if not used:
+                continue
+            try:
+                await asyncio.to_thread(self._house.tokens_used, used)
+            except Exception as error:
+                log.warning("relay: the use of %d tokens was not noted: %s", len(used), error)
+                self._used |= used
 
     def application(self) -> web.Application:
         """The aiohttp application; every path and method comes here."""
@@ -103,6 +121,8 @@ class Relay:
             return web.Response(status=303, headers={"Location": f"/l/{target.lab_id}/{FRONT}"})
         if not request.raw_path.startswith(f"/l/{target.lab_id}"):
             return self._say(request, pages.NOWHERE, target.lab_id)
+        if grant.token:
+            self._used.add(grant.token)
         with self._links.link(grant, verdict.route.attempt, "socket" if is_upgrade(request) else "request"):
             return await self._carry(request, target, verdict.route)
 

@@ -22,6 +22,7 @@ from worker.relay.table import Load, Table
 log = logging.getLogger(__name__)
 TOPIC = "relay"
 END_S = 3.0
+REMEMBER_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ async def serve(*, house: House, doors: Doors, load: Load, ready: Callable[[], N
     streams = await asyncio.start_server(byte_door.serve, *doors.bytes, limit=CHUNK)
     clocks = [
         asyncio.create_task(table.run()),
+        asyncio.create_task(relay.remember(REMEMBER_S)),
         asyncio.create_task(listen(url=doors.redis_url, pattern=TOPIC, heard=lambda *_: table.wake())),
     ]
     log.info("relay: labs at %s:%d, bytes at %s:%d", *doors.web, *doors.bytes)

@@ -1,5 +1,6 @@
 """Who is let in: tickets, passes, tokens, and nobody else."""
 
+import asyncio
 import time
 
 import pytest
@@ -103,6 +104,14 @@ async def test_a_client_with_the_labs_token_needs_no_wildcard_name(house: World)
         assert seen["path"] == f"{BASE}/api?x=1"
     async with house.ask(f"{BASE}/cookies", headers={"Host": base, "Authorization": f"token {TOKEN}"}) as answer:
         assert "Set-Cookie" not in answer.headers  # the portal's own host name: nothing may be set there
+
+
+async def test_the_use_of_a_lab_token_is_told(house: World) -> None:
+    async with house.ask(f"{BASE}/api", headers={"Host": f"localhost:{house.relay_port}", "Authorization": f"token {TOKEN}"}) as answer:
+        assert answer.status == 200
+    async with asyncio.timeout(5):
+        while house.used != {secret_digest(TOKEN)}:
+            await asyncio.sleep(0.01)
 
 
 async def test_tokens_that_are_wrong_or_of_another_lab_open_nothing(house: World) -> None:

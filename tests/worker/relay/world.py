@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 from aiohttp import web
@@ -48,6 +48,7 @@ class World:
     table: Table = None  # type: ignore[assignment]
     links: Links = None  # type: ignore[assignment]
     broken: bool = False
+    used: set[str] = field(default_factory=set)  # digests of the tokens whose use was told
 
     @property
     def host(self) -> str:
@@ -114,9 +115,11 @@ async def world(lab: web.Application, *, scheme: str = "http", single: bool = Fa
         made.table = Table(made.load)
         made.links = Links(made.table)
         await made.table.refresh()
-        house = House(Origins(scheme, "localhost", single), "http://localhost:8000", KEY, lambda lab_id, attempt: f"upstream-{lab_id}-{attempt}")
+        origins = Origins(scheme, "localhost", single)
+        house = House(origins, "http://localhost:8000", KEY, lambda lab_id, attempt: f"upstream-{lab_id}-{attempt}", made.used.update)
         tickets = Tickets(KEY, now=time.time() - 30)
         relay = Relay(house, table=made.table, links=made.links, tickets=tickets)
+        remembering = asyncio.create_task(relay.remember(0.05))
         runner = web.AppRunner(relay.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await runner.setup()
         made.relay_port, made.bytes_port = unused_port(), unused_port()
@@ -125,6 +128,7 @@ async def world(lab: web.Application, *, scheme: str = "http", single: bool = Fa
         try:
             yield made
         finally:
+            remembering.cancel()
             door.close()
             await runner.cleanup()
             await lab_runner.cleanup()

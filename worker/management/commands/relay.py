@@ -7,11 +7,13 @@ import uvloop
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.db import close_old_connections
+from django.utils import timezone
 
 from labs.bus.secrets import derive
 from labs.lifecycle.passes import KEY_PURPOSE
 from labs.lifecycle.queries import relay_snapshot
 from labs.lifecycle.routes import RelaySnapshot
+from labs.lifecycle.services import lab_tokens_used
 from labs.lifecycle.tokens import upstream_token
 from worker.relay.app import House
 from worker.relay.origins import Origins
@@ -30,9 +32,18 @@ class Command(BaseCommand):
             portal_url=settings.PORTAL_URL,
             key=derive(KEY_PURPOSE),
             upstream_token=lru_cache(maxsize=1024)(lambda lab_id, attempt: upstream_token(lab_id=lab_id, attempt=attempt)),
+            tokens_used=_tokens_used,
         )
         doors = Doors((settings.RELAY_HOST, settings.RELAY_PORT), (settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT), settings.REDIS_URL)
         uvloop.run(serve(house=house, doors=doors, load=_load))
+
+
+def _tokens_used(digests: set[str]) -> None:
+    close_old_connections()
+    try:
+        lab_tokens_used(digests=digests, now=timezone.now())
+    finally:
+        close_old_connections()
 
 
 def _load() -> RelaySnapshot:
