@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import json
+import pathlib
 import platform
 import sys
 
@@ -37,8 +38,7 @@ def main() -> None:
     torch_differs = asked.torch not in (found["torch"], found["torch"].partition("+")[0])
     if torch_differs or python_differs or asked.cuda != found["cuda"]:
         sys.exit(f"The base holds {found}, the labels say torch {asked.torch!r}, CUDA {asked.cuda!r}, Python {asked.python!r}.")
-    with open(asked.out, "w", encoding="utf-8") as file:
-        json.dump(found, file)
+    pathlib.Path(asked.out).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
