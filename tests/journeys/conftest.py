@@ -44,10 +44,10 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     realm = ""
     try:
         made.start()
-        realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         made.people_make()
         with made.api("alice") as client:
             wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=60, what="cards and image")
+        realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         yield made
     finally:
         made.stop()
@@ -92,7 +92,7 @@ def realm_remove(engine: docker.DockerClient, realm: str) -> None:
             volume.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not for the session: its event loop would be in the way of the asynchronous tests
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     path = shutil.which("chromium")

@@ -25,7 +25,7 @@ TICK_S, WATCH_S = 0.05, 0.25
 def children_of(place: Place, environment: Mapping[str, str]) -> list[Child]:
     """Everything but the broker; web is the first."""
     python = sys.executable
-    uvicorn = ["-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(place.port)]
+    uvicorn = ["-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(place.port), "--ws-per-message-deflate", "false"]
     options = ["--timeout-graceful-shutdown", "3", "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
     commands = {"web": [*uvicorn, *options]}
     for name, command in (("worker", "worker"), ("relay", "relay"), ("ssh", "ssh_gateway")):
