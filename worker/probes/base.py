@@ -33,17 +33,17 @@ class GpuReading:
     uuid: str
     index: int
     model: str
-    memory_total_mib: int | None
-    memory_used_mib: int | None
-    gpu_pct: int | None
-    memory_pct: int | None
-    temperature_c: int | None
-    power_w: float | None
-    power_limit_w: float | None
-    sm_mhz: int | None
-    memory_mhz: int | None
-    ecc_errors: int | None
-    compute_capability: str  # "9.0", "" unknown
+    memory_total_mib: int | None = None
+    memory_used_mib: int | None = None
+    gpu_pct: int | None = None
+    memory_pct: int | None = None
+    temperature_c: int | None = None
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    sm_mhz: int | None = None
+    memory_mhz: int | None = None
+    ecc_errors: int | None = None
+    compute_capability: str = ""  # "9.0", "" unknown
     processes: Sequence[GpuProcess] = ()
     fault: str = ""  # "" healthy, else words: "GPU is lost (error 15)"
 
