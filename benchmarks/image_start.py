@@ -4,7 +4,8 @@
 
 Three variants of the same image on the same engine, one after another and interleaved, so that the machine's mood
 meets all of them: the lab as it is, JupyterLab with its own defaults and every extension (in the same image, so with
-its bytecode and without its slow import), and a bare HTTP server as the floor. Prints the median and the range of each; --at-most S fails when the lab's median is above it.
+its bytecode and without its slow import), and a bare HTTP server as the floor. Prints the median and the range of
+each; --at-most S fails when the lab's median is above it.
 """
 
 import argparse
