@@ -82,15 +82,14 @@ def goals_missed(figures: dict[str, Any]) -> list[str]:
     return missed
 
 
-def told(figures: dict[str, Any]) -> None:
-    """Print every row."""
-    for part in ("one_after_another", "ten_at_once"):
-        print(part.replace("_", " "))
-        for name, values in figures[part].items():
-            rows = values.items() if name == "parts" else [(name, values)]
-            for label, value in rows:
-                figures_of_it = ", ".join(f"{kind} {number:.2f}" for kind, number in value.items()) if isinstance(value, dict) else f"{value}"
-                print(f"  {'  … ' if name == 'parts' else ''}{label:24} {figures_of_it}")
+def told(part: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Print every row of a part as soon as it is measured."""
+    print(part)
+    for name, values in figures.items():
+        for label, value in values.items() if name == "parts" else [(name, values)]:
+            shown = ", ".join(f"{kind} {number:.2f}" for kind, number in value.items()) if isinstance(value, dict) else f"{value}"
+            print(f"  {'  … ' if name == 'parts' else ''}{label:24} {shown}", flush=True)
+    return figures
 
 
 def main() -> None:
@@ -111,12 +110,11 @@ def main() -> None:
         try:
             with Floor(asked.engine, asked.image, sizes) as floor, MeasuredHouse(home / "house", asked.engine, asked.image, sizes, TOGETHER) as house:
                 figures: dict[str, Any] = {"image": asked.image, "runs": asked.runs, "sizes": {"cpus": sizes.cpus, "memory_gib": sizes.memory_gib}}
-                figures["one_after_another"] = one_after_another(asked.runs, floor, house, peer)
-                figures["ten_at_once"] = ten_at_once(floor, house, peer)
+                figures["one_after_another"] = told("one after another", one_after_another(asked.runs, floor, house, peer))
+                figures["ten_at_once"] = told("ten at once", ten_at_once(floor, house, peer))
         finally:
             if peer:
                 peer.close()
-    told(figures)
     if asked.json:
         asked.json.write_text(json.dumps(figures, indent=2) + "\n")
     missed = goals_missed(figures)
