@@ -7,7 +7,8 @@ from typing import Any
 from django.db import transaction
 
 from labs.bus.bus import publish
-from labs.bus.doorbell import ring
+from labs.bus.doorbell import node_queue, ring
+from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.ledger.services import Actor, event_record
 from labs.people.errors import Refused
@@ -113,6 +114,20 @@ def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, no
         event_record(kind="gpu.health", subject=f"gpu:{gpu.pk}", words=sentence, actor=actor, now=now, health=health)
         publish("fleet", "gpu", gpu=gpu.pk)
         ring("worker.schedule")
+
+
+def image_bring(*, image: Image, actor: Actor, now: datetime) -> int:
+    """Ask every node that could run the image and does not hold it to prepare it, also after it gave up; how many."""
+    nodes = Node.objects.filter(runtime=image.runtime).exclude(images__in=NodeImage.objects.filter(image=image, state=NodeImage.State.PRESENT))
+    with transaction.atomic():
+        for node in nodes:
+            row = {"state": NodeImage.State.ABSENT, "tries": 0, "percent": 0, "words": "", "updated_at": now}
+            NodeImage.objects.update_or_create(node=node, image=image, defaults=row)
+            ring("worker.image_prepare", queue=node_queue(node.pk), node_id=node.pk, image_id=image.pk)
+        if nodes:
+            names = ", ".join(str(node) for node in nodes)
+            event_record(kind="image.asked", subject=f"image:{image.pk}", words=f"Image {image} is to be prepared on {names}.", actor=actor, now=now)
+    return len(nodes)
 
 
 def node_image_set(*, node_id: str, image_id: int, state: str, percent: int, words: str, now: datetime) -> None:

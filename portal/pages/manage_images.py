@@ -11,6 +11,7 @@ from labs.catalogue.queries import images_all
 from labs.catalogue.services import image_active_set, image_add
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress
+from labs.fleet.services import image_bring
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.manage import ImageForm
 from portal.pages.telling import try_form
@@ -21,14 +22,41 @@ from portal.pages.telling import try_form
 def manage_images(request: PersonRequest) -> HttpResponse:
     """Every image, also retired ones; posted, one more."""
     form = ImageForm(request.POST or None)
-    if request.method == "POST" and try_form(form, lambda: image_add(**form.cleaned_data, actor=request.user, now=timezone.now())):
-        messages.success(request, "The image was added. The nodes prepare it now.")
+    if request.method == "POST" and try_form(form, lambda: _add(request, form)):
         return redirect("manage_images")
     where: dict[int, list[NodeImage]] = {}
     for row in image_progress():
         where.setdefault(row.image_id, []).append(row)
-    rows = [(image, where.get(image.pk, [])) for image in images_all()]
+    rows = [(image, where.get(image.pk, []), _ask(image, where.get(image.pk, []))) for image in images_all()]
     return render(request, "manage/images.html", {"form": form, "rows": rows}, status=422 if form.is_bound else 200)
+
+
+def _ask(image: Image, nodes: list[NodeImage]) -> str:
+    """What the nodes can be asked for: nothing while all is well or under way."""
+    if not image.is_active:
+        return ""
+    failed = any(row.state == NodeImage.State.FAILED for row in nodes)
+    return "Try again" if failed else "" if nodes else "Prepare it"
+
+
+def _add(request: PersonRequest, form: ImageForm) -> None:
+    now = timezone.now()
+    image = image_add(**form.cleaned_data, actor=request.user, now=now)
+    _told(request, image, image_bring(image=image, actor=request.user, now=now))
+
+
+@require_POST
+@administrator_required
+def manage_image_bring(request: PersonRequest, image_id: int) -> HttpResponse:
+    """Have the nodes try again."""
+    image = Image.objects.get(pk=image_id)
+    _told(request, image, image_bring(image=image, actor=request.user, now=timezone.now()))
+    return redirect("manage_images")
+
+
+def _told(request: PersonRequest, image: Image, nodes: int) -> None:
+    words = f"{nodes} node{'s' if nodes != 1 else ''} prepare{'s' if nodes == 1 else ''} it now." if nodes else "No node is left to prepare it."
+    messages.success(request, f"{image}: {words}")
 
 
 @require_POST

@@ -66,6 +66,7 @@ urlpatterns = [
     path("manage/gpus/<str:uuid>/", manage_nodes.manage_gpu, name="manage_gpu"),
     path("manage/labs/", manage_labs.manage_labs, name="manage_labs"),
     path("manage/images/", manage_images.manage_images, name="manage_images"),
+    path("manage/images/<int:image_id>/bring/", manage_images.manage_image_bring, name="manage_image_bring"),
     path("manage/images/<int:image_id>/offer/", manage_images.manage_image_active, name="manage_image_active"),
     path("manage/groups/", manage_groups.manage_groups, name="manage_groups"),
     path("manage/audit/", manage_audit.manage_audit, name="manage_audit"),

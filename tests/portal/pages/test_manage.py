@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from labs.catalogue.models import Image
-from labs.fleet.models import Node
+from labs.fleet.models import Node, NodeImage
 from labs.ledger.models import Event
 from labs.ledger.services import event_record
 from labs.lifecycle.models import Lab
@@ -144,6 +144,14 @@ def test_a_node_is_cordoned_and_a_card_taken_out(as_root: Client, node: Node) ->
     node.refresh_from_db()
     card.refresh_from_db()
     assert (node.state, card.health) == ("ready", "ok")
+
+
+def test_the_nodes_try_again_an_image_that_failed(as_root: Client, node: Node, image: Image) -> None:
+    NodeImage.objects.filter(image=image).update(state="failed", tries=3, words="no route to the registry")
+    assert "Try again" in as_root.get(reverse("manage_images")).content.decode()
+    as_root.post(reverse("manage_image_bring", args=[image.pk]))
+    row = NodeImage.objects.get(image=image)
+    assert (row.state, row.tries) == ("absent", 0)
 
 
 def test_an_image_is_added_retired_and_offered_again(as_root: Client) -> None:
