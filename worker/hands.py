@@ -37,6 +37,11 @@ class Hands:
         pool.submit(self._run, key, work)
         return True
 
+    @property
+    def crowd(self) -> int:
+        """How many are being worked on now, at least one."""
+        return max(len(self._busy), 1)
+
     def take(self, key: str) -> bool:
         """Reserve `key`; False when it is taken."""
         with self._lock:

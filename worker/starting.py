@@ -98,16 +98,19 @@ def _slot_free(node_id: str) -> int:
 
 
 def _answers(spec: LabSpec, observed: Observed, hands: Hands) -> bool:
-    """Poll Jupyter's open `/api` until it answers; False when the lab ended or was stopped meanwhile."""
+    """Poll Jupyter's open `/api` until it answers; False when the lab ended or was stopped meanwhile.
+
+    The more labs start at once, the slower each is polled: they need the processors for themselves.
+    """
     if observed.jupyter is None:
         return False
-    look_at = time.monotonic() + LOOK_S
+    look_at = time.monotonic() + LOOK_S * hands.crowd
     while not _api_answers(observed.jupyter, spec.base_url):
         if time.monotonic() >= look_at:
             if not _still_starting(spec, hands):
                 return False
-            look_at = time.monotonic() + LOOK_S
-        time.sleep(READY_POLL_S)
+            look_at = time.monotonic() + LOOK_S * hands.crowd
+        time.sleep(READY_POLL_S * hands.crowd)
     return True
 
 
