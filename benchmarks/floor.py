@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, TypeVar
 
 import docker
 
@@ -16,6 +16,10 @@ from benchmarks.image_start import TOKEN, answers, body
 DEADLINE_S = 60.0
 POLL_S = 0.01
 PATH = "/l/bench/api/status"
+
+T = TypeVar("T")
+#: Called between the answer and the end of what was started.
+Hold = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Sizes:
     memory_gib: int = 2
     shm_gib: int = 1
     pids: int = 8192
+
+
+def at_will() -> None:
+    """Hold nothing: end at once."""
 
 
 class Floor:
@@ -57,15 +65,17 @@ class Floor:
         host |= {"Memory": memory, "MemorySwap": memory, "NanoCpus": self.sizes.cpus * 10**9, "PidsLimit": self.sizes.pids, "ShmSize": self.sizes.shm_gib << 30}
         return made
 
-    def once(self) -> float:
-        """Seconds from create to the first 200."""
+    def once(self, hold: Hold = at_will) -> float:
+        """Seconds from create to the first 200; the container goes when `hold` returns."""
         began = time.perf_counter()
         made = self.api.create_container_from_config(self.config())["Id"]  # type: ignore[no-untyped-call]
         try:
             self.api.start(made)
             port = int(self.api.inspect_container(made)["NetworkSettings"]["Ports"]["8888/tcp"][0]["HostPort"])
             wait(lambda: answers(port, PATH), "a bare container's Jupyter")
-            return time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            hold()
+            return seconds
         finally:
             self.api.remove_container(made, force=True)
 
@@ -79,13 +89,16 @@ def wait(condition: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_S)
 
 
-def at_once(what: Callable[[int], float], count: int) -> list[float]:
-    """`what(n)` in `count` threads that begin at the same moment."""
-    together = Barrier(count)
+def at_once(what: Callable[[int, Hold], T], count: int) -> list[T]:
+    """`what(n, hold)` in `count` threads that begin at the same moment, and keep what they started until all have answered."""
+    together, answered = Barrier(count), Barrier(count, timeout=DEADLINE_S)
 
-    def one(n: int) -> float:
+    def hold() -> None:
+        answered.wait()
+
+    def one(n: int) -> T:
         together.wait()
-        return what(n)
+        return what(n, hold)
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(one, range(count)))

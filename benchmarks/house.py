@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import django
+import docker
 import httpx
 import redis
 from django.utils import timezone
 
-from benchmarks.floor import Sizes, at_once, wait
+from benchmarks.floor import Hold, Sizes, at_will, wait
 from tests.support.ports import port_base_free
 from tests.support.product import House, house_environment
 
@@ -77,24 +78,14 @@ class MeasuredHouse:
     def __exit__(self, *_: object) -> None:
         self.house.stop()
         self.listener.join(5)
+        self._clear()
 
-    def once(self, n: int) -> Launched:
-        """Click, wait for the notebook, stop, wait for the end."""
+    def once(self, n: int, hold: Hold = at_will) -> Launched:
+        """Click, wait for the notebook, and once `hold` returns stop it and wait for the end."""
         with self._client(n % self.count) as client:
-            return self._launch(client)
+            return self._launch(client, hold)
 
-    def together(self, count: int) -> list[Launched]:
-        """So many people at the same moment."""
-        found: dict[int, Launched] = {}
-
-        def one(n: int) -> float:
-            found[n] = self.once(n)
-            return found[n].seconds
-
-        at_once(one, count)
-        return list(found.values())
-
-    def _launch(self, client: httpx.Client) -> Launched:
+    def _launch(self, client: httpx.Client, hold: Hold) -> Launched:
         wish = {"image": self.image, "gpus": 0, "cpus": self.sizes.cpus, "memory_gib": self.sizes.memory_gib, "shm_gib": self.sizes.shm_gib, "hours": 1}
         began = time.perf_counter()
         lab = client.post("/labs", json=wish).raise_for_status().json()
@@ -108,8 +99,9 @@ class MeasuredHouse:
             except TimeoutError as error:
                 raise RuntimeError(f"{client.get(f'/labs/{lab_id}').text}\n" + "\n".join(self._log())) from error
         answered = time.perf_counter()
-        client.post(f"/labs/{lab_id}/stop").raise_for_status()
+        hold()
         stop_began = time.perf_counter()
+        client.post(f"/labs/{lab_id}/stop").raise_for_status()
         wait(lambda: self._is_over(client, lab_id), f"the end of {lab_id}")
         return Launched(answered - began, self._parts(lab_id, began, asked, answered), time.perf_counter() - stop_began)
 
@@ -128,6 +120,22 @@ class MeasuredHouse:
 
         lab = Lab.objects.select_related("owner").get(pk=lab_id)
         return lab_token_create(lab=lab, name="benchmark", actor=lab.owner, now=timezone.now())[1]
+
+    def _clear(self) -> None:
+        """Leave nothing on the engine: labs of a failed run, people's networks and workspaces."""
+        from labs.fleet.models import Node
+
+        engine = docker.DockerClient(base_url=self.house.environment["DOCKER_HOST"], timeout=60)
+        realm = Node.objects.get().realm
+        mine: Any = {"label": f"gpulab.node={realm}"}
+        for container in engine.containers.list(all=True, filters=mine):
+            container.remove(force=True)
+        for network in engine.networks.list(filters=mine):
+            network.remove()
+        for volume in engine.volumes.list():
+            if volume.name.startswith(f"gpulab-{realm}-"):
+                volume.remove()
+        engine.close()
 
     def _log(self) -> list[str]:
         return [line for line in self.house.log if "access" not in line][-40:]

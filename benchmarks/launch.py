@@ -39,6 +39,11 @@ def row(values: list[float]) -> dict[str, float]:
     return {name: round(value, 3) for name, value in figures.items()}
 
 
+def parts(launches: list[Launched]) -> dict[str, dict[str, float]]:
+    """Each part of the launches."""
+    return {name: row([one.parts[name] for one in launches]) for name in launches[0].parts}
+
+
 def one_after_another(runs: int, floor: Floor, house: MeasuredHouse, peer: Peer | None) -> dict[str, Any]:
     """Each of them once a round, so that the machine's mood meets all; a first round only warms the caches."""
     floors: list[float] = []
@@ -57,14 +62,16 @@ def one_after_another(runs: int, floor: Floor, house: MeasuredHouse, peer: Peer 
         "launch": row([one.seconds for one in launches]),
         "overhead": row([one.seconds - under for one in launches]),
         "stop": row([one.stop for one in launches]),
-        "parts": {name: row([one.parts[name] for one in launches]) for name in launches[0].parts},
+        "parts": parts(launches),
     }
     return found | ({"peer": row(peers), "share_of_peer": round(found["launch"]["median_s"] / statistics.median(peers), 3)} if peer else {})
 
 
 def ten_at_once(floor: Floor, house: MeasuredHouse, peer: Peer | None) -> dict[str, Any]:
     """Ten people click at the same moment; the last one's wait is what counts."""
-    found = {"floor": row(at_once(lambda _: floor.once(), TOGETHER)), "launch": row([one.seconds for one in house.together(TOGETHER)])}
+    floors = at_once(lambda _, hold: floor.once(hold), TOGETHER)
+    launches = at_once(house.once, TOGETHER)
+    found: dict[str, Any] = {"floor": row(floors), "launch": row([one.seconds for one in launches]), "parts": parts(launches)}
     found |= {"more_than_floor": {"last_s": round(found["launch"]["most_s"] - found["floor"]["most_s"], 3)}}
     return found | ({"peer": row(at_once(peer.once, TOGETHER))} if peer else {})
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.floor import Sizes, wait
+from benchmarks.floor import Hold, Sizes, at_will, wait
 from tests.support.ports import port_base_free
 from tools.bootstrap import uv_environment
 
@@ -67,8 +67,8 @@ class Peer:
         self.process = subprocess.Popen(command, cwd=home, env=self.environment, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         wait(self._serves, "JupyterHub")
 
-    def once(self, n: int) -> float:
-        """Seconds from asking for a server to the first 200 of its /api/status through the proxy."""
+    def once(self, n: int, hold: Hold = at_will) -> float:
+        """Seconds from asking for a server to the first 200 of its /api/status through the proxy; it ends once `hold` returns."""
         name, headers = f"peer{n}", {"Authorization": f"token {self.token}"}
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers=headers, timeout=120, follow_redirects=False) as client:
             client.post(f"/hub/api/users/{name}")
@@ -77,6 +77,7 @@ class Peer:
             self._progress(client, name)
             wait(lambda: client.get(f"/user/{name}/api/status").status_code == 200, f"the server of {name}")
             seconds = time.perf_counter() - began
+            hold()
             client.delete(f"/hub/api/users/{name}/server").raise_for_status()
             wait(lambda: self._is_over(client, name), f"the end of the server of {name}")
         return seconds
