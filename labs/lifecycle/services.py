@@ -20,10 +20,14 @@ from labs.policy.queries import limits_of
 from labs.policy.rules import Limits
 
 TOKEN_PREFIX = "gpl_"
+#: Characters of an idempotency key.
+MOST_KEY = 80
 
 
 def lab_request(*, owner: User, wish: Wish, now: datetime, actor: User, idempotency_key: str = "") -> Lab:
     """Queue a lab. The same key makes one lab. Refused, in words, when the wish can never be granted as it is."""
+    if len(idempotency_key) > MOST_KEY:
+        raise Refused(f"A key has at most {MOST_KEY} characters.", field="idempotency_key")
     with transaction.atomic():
         User.objects.select_for_update().get(pk=owner.pk)
         if idempotency_key:
@@ -155,7 +159,7 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         hours=wish.hours,
         requested_at=now,
         state_since=now,
-        idempotency_key=idempotency_key[:80],
+        idempotency_key=idempotency_key,
     )
     try:
         with transaction.atomic():

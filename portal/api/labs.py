@@ -135,5 +135,7 @@ def _same_wish(lab: Lab, asked: Wish) -> None:
     """A key that comes back with another wish is a mistake of the client's, better told than hidden."""
     then = (lab.image_id, lab.cpus, lab.memory_mib, lab.hours)
     differs = then != (asked.image_id, asked.cpus, asked.memory_gib * 1024, asked.hours) or asked.name not in ("", lab.name)
-    if differs or (lab.attempt == 1 and lab.gpus != asked.gpus):
+    differs |= asked.shm_gib not in (None, lab.shm_mib // 1024)
+    model = asked.gpu_model if asked.gpus else ""
+    if differs or (lab.attempt == 1 and (lab.gpus, lab.gpu_model) != (asked.gpus, model)):
         raise Refused(f"This Idempotency-Key has made the lab {lab.name} ({lab.pk}), which differs from this wish.", field="Idempotency-Key", code="key_reused")

@@ -32,7 +32,7 @@ def test_a_refused_wish_does_not_use_its_key_up(calls: Any, bob: Any, wish: Any)
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("other", [{"gpus": 0}, {"cpus": 3}, {"memory_gib": 5}, {"hours": 3}, {"name": "second"}], ids=str)
+@pytest.mark.parametrize("other", [{"shm_gib": 2}, {"gpus": 0}, {"cpus": 3}, {"memory_gib": 5}, {"hours": 3}, {"name": "second"}], ids=str)
 def test_a_key_that_comes_back_with_another_wish_is_told(calls: Any, alice: Any, wish: Any, other: Any) -> None:
     caller = calls(alice)
     caller.post("/labs", wish, key="k1")
