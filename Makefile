@@ -23,7 +23,7 @@ test: env-dev ## Run the tests; what this machine cannot run is listed at the en
 	@$(VENV)/python -m tools.test $(TESTS)
 
 test-long: env-dev ## The long sweeps, left out of `make test`
-	@$(VENV)/python -m pytest -q -m long $(TESTS)
+	@$(VENV)/python -m tools.test --long $(TESTS)
 
 check: lint types walls migrations ## Lint, types, walls between the packages, migrations
 

@@ -71,6 +71,7 @@ def main() -> int:
     """Everything in order; the services end also when a test fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--no-engine", action="store_true", help="leave out what needs a container engine")
+    parser.add_argument("--long", action="store_true", help="only the long sweeps, which are left out otherwise")
     parser.add_argument("tests", nargs="*", help="only these tests, and only once")
     options = parser.parse_args()
     left_out: list[str] = []
@@ -81,7 +82,7 @@ def main() -> int:
             found, missing = bring()
             environment |= found
             left_out += missing
-        status = runs(environment, options.tests)
+        status = pytest_run(environment, ["-m", "long", *(options.tests or ["tests"])]) if options.long else runs(environment, options.tests)
     finally:
         subprocess.run([SERVICES, "down"], check=False)
         subprocess.run([str(ENGINE), "down"], check=False, stdout=subprocess.DEVNULL)
