@@ -101,7 +101,8 @@ def test_a_shell_has_a_terminal_of_the_clients_size_that_follows_it(house: House
             terminal.resize(rows, columns)
             terminal.type(f'while [ "$(stty size)" != "{rows} {columns}" ]; do sleep 0.05; done; echo size is {columns}')
             terminal.until(f"size is {columns}")
-        terminal.type("echo term=$TERM; sleep 60")
+        # One child says it and sleeps: the terminal is its own by then, so that the key reaches it and not the shell.
+        terminal.type("sh -c 'echo term=$TERM; exec sleep 60'")
         terminal.until("term=xterm-256color")
         terminal.type("\x03", end="")
         terminal.type("echo still; exit 5")
