@@ -50,7 +50,7 @@ def gpu_hours_since(*, user_ids: Iterable[int], since: datetime, now: datetime) 
 
 
 def _placed_and_pending(ids: list[int]) -> list[dict[str, Any]]:
-    placed = Q(state__in=states.PLACED)
+    placed = Q(state__in=states.HOLDING)
     rows = (
         Lab.objects.filter(owner_id__in=ids, state__in=states.LIVE)
         .order_by()

@@ -46,6 +46,8 @@ class Lab(models.Model):
     hours = models.PositiveSmallIntegerField()
     next_gpus = models.PositiveSmallIntegerField(null=True, help_text="GPUs that a running lab waits for; its next attempt has them.")
     next_gpu_model = models.CharField(max_length=96, blank=True)
+    ask_first = models.BooleanField(default=False, help_text="When its turn comes its cards are held, and its owner is asked.")
+    may_borrow = models.BooleanField(default=True, help_text="May take free cards beyond its owner's guarantee, which can be taken back.")
 
     target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)
     state = models.CharField(max_length=10, choices=list(states.WORDS.items()), default=states.QUEUED)
@@ -137,6 +139,43 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gpu_id} to {self.lab_id}"
+
+
+class QueueMove(models.Model):
+    """An administrator put a waiting lab elsewhere in the queue, for a reason that its owner reads."""
+
+    lab = models.ForeignKey(Lab, on_delete=models.CASCADE, related_name="moves")
+    priority = models.SmallIntegerField(help_text="Above 0 before all others, the highest first; below 0 after them.")
+    reason = models.CharField(max_length=200)
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    made_at = models.DateTimeField()
+    undone_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["lab"], condition=Q(undone_at__isnull=True), name="queue_move_once_a_lab"),
+            models.CheckConstraint(condition=~Q(priority=0), name="queue_move_moves"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.lab_id} by {self.priority}"
+
+
+class Estimate(models.Model):
+    """When a lab was thought to start, as it was said first, and when it did."""
+
+    lab = models.OneToOneField(Lab, on_delete=models.CASCADE, related_name="estimate")
+    made_at = models.DateTimeField()
+    earliest = models.DateTimeField()
+    latest = models.DateTimeField()
+    came_at = models.DateTimeField(null=True, help_text="When its cards were given to it.")
+
+    class Meta:
+        indexes = [models.Index(fields=["came_at"], name="estimate_came")]
+        constraints = [models.CheckConstraint(condition=Q(earliest__lte=models.F("latest")), name="estimate_is_a_range")]
+
+    def __str__(self) -> str:
+        return f"{self.lab_id} {self.earliest:%H:%M}-{self.latest:%H:%M}"
 
 
 class LabToken(models.Model):

@@ -88,22 +88,20 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
             if lab.state != states.QUEUED or len(gpu_uuids) != lab.gpus or not _within_quota(lab, owner, lab.gpus, now):
                 return False
             _leases_open(lab, gpu_uuids, lab.attempt, now)
-            moved = lab_advance(
-                lab_id=lab_id,
-                was=states.QUEUED,
-                to=states.STARTING,
-                now=now,
-                words=f"Placed on {node_id}{_cards(gpu_uuids)}.",
-                node_id=node_id,
-                stage="placed",
-                stage_words="Placed",
-                tries=0,
-                try_at=None,
-            )
-            ring("worker.lab_start", queue=node_queue(node_id), lab_id=lab_id)
-            return moved
+            if lab.ask_first:
+                words = f"Its turn has come: room on {node_id}{_cards(gpu_uuids)} is held for its owner for 10 minutes."
+                return lab_advance(lab_id=lab_id, was=states.QUEUED, to=states.OFFERED, now=now, words=words, node_id=node_id)
+            return lab_begin(lab=lab, node_id=node_id, words=f"Placed on {node_id}{_cards(gpu_uuids)}.", now=now)
     except IntegrityError:
         return False
+
+
+def lab_begin(*, lab: Lab, node_id: str, words: str, now: datetime, actor: Actor | None = None) -> bool:
+    """Its cards are leased: start the waiting or offered lab on its node. Call it inside the transaction that holds the lab's lock."""
+    placed: dict[str, Any] = {"node_id": node_id, "stage": "placed", "stage_words": "Placed", "tries": 0, "try_at": None}
+    moved = lab_advance(lab_id=lab.pk, was=lab.state, to=states.STARTING, now=now, actor=actor, words=words, **placed)
+    ring("worker.lab_start", queue=node_queue(node_id), lab_id=lab.pk)
+    return moved
 
 
 def _assign_next(lab: Lab, owner: User, gpu_uuids: Sequence[str], now: datetime) -> bool:
@@ -174,10 +172,12 @@ def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None
     words = f"{end.words} {detail}".strip()
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=lab_id)
-        if lab.state not in (states.QUEUED, states.STARTING, states.RUNNING) and not (lab.state == states.STOPPING and lab.target == Lab.Target.RUNNING):
+        if lab.state not in (states.QUEUED, states.OFFERED, states.STARTING, states.RUNNING) and not (
+            lab.state == states.STOPPING and lab.target == Lab.Target.RUNNING
+        ):
             return False
         reason = {"target": Lab.Target.STOPPED, "reason_code": code, "reason": words, "log_tail": log_tail[-LOG_TAIL:]}
-        if lab.state == states.QUEUED:
+        if lab.state in (states.QUEUED, states.OFFERED):
             return lab_advance(lab_id=lab_id, was=lab.state, to=states.final_state(code), now=now, actor=actor, **reason)
         if lab.state == states.STOPPING:
             return bool(Lab.objects.filter(pk=lab_id, state=states.STOPPING).update(**reason))

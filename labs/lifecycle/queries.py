@@ -112,7 +112,7 @@ def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
 
 def relay_snapshot(*, node_id: str) -> RelaySnapshot:
     """All that the node's relay needs to decide alone: where labs are, who may enter, which tokens open what."""
-    labs = list(Lab.objects.filter(node_id=node_id, state__in=states.PLACED) | Lab.objects.filter(state=states.QUEUED))
+    labs = list(Lab.objects.filter(node_id=node_id, state__in=states.PLACED) | Lab.objects.filter(state__in=(states.QUEUED, states.OFFERED)))
     tokens = LabToken.objects.filter(lab__in=[lab.pk for lab in labs], revoked_at=None)
     people = User.objects.filter(labs__in=[lab.pk for lab in labs]) | User.objects.filter(role=Role.ADMINISTRATOR)
     return RelaySnapshot(

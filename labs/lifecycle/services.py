@@ -49,7 +49,7 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: User, idempote
 def lab_stop(*, lab: Lab, actor: User, now: datetime, words: str = "") -> bool:
     """Wish the lab's end. Files stay. False when it was ending already."""
     code = "asked" if actor.pk == lab.owner_id else "administrator"
-    if lab.state == states.QUEUED and code == "asked":
+    if lab.state in (states.QUEUED, states.OFFERED) and code == "asked":
         code = "cancelled"
     return lab_end(lab_id=lab.pk, code=code, now=now, actor=actor, detail=words)
 

@@ -3,23 +3,27 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-QUEUED, STARTING, RUNNING, STOPPING, STOPPED, FAILED = "queued", "starting", "running", "stopping", "stopped", "failed"
+QUEUED, OFFERED, STARTING, RUNNING, STOPPING, STOPPED, FAILED = "queued", "offered", "starting", "running", "stopping", "stopped", "failed"
 WORDS = {
     QUEUED: "Waiting",
+    OFFERED: "Held for you",
     STARTING: "Starting",
     RUNNING: "Running",
     STOPPING: "Stopping",
     STOPPED: "Stopped",
     FAILED: "Failed",
 }
-LIVE = (QUEUED, STARTING, RUNNING, STOPPING)
+LIVE = (QUEUED, OFFERED, STARTING, RUNNING, STOPPING)
 FINAL = (STOPPED, FAILED)
-#: States in which the lab occupies its node, its cards and its owner's quota.
+#: States in which the lab has, or is about to have, a container on its node.
 PLACED = (STARTING, RUNNING, STOPPING)
+#: States in which the lab occupies its node, its cards and its owner's quota.
+HOLDING = (OFFERED, *PLACED)
 
 #: From -> to. A lab with a container ends by way of STOPPING, so that no lease closes before the engine confirms.
 MOVES: dict[str, tuple[str, ...]] = {
-    QUEUED: (STARTING, STOPPED, FAILED),
+    QUEUED: (OFFERED, STARTING, STOPPED, FAILED),
+    OFFERED: (QUEUED, STARTING, STOPPED, FAILED),
     STARTING: (RUNNING, STOPPING),
     RUNNING: (STOPPING,),
     STOPPING: (STARTING, STOPPED, FAILED),
@@ -28,7 +32,7 @@ MOVES: dict[str, tuple[str, ...]] = {
 }
 
 #: How long a moving state may last before the reaper acts.
-DEADLINES: dict[str, timedelta] = {STARTING: timedelta(seconds=300), STOPPING: timedelta(seconds=90)}
+DEADLINES: dict[str, timedelta] = {OFFERED: timedelta(minutes=10), STARTING: timedelta(seconds=300), STOPPING: timedelta(seconds=90)}
 STOP_GRACE_S = 30.0
 
 
@@ -53,6 +57,11 @@ ENDS: dict[str, End] = {
         End("asked", "You stopped it."),
         End("administrator", "An administrator stopped it."),
         End("cancelled", "It was taken out of the queue before it started."),
+        End(
+            "not_claimed",
+            "Its turn came, and you did not take it within 10 minutes, so it went to the next.",
+            "Launch it again when you have time; your files are untouched.",
+        ),
         End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
         End("person_disabled", "The account of its owner was disabled."),
         End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),

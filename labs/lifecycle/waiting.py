@@ -58,7 +58,7 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot
 def queue_view(*, now: datetime) -> list[QueueEntry]:
     """Every waiting lab in order, with its reasons. A lab that the next tick places has none."""
     labs = {lab.pk: lab for lab in waiting_labs()}
-    made = plan(snapshot_load(now=now))
+    made = plan(snapshot_load(now=now), now)
     placed = {placement.lab_id for placement in made.placements}
     entries = [QueueEntry(labs[wait.lab_id], wait.place, wait.reasons) for wait in made.waits.values() if wait.lab_id in labs]
     return [QueueEntry(labs[lab_id], 0, ("Is being placed.",)) for lab_id in labs if lab_id in placed] + entries
@@ -71,7 +71,7 @@ def wait_of(*, lab: Lab, now: datetime) -> QueueEntry | None:
 
 def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placement | None, Wait | None]:
     """What would happen to a wish if it were made now: the same plan that the loop uses."""
-    made = plan(snapshot_load(now=now, extra=(waiting,)))
+    made = plan(snapshot_load(now=now, extra=(waiting,)), now)
     placed = next((one for one in made.placements if one.lab_id == waiting.lab_id), None)
     return placed, made.waits.get(waiting.lab_id)
 
@@ -85,7 +85,7 @@ def nodes_view() -> tuple[NodeView, ...]:
 
 
 def _used_by_node() -> list[dict[str, Any]]:
-    rows = Lab.objects.filter(state__in=states.PLACED).order_by().values("node_id").annotate(cpus=Sum("cpus"), memory=Sum("memory_mib"))
+    rows = Lab.objects.filter(state__in=states.HOLDING).order_by().values("node_id").annotate(cpus=Sum("cpus"), memory=Sum("memory_mib"))
     return [dict(row) for row in rows]
 
 

@@ -11,7 +11,7 @@ from portal.api.pagination import PageOf
 
 #: The largest whole number that every JSON reader keeps exact.
 EXACT = 2**53 - 1
-State = Literal["queued", "starting", "running", "stopping", "stopped", "failed"]
+State = Literal["queued", "offered", "starting", "running", "stopping", "stopped", "failed"]
 
 
 class Strict(Schema):

@@ -51,6 +51,7 @@ UNKNOWN = Notice(503, "Labs cannot be reached for a moment", "The way to the lab
 NOWHERE = Notice(404, "There is nothing here", "Labs are opened from the portal.")
 WAITING = {
     states.QUEUED: Notice(503, "The lab is waiting for its turn", "It starts by itself, and this page opens it then.", follow=True),
+    states.OFFERED: Notice(503, "The lab is held for you", "Its turn has come: take it on its page within ten minutes, and it starts.", follow=True),
     states.STARTING: Notice(503, "The lab is starting", "This page opens it as soon as Jupyter answers.", follow=True),
     states.RUNNING: Notice(503, "The lab is starting", "This page opens it as soon as Jupyter answers.", follow=True),
     states.STOPPING: Notice(503, "The lab is stopping", "Your files are kept. This page says when it has ended.", follow=True),

@@ -13,6 +13,7 @@ register = template.Library()
 #: State -> (class, icon). The word comes from the state table, so a state is told by colour, word and icon.
 LAB_STATES = {
     "queued": ("wait", "hourglass"),
+    "offered": ("busy", "clock"),
     "starting": ("busy", "loader-2"),
     "running": ("good", "circle-check"),
     "stopping": ("busy", "loader-2"),

@@ -51,7 +51,7 @@ def test_every_state_leads_to_an_end_and_ends_lead_nowhere() -> None:
 
 
 def test_every_moving_state_has_a_deadline() -> None:
-    assert set(states.DEADLINES) == {states.STARTING, states.STOPPING}
+    assert set(states.DEADLINES) == {states.OFFERED, states.STARTING, states.STOPPING}
 
 
 def test_the_second_to_move_finds_that_somebody_else_did(lab_of: Any, alice: Any, now: Any) -> None:
