@@ -1,12 +1,35 @@
-"""Judging a wish against what is held and what is allowed. Pure."""
+"""Judging a wish against what is held and what is allowed, by the person and by their groups. Pure."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Wider:
+    """A limit that the time of day or a quiet house widens now: usually `usual`, now `value`, in words."""
+
+    limit: str
+    usual: int
+    value: int
+    until: datetime | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A limit that will be `value` at another time of the week or in a quieter house, in words."""
+
+    limit: str
+    value: int
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a person may have, after role and overrides. None is no limit. Sizes in GiB."""
+    """What a person may have, after role, exceptions and the time of day. None is no limit. Sizes in GiB."""
 
     gpus: int
     gpus_max: int
@@ -20,14 +43,24 @@ class Limits:
     gpu_hours_week: int | None
     disk_gib: int
     weight: int
+    gpu_hours_month: int | None = None
+    wider: tuple[Wider, ...] = ()
+    later: tuple[Later, ...] = ()
+
+    def at_best(self, name: str) -> int:
+        """The limit at its widest time of the week."""
+        value: int = getattr(self, name)
+        return max([value, *(later.value for later in self.later if later.limit == name)])
 
 
-LIMIT_NAMES = tuple(field.name for field in fields(Limits))
+LIMIT_NAMES = tuple(field.name for field in fields(Limits) if field.name not in ("wider", "later"))
+#: Limits that may be empty: no limit.
+BUDGETS = ("gpu_hours_week", "gpu_hours_month")
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a person holds: in labs that are placed, and how many wait."""
+    """What a person or a group holds: in labs that are placed, and how many wait. `…_back_at`: when a used-up budget returns."""
 
     gpus: int = 0
     labs: int = 0
@@ -35,6 +68,37 @@ class Held:
     cpus: int = 0
     memory_mib: int = 0
     gpu_hours_week: float = 0.0
+    gpu_hours_month: float = 0.0
+    week_back_at: datetime | None = None
+    month_back_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a whole group may have. Counts are over all its members together; shm and hours are of each of their labs. None is no cap."""
+
+    gpus: int | None = None
+    labs: int | None = None
+    pending: int | None = None
+    cpus: int | None = None
+    memory_gib: int | None = None
+    shm_gib: int | None = None
+    hours_max: int | None = None
+    gpu_hours_week: int | None = None
+    gpu_hours_month: int | None = None
+
+
+CAP_NAMES = tuple(field.name for field in fields(Caps))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A group that a person belongs to, as the judge sees it: `words` such as "team Vision", its caps, and what all members hold."""
+
+    group_id: int
+    words: str
+    caps: Caps
+    held: Held = Held()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +122,12 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One limit that says no: which field, and the words with limit, excess and what would fit."""
+    """One limit that says no: which field, the words with limit, excess and what would fit, and how much of which own limit would be `needed`."""
 
     field: str
     words: str
+    limit: str = ""
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,54 +138,142 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
 
 
-def judge(asked: Asked, held: Held, limits: Limits) -> Verdict:
-    """NEVER when the wish alone passes a limit, LATER when it does so only with what is held now."""
-    alone = beyond_cap(asked, limits)
+class Unit(NamedTuple):
+    """How a field of a wish is limited and counted: the person's limit, the group's cap, one of it and many."""
+
+    limit: str
+    cap: str
+    one: str
+    many: str
+
+
+UNITS = {
+    "gpus": Unit("gpus_max", "gpus", "GPU", "GPUs"),
+    "cpus": Unit("cpus", "cpus", "CPU core", "CPU cores"),
+    "memory_gib": Unit("memory_gib", "memory_gib", "GiB of memory", "GiB of memory"),
+    "shm_gib": Unit("shm_gib", "shm_gib", "GiB of shared memory", "GiB of shared memory"),
+    "hours": Unit("hours_max", "hours_max", "hour", "hours"),
+    "labs": Unit("labs", "labs", "lab", "labs"),
+}
+#: Budget -> its name among what is held, and its span in words.
+SPANS = {"gpu_hours_week": ("week_back_at", "seven days"), "gpu_hours_month": ("month_back_at", "thirty days")}
+
+
+def judge(asked: Asked, held: Held, limits: Limits, shares: tuple[Share, ...] = ()) -> Verdict:
+    """NEVER when the wish alone passes a limit at its widest, LATER when it does so only now or with what is held now."""
+    alone = beyond_cap(asked, limits, shares)
     if alone:
         return Verdict(Answer.NEVER, alone)
-    together = beyond_left(asked, held, limits)
+    together = beyond_left(asked, held, limits, shares)
     return Verdict(Answer.LATER, together) if together else Verdict(Answer.NOW)
 
 
-def beyond_cap(asked: Asked, limits: Limits) -> tuple[Reason, ...]:
-    """The limits that the wish passes in itself."""
-    rows = (
-        ("gpus", asked.gpus, limits.gpus_max, "GPU", "GPUs"),
-        ("cpus", asked.cpus, limits.cpus, "CPU core", "CPU cores"),
-        ("memory_gib", _gib(asked.memory_mib), limits.memory_gib, "GiB of memory", "GiB of memory"),
-        ("shm_gib", _gib(asked.shm_mib), limits.shm_gib, "GiB of shared memory", "GiB of shared memory"),
-        ("hours", asked.hours, limits.hours_max, "hour", "hours"),
-        ("labs", 1, limits.labs, "lab", "labs"),
-    )
-    found = [Reason(field, _over(wish, cap, one, many)) for field, wish, cap, one, many in rows if wish > cap]
+def beyond_cap(asked: Asked, limits: Limits, shares: tuple[Share, ...] = ()) -> tuple[Reason, ...]:
+    """The limits, of the person and of their groups, that the wish passes in itself."""
+    found: list[Reason] = []
+    for field, wish in _wishes(asked):
+        unit = UNITS[field]
+        cap = limits.at_best(unit.limit)
+        if wish > cap:
+            found.append(Reason(field, _over(wish, cap, unit), unit.limit, _whole(wish)))
+        for share in shares:
+            whole = getattr(share.caps, unit.cap)
+            if whole is not None and wish > whole:
+                found.append(Reason(field, _over_group(wish, whole, unit, share)))
     if asked.shm_mib > asked.memory_mib:
         found.append(Reason("shm_gib", f"Shared memory counts inside the memory limit: at most {_gib(asked.memory_mib):g} GiB here."))
     return tuple(found)
 
 
-def beyond_left(asked: Asked, held: Held, limits: Limits) -> tuple[Reason, ...]:
-    """The limits that the wish passes together with what is held now."""
-    rows = (
-        ("gpus", asked.gpus, held.gpus, limits.gpus_max, "GPU", "GPUs"),
-        ("cpus", asked.cpus, held.cpus, limits.cpus, "CPU core", "CPU cores"),
-        ("memory_gib", _gib(asked.memory_mib), _gib(held.memory_mib), limits.memory_gib, "GiB of memory", "GiB of memory"),
-        ("labs", 1, held.labs, limits.labs, "lab", "labs"),
+def beyond_left(asked: Asked, held: Held, limits: Limits, shares: tuple[Share, ...] = ()) -> tuple[Reason, ...]:
+    """The limits that the wish passes together with what is held now, or only at this time of the day."""
+    return (*_beyond_own(asked, held, limits), *(reason for share in shares for reason in _beyond_group(asked, share)))
+
+
+def budget_spent(held: Held, limits: Limits, shares: tuple[Share, ...] = ()) -> str:
+    """Words when a budget, one's own or a group's, is used up; empty while something is left."""
+    reasons = (*_budgets(held, limits, "You have", "your"), *(reason for share in shares for reason in _budgets_group(share)))
+    return reasons[0].words if reasons else ""
+
+
+def _beyond_own(asked: Asked, held: Held, limits: Limits) -> Iterator[Reason]:
+    for field, wish in _wishes(asked):
+        unit = UNITS[field]
+        cap, have = getattr(limits, unit.limit), _have(held, field)
+        if wish and have + wish > cap:
+            wider = "".join(f" {later.words}" for later in limits.later if later.limit == unit.limit and later.value >= have + wish)
+            words = _left(wish, have, cap, unit) if wish <= cap else f"Your limit is {cap:g} {unit.many} now, and this needs {wish:g}."
+            yield Reason(field, words + wider, unit.limit, _whole(have + wish))
+    if asked.gpus:
+        yield from _budgets(held, limits, "You have", "your")
+
+
+def _beyond_group(asked: Asked, share: Share) -> Iterator[Reason]:
+    for field, wish in _wishes(asked):
+        unit = UNITS[field]
+        cap, have = getattr(share.caps, unit.cap), _have(share.held, field)
+        if wish and cap is not None and have + wish > cap:
+            yield Reason(field, f"Your {share.words} holds {have:g} of its {cap:g} {unit.many}, and this needs {wish:g}.")
+    if asked.gpus:
+        yield from _budgets_group(share)
+
+
+def _budgets_group(share: Share) -> Iterator[Reason]:
+    yield from _budgets(share.held, share.caps, f"Your {share.words} has", "its")
+
+
+def _budgets(held: Held, limits: Limits | Caps, who: str, whose: str) -> Iterator[Reason]:
+    """Used-up budgets, each with the time when hours return if nothing more is used."""
+    for name, (back, span) in SPANS.items():
+        budget, used, back_at = getattr(limits, name), getattr(held, name), getattr(held, back)
+        if budget is not None and used >= budget:
+            returns = f" New hours return from {back_at:%a %d %b, %H:%M} on." if back_at else ""
+            words = f"{who} used {used:.0f} of {whose} {budget} GPU-hours of the last {span}.{returns}"
+            yield Reason(name, words, name if isinstance(limits, Limits) else "", _whole(used) + 1)
+
+
+def _wishes(asked: Asked) -> tuple[tuple[str, float], ...]:
+    """Field and amount of all that a wish counts for."""
+    return (
+        ("gpus", asked.gpus),
+        ("cpus", asked.cpus),
+        ("memory_gib", _gib(asked.memory_mib)),
+        ("shm_gib", _gib(asked.shm_mib)),
+        ("hours", asked.hours),
+        ("labs", 1),
     )
-    found = [Reason(field, _left(wish, have, cap, one, many)) for field, wish, have, cap, one, many in rows if wish and have + wish > cap]
-    if asked.gpus and limits.gpu_hours_week is not None and held.gpu_hours_week >= limits.gpu_hours_week:
-        words = f"You have used {held.gpu_hours_week:.0f} of your {limits.gpu_hours_week} GPU-hours of the last seven days."
-        found.append(Reason("gpu_hours_week", words))
-    return tuple(found)
 
 
-def _over(wish: float, cap: float, one: str, many: str) -> str:
-    return f"You asked for {wish:g} {one if wish == 1 else many}; your limit is {cap:g}, so that is {wish - cap:g} too many. Up to {cap:g} would fit."
+def _have(held: Held, field: str) -> float:
+    """What is held of a field; shm and hours are of one lab and do not add up."""
+    if field in ("shm_gib", "hours"):
+        return 0
+    value: float = _gib(held.memory_mib) if field == "memory_gib" else getattr(held, field)
+    return value
 
 
-def _left(wish: float, have: float, cap: float, one: str, many: str) -> str:
+def _over(wish: float, cap: float, unit: Unit) -> str:
+    return f"You asked for {_amount(wish, unit)}; your limit is {cap:g}, so that is {wish - cap:g} too many. Up to {cap:g} would fit."
+
+
+def _over_group(wish: float, cap: float, unit: Unit, share: Share) -> str:
+    together = "" if unit.cap in ("shm_gib", "hours_max") else " for all its members together"
+    return f"You asked for {_amount(wish, unit)}; your {share.words} may have {cap:g}{together}."
+
+
+def _left(wish: float, have: float, cap: float, unit: Unit) -> str:
     left = max(cap - have, 0)
-    return f"You hold {have:g} of your {cap:g} {one if cap == 1 else many}, so {left:g} {'is' if left == 1 else 'are'} left and this needs {wish:g}."
+    return f"You hold {have:g} of your {_amount(cap, unit)}, so {left:g} {'is' if left == 1 else 'are'} left and this needs {wish:g}."
+
+
+def _amount(count: float, unit: Unit) -> str:
+    return f"{count:g} {unit.one if count == 1 else unit.many}"
 
 
 def _gib(mib: int) -> float:
     return round(mib / 1024, 2)
+
+
+def _whole(amount: float) -> int:
+    """The next whole number: limits are whole."""
+    return int(-(-amount // 1))
