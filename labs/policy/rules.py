@@ -62,7 +62,7 @@ BUDGETS = ("gpu_hours_week", "gpu_hours_month")
 class Held:
     """What a person or a group holds: in labs that are placed, and how many wait. `…_back_at`: when a used-up budget returns."""
 
-    gpus: int = 0
+    gpus: float = 0
     labs: int = 0
     pending: int = 0
     cpus: int = 0
@@ -103,13 +103,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What one lab asks for."""
+    """What one lab asks for. `gpu_share` is what one of its GPUs counts for: less than 1 for a slice of a card."""
 
     gpus: int
     cpus: int
     memory_mib: int
     shm_mib: int
     hours: int
+    gpu_share: float = 1.0
 
 
 class Answer(StrEnum):
@@ -235,7 +236,7 @@ def _budgets(held: Held, limits: Limits | Caps, who: str, whose: str) -> Iterato
 def _wishes(asked: Asked) -> tuple[tuple[str, float], ...]:
     """Field and amount of all that a wish counts for."""
     return (
-        ("gpus", asked.gpus),
+        ("gpus", round(asked.gpus * asked.gpu_share, 2)),
         ("cpus", asked.cpus),
         ("memory_gib", _gib(asked.memory_mib)),
         ("shm_gib", _gib(asked.shm_mib)),
