@@ -54,6 +54,7 @@ ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "portal.asgi.application"
 INSTALLED_APPS = [
     "labs.ledger",
+    "labs.turns",
     "labs.people",
     "labs.catalogue",
     "labs.fleet",
