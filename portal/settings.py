@@ -42,6 +42,7 @@ NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
+CLASS_CARDS = env.integer("GPULAB_CLASS_CARDS", 8, low=0, high=10_000)
 DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
 
 # Doors.
@@ -58,7 +59,9 @@ INSTALLED_APPS = [
     "labs.people",
     "labs.catalogue",
     "labs.fleet",
+    "labs.quarantine",
     "labs.policy",
+    "labs.timetable",
     "labs.lifecycle",
     "labs.telemetry",
     "portal.apps.PortalConfig",
