@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('fleet', '0002_slices_and_places'),
+        ('fleet', '0001_initial'),
     ]
 
     operations = [
