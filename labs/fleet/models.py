@@ -51,7 +51,7 @@ class Node(models.Model):
 
 
 class Gpu(models.Model):
-    """A card, identified by its UUID, never by its index."""
+    """A card, or a MIG slice of one, identified by its UUID, never by its index. A card in MIG mode is no unit itself: its slices are."""
 
     class Health(models.TextChoices):
         OK = "ok", "Healthy"
@@ -68,17 +68,23 @@ class Gpu(models.Model):
     health_words = models.TextField(blank=True)
     misses = models.PositiveSmallIntegerField(default=0)
     simulated = models.BooleanField(default=False)
+    mig = models.BooleanField(default=False, help_text="In MIG mode: its slices are given out, the card itself is not.")
+    parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="slices", help_text="The card that a slice is of.")
+    profile = models.CharField(max_length=40, blank=True, help_text="The MIG profile of a slice, such as 1g.18gb.")
+    share = models.FloatField(default=1.0, help_text="What it counts for: 1 for a card, its fraction for a slice.")
+    place = models.JSONField(default=list, blank=True, help_text="Where it sits, outermost first: cards that share more of it are nearer.")
 
     class Meta:
-        ordering = ["node", "index"]
+        ordering = ["node", "index", "-share", "uuid"]
+        constraints = [models.CheckConstraint(condition=models.Q(share__gt=0, share__lte=1), name="gpu_share_is_a_part_of_a_card")]
 
     def __str__(self) -> str:
-        return f"{self.model} {self.uuid[:12]}"
+        return f"{self.model} {self.profile} {self.uuid[:12]}" if self.profile else f"{self.model} {self.uuid[:12]}"
 
     @property
     def short_uuid(self) -> str:
         """Enough of the UUID to tell cards apart by eye."""
-        return self.uuid.removeprefix("GPU-")[:8]
+        return self.uuid.removeprefix("GPU-").removeprefix("MIG-")[:8]
 
 
 class NodeImage(models.Model):

@@ -15,6 +15,8 @@ from labs.people.errors import Refused
 
 #: A card that misses this many readings in a row is UNKNOWN.
 MISSES_TO_UNKNOWN = 3
+#: What is kept of a card as its node reports it.
+CARD_FACTS = ("index", "model", "memory_mib", "compute_capability", "mig", "profile", "share", "place")
 
 
 def node_report(*, node_id: str, now: datetime, **facts: Any) -> Node:
@@ -67,21 +69,21 @@ def _node_state(node: Node, state: str, words: str, actor: Actor, now: datetime)
 
 
 def gpus_report(*, node_id: str, cards: Sequence[Mapping[str, Any]], simulated: bool, now: datetime) -> None:
-    """Bring the node's cards up to date: `cards` have uuid, index, model, memory_mib, compute_capability, fault.
+    """Bring the node's cards and slices up to date: `cards` have fault and the CARD_FACTS, a card before its slices.
 
-    A card that is missing or faulty three times in a row is UNKNOWN and gets no new lab; a running lab is not touched.
+    One that is missing or faulty three times in a row is UNKNOWN and gets no new lab; a running lab is not touched.
     """
     known = {gpu.uuid: gpu for gpu in Gpu.objects.filter(node_id=node_id)}
     for card in cards:
         gpu = known.pop(card["uuid"], None)
-        facts = {name: card[name] for name in ("index", "model", "memory_mib", "compute_capability")} | {"simulated": simulated}
+        facts = {name: card[name] for name in CARD_FACTS} | {"parent_id": card["parent"] or None, "simulated": simulated}
         if gpu is None:
             gpu = _gpu_add(node_id, card["uuid"], facts, now)
         elif not card["fault"] and any(getattr(gpu, name) != value for name, value in facts.items()):
             Gpu.objects.filter(pk=gpu.pk).update(**facts)
         _gpu_seen(gpu, card["fault"], now)
     for gpu in known.values():
-        _gpu_seen(gpu, "The driver no longer lists this card.", now)
+        _gpu_seen(gpu, "The driver no longer lists it.", now)
 
 
 def _gpu_add(node_id: str, uuid: str, facts: Mapping[str, Any], now: datetime) -> Gpu:

@@ -22,7 +22,7 @@ def holds(cards: list[GpuReading]) -> None:
     """What is true of the cards of any reading."""
     assert len({one.uuid for one in cards}) == len(cards)
     for one in cards:
-        assert one.uuid.startswith("GPU-")
+        assert one.uuid.startswith("MIG-" if one.parent else "GPU-")
         assert one.gpu_pct is None or 0 <= one.gpu_pct <= 100
         assert one.memory_used_mib is None or one.memory_total_mib is None or 0 <= one.memory_used_mib <= one.memory_total_mib
         assert one.fault or one.model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worker.probes.base import ProbeFault
 from worker.probes.choose import probe_choose
-from worker.probes.nvml import NvmlProbe
+from worker.probes.nvml.probe import NvmlProbe
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
  * The state is a text file, named by $NVML_STATE and read again at every call. Its lines:
  *   driver fail=CODE hang=SECONDS          what nvmlInit answers, and how long every call takes
  *   gpu UUID name=.. total=MIB used=MIB util=PCT temp=C power=MW [fail=CODE] [metric=CODE] [proc=PID:MIB]...
+ *     [mig=1] [slice=UUID:PROFILE:SLICES:MIB]...   in MIG mode, with these slices
+ *   far INDEX INDEX LEVEL                  how far two cards are apart (-1: NVLink; cards are 50 apart where nothing is said)
  * `fail` is the answer of every call on that card, its handle too when it is `handle=CODE`; `metric` only of its power.
  */
 #include <stdio.h>
@@ -11,19 +13,24 @@
 #include <unistd.h>
 
 enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, UNKNOWN = 999 };
-enum { MOST_CARDS = 16, MOST_PROCESSES = 16, MIB_SHIFT = 20 };
+enum { MOST_CARDS = 16, MOST_PROCESSES = 16, MOST_SLICES = 7, MIB_SHIFT = 20, SLICE = 100, P2P_NOT_SUPPORTED = 5, NVLINK = -1, SYSTEM = 50 };
 
 typedef struct { unsigned long long total, free, used; } memory_t;
 typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_t;
+typedef struct { unsigned processors, copy, decoder, encoder, jpeg, ofa, gpu_slices, compute_slices; unsigned long long memory_mib; } attributes_t;
+typedef struct { char uuid[96], profile[32]; unsigned slices; long mib; } slice_t;
 typedef struct {
   char uuid[96], name[96];
+  int mig, slices;
+  slice_t slice[MOST_SLICES];
   long total, used, util, temperature, power;
   int fail, handle_fail, power_fail, processes;
   process_t process[MOST_PROCESSES];
 } card_t;
 
 static card_t cards[MOST_CARDS];
+static int far[MOST_CARDS][MOST_CARDS];
 static int count, driver_fail, hang_seconds, initialized;
 
 static void read_card(char *line) {
@@ -43,6 +50,10 @@ static void read_card(char *line) {
     sscanf(word, "fail=%d", &card->fail);
     sscanf(word, "handle=%d", &card->handle_fail);
     sscanf(word, "metric=%d", &card->power_fail);
+    sscanf(word, "mig=%d", &card->mig);
+    slice_t *slice = &card->slice[card->slices];
+    if (card->slices < MOST_SLICES && sscanf(word, "slice=%95[^:]:%31[^:]:%u:%ld", slice->uuid, slice->profile, &slice->slices, &slice->mib) == 4)
+      card->slices++;
     if (card->processes < MOST_PROCESSES && sscanf(word, "proc=%u:%ld", &pid, &mib) == 2)
       card->process[card->processes++] = (process_t){pid, (unsigned long long)mib << MIB_SHIFT, ~0u, ~0u};
   }
@@ -54,9 +65,15 @@ static void load(void) {
   FILE *file = path ? fopen(path, "r") : NULL;
   char line[2048];
   count = driver_fail = hang_seconds = 0;
+  for (int one = 0; one < MOST_CARDS; one++) for (int two = 0; two < MOST_CARDS; two++) far[one][two] = SYSTEM;
   if (!file) { driver_fail = UNKNOWN; return; }
   while (fgets(line, sizeof line, file)) {
     if (!strncmp(line, "gpu ", 4) && count < MOST_CARDS) read_card(line);
+    else if (!strncmp(line, "far ", 4)) {
+      unsigned one, two;
+      int level;
+      if (sscanf(line, "far %u %u %d", &one, &two, &level) == 3 && one < MOST_CARDS && two < MOST_CARDS) far[one][two] = far[two][one] = level;
+    }
     else if (!strncmp(line, "driver ", 7)) {
       char *word = strtok(line + 7, " \n");
       for (; word; word = strtok(NULL, " \n")) { sscanf(word, "fail=%d", &driver_fail); sscanf(word, "hang=%d", &hang_seconds); }
@@ -71,10 +88,10 @@ static int ready(void) {
   return initialized ? driver_fail : UNINITIALIZED;
 }
 
-/* A handle is the index plus one: it stays what it is while the file behind it changes. */
+/* A handle is the index plus one, and a hundred for each slice further: it stays what it is while the file behind it changes. */
 static int find(void *device, card_t **card) {
   int answer = ready();
-  long index = (long)device - 1;
+  long index = (long)device % SLICE - 1;
   if (answer != SUCCESS) return answer;
   if (index < 0 || index >= count) return INVALID_ARGUMENT;
   *card = &cards[index];
@@ -87,6 +104,12 @@ static int text(const char *from, char *to, unsigned length) {
   return SUCCESS;
 }
 
+static slice_t *slice_of(void *device, card_t *card) {
+  long number = (long)device / SLICE;
+  return number ? &card->slice[number - 1] : NULL;
+}
+
+#define WHOLE(device) if (slice_of(device, card)) return NOT_SUPPORTED /* what a slice does not tell */
 #define CARD(device) card_t *card; int answer = find(device, &card); if (answer != SUCCESS) return answer
 
 int nvmlInitWithFlags(unsigned flags) { (void)flags; load(); initialized = driver_fail == SUCCESS; return driver_fail; }
@@ -102,25 +125,65 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
   *device = (void *)(long)(index + 1);
   return cards[index].handle_fail;
 }
-int nvmlDeviceGetName(void *device, char *to, unsigned length) { CARD(device); return text(card->name, to, length); }
+int nvmlDeviceGetName(void *device, char *to, unsigned length) {
+  CARD(device);
+  slice_t *slice = slice_of(device, card);
+  char whole[160];
+  snprintf(whole, sizeof whole, "%s MIG %s", card->name, slice ? slice->profile : "");
+#ifdef WITHOUT_ECC /* an old driver calls a slice as it calls the card */
+  slice = NULL;
+#endif
+  return text(slice ? whole : card->name, to, length);
+}
 int nvmlDeviceGetUUID(void *device, char *to, unsigned length) {
   card_t *card = NULL;
   int answer = find(device, &card);
+  if (card && slice_of(device, card)) return text(slice_of(device, card)->uuid, to, length);
   return card ? text(card->uuid, to, length) : answer; /* who it is, even a card that fails says */
 }
 int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
   CARD(device);
+  slice_t *slice = slice_of(device, card);
+  if (slice) { memory->total = memory->free = (unsigned long long)slice->mib << MIB_SHIFT; memory->used = 0; return SUCCESS; }
   memory->total = (unsigned long long)card->total << MIB_SHIFT;
   memory->used = (unsigned long long)card->used << MIB_SHIFT;
   memory->free = memory->total - memory->used;
   return SUCCESS;
 }
-int nvmlDeviceGetUtilizationRates(void *device, utilization_t *use) { CARD(device); use->gpu = (unsigned)card->util; use->memory = (unsigned)card->util / 2; return SUCCESS; }
-int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *degrees) { CARD(device); *degrees = (unsigned)card->temperature; return sensor ? INVALID_ARGUMENT : SUCCESS; }
-int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatt) { CARD(device); *milliwatt = (unsigned)card->power; return card->power_fail; }
-int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatt) { CARD(device); *milliwatt = 700000; return SUCCESS; }
+int nvmlDeviceGetUtilizationRates(void *device, utilization_t *use) { CARD(device); WHOLE(device); if (card->mig) return NOT_SUPPORTED; use->gpu = (unsigned)card->util; use->memory = (unsigned)card->util / 2; return SUCCESS; }
+int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *degrees) { CARD(device); WHOLE(device); *degrees = (unsigned)card->temperature; return sensor ? INVALID_ARGUMENT : SUCCESS; }
+int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatt) { CARD(device); WHOLE(device); *milliwatt = (unsigned)card->power; return card->power_fail; }
+int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatt) { CARD(device); WHOLE(device); *milliwatt = 700000; return SUCCESS; }
 int nvmlDeviceGetClockInfo(void *device, int type, unsigned *mhz) { CARD(device); *mhz = type == 1 ? 1980 : 3201; return SUCCESS; }
 int nvmlDeviceGetCudaComputeCapability(void *device, int *major, int *minor) { CARD(device); *major = 9; *minor = 0; return SUCCESS; }
+int nvmlDeviceGetMigMode(void *device, unsigned *now, unsigned *pending) { CARD(device); *now = *pending = (unsigned)card->mig; return SUCCESS; }
+int nvmlDeviceGetMaxMigDeviceCount(void *device, unsigned *most) { CARD(device); *most = MOST_SLICES; return SUCCESS; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *device, unsigned index, void **slice) {
+  CARD(device);
+  if (index >= (unsigned)card->slices) return NOT_FOUND;
+  *slice = (void *)((long)device + SLICE * (long)(index + 1));
+  return SUCCESS;
+}
+int nvmlDeviceGetAttributes_v2(void *device, attributes_t *parts) {
+  CARD(device);
+  slice_t *slice = slice_of(device, card);
+  if (!slice) return NOT_SUPPORTED;
+  memset(parts, 0, sizeof *parts);
+  parts->gpu_slices = parts->compute_slices = slice->slices;
+  parts->memory_mib = (unsigned long long)slice->mib;
+  return SUCCESS;
+}
+int nvmlDeviceGetTopologyCommonAncestor(void *one, void *two, int *level) {
+  int answer = ready();
+  *level = far[(long)one - 1][(long)two - 1];
+  if (*level == NVLINK) *level = SYSTEM;
+  return answer;
+}
+int nvmlDeviceGetP2PStatus(void *one, void *two, int what, int *status) {
+  (void)what;
+  *status = far[(long)one - 1][(long)two - 1] == NVLINK ? SUCCESS : P2P_NOT_SUPPORTED;
+  return ready();
+}
 #ifndef WITHOUT_ECC /* an old driver lacks a function */
 int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *errors) { CARD(device); (void)type; (void)counter; *errors = 0; return SUCCESS; }
 #endif

@@ -40,6 +40,11 @@ def test_a_card_is_read_with_every_metric(driver: Driver) -> None:
         "compute_capability": "9.0",
         "processes": [],
         "fault": "",
+        "mig": False,
+        "parent": "",
+        "profile": "",
+        "share": 1.0,
+        "place": ["numa0", "switch0", "nvlink0"],
     }
 
 
@@ -190,3 +195,49 @@ def test_it_keeps_the_contract_of_every_probe(driver: Driver) -> None:
     holds(cards)
     assert [one.uuid for one in cards] == list(_by_uuid(second))
     assert max(first["seconds"], second["seconds"]) < 2
+
+
+SLICED = "gpu GPU-aaaa name=NVIDIA_H200 total=143771 used=2048 util=0 temp=40 power=90000 mig=1 slice=MIG-one:3g.71gb:3:72704 slice=MIG-two:1g.18gb:1:18176"
+
+
+def test_a_card_in_mig_mode_is_read_with_its_slices_each_by_its_own_uuid(driver: Driver) -> None:
+    driver.says(SLICED, TWO)
+    cards = _by_uuid(driver.read())
+    assert [(uuid, card["parent"], card["profile"], round(card["share"], 3)) for uuid, card in cards.items()] == [
+        ("GPU-aaaa", "", "", 1.0),
+        ("MIG-one", "GPU-aaaa", "3g.71gb", 0.429),
+        ("MIG-two", "GPU-aaaa", "1g.18gb", 0.143),
+        ("GPU-bbbb", "", "", 1.0),
+    ]
+    assert (cards["GPU-aaaa"]["mig"], cards["GPU-bbbb"]["mig"]) == (True, False)
+    assert (cards["MIG-one"]["model"], cards["MIG-one"]["memory_total_mib"], cards["MIG-one"]["compute_capability"]) == ("NVIDIA H200", 72704, "9.0")
+
+
+def test_a_slice_has_no_utilisation_of_its_own_and_is_healthy_without_it(driver: Driver) -> None:
+    driver.says(SLICED)
+    cards = _by_uuid(driver.read())
+    assert [(cards[uuid]["gpu_pct"], cards[uuid]["temperature_c"], cards[uuid]["fault"]) for uuid in ("MIG-one", "MIG-two")] == [(None, None, "")] * 2
+    assert cards["GPU-aaaa"]["gpu_pct"] is None
+
+
+def test_an_old_driver_that_does_not_name_the_profile_has_it_made_of_the_parts(old_driver: Driver) -> None:
+    old_driver.says(SLICED)
+    assert _by_uuid(old_driver.read())["MIG-one"]["profile"] == "3g.71gb"
+
+
+def test_a_sick_cards_slices_are_sick(driver: Driver) -> None:
+    driver.says(f"{SLICED} metric=999")
+    assert "error 999" in _by_uuid(driver.read())["MIG-one"]["fault"]
+
+
+def test_cards_know_how_near_they_are(driver: Driver) -> None:
+    """Four cards: the first two by NVLink, the third on their switch, the last on another socket."""
+    four = [f"gpu GPU-{n} name=NVIDIA_A40 total=100 used=0 util=0 temp=30 power=1000" for n in range(4)]
+    driver.says(*four, "far 0 1 -1", "far 0 2 10", "far 1 2 20")
+    places = {uuid: card["place"] for uuid, card in _by_uuid(driver.read()).items()}
+    assert places == {
+        "GPU-0": ["numa0", "switch0", "nvlink0"],
+        "GPU-1": ["numa0", "switch0", "nvlink0"],
+        "GPU-2": ["numa0", "switch0", "nvlink2"],
+        "GPU-3": ["numa3", "switch3", "nvlink3"],
+    }

@@ -57,6 +57,11 @@ def _faulty_cards(node_id: str, fault: str) -> list[Card]:
                 model=gpu.model,
                 memory_total_mib=gpu.memory_mib,
                 compute_capability=gpu.compute_capability,
+                mig=gpu.mig,
+                parent=gpu.parent_id or "",
+                profile=gpu.profile,
+                share=gpu.share,
+                place=tuple(gpu.place),
                 fault=fault,
             )
         )
@@ -66,8 +71,8 @@ def _faulty_cards(node_id: str, fault: str) -> list[Card]:
 
 def _identity(card: Mapping[str, Any]) -> Card:
     """What the fleet keeps of a card."""
-    kept = {name: card[name] for name in ("uuid", "index", "model", "compute_capability", "fault")}
-    return kept | {"memory_mib": card["memory_total_mib"] or 0}
+    kept = {name: card[name] for name in ("uuid", "index", "model", "compute_capability", "fault", "mig", "parent", "profile", "share")}
+    return kept | {"memory_mib": card["memory_total_mib"] or 0, "place": list(card["place"])}
 
 
 def _with_holder(card: Card, lease: Lease | None) -> Card:

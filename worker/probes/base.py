@@ -28,7 +28,7 @@ class GpuProcess:
 
 @dataclass(frozen=True, slots=True)
 class GpuReading:
-    """One card, one moment. Units: percent, MiB, degrees C, watt, MHz."""
+    """One card or one MIG slice, one moment. Units: percent, MiB, degrees C, watt, MHz. A slice tells memory and little else."""
 
     uuid: str
     index: int
@@ -46,6 +46,11 @@ class GpuReading:
     compute_capability: str = ""  # "9.0", "" unknown
     processes: Sequence[GpuProcess] = ()
     fault: str = ""  # "" healthy, else words: "GPU is lost (error 15)"
+    mig: bool = False  # a card whose slices are the units
+    parent: str = ""  # of a slice: the UUID of its card
+    profile: str = ""  # of a slice: "1g.18gb"
+    share: float = 1.0  # of a slice: its fraction of the card
+    place: tuple[str, ...] = ()  # where a card sits, outermost first; () where the driver does not tell
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from worker.probes.base import Probe
 from worker.probes.none import NoProbe
-from worker.probes.nvml import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NvmlProbe
+from worker.probes.nvml.probe import DRIVER_NOT_LOADED, LIBRARY_NOT_FOUND, NvmlProbe
 from worker.probes.simulated import SimulatedProbe
 
 NVIDIA = "0x10de"

@@ -1,7 +1,7 @@
 """The cards as the NVIDIA driver sees them, by nvidia-ml-py: one metric at a time, and never longer than a deadline."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,15 @@ import pynvml
 
 from worker.probes.base import GpuProcess, GpuReading, NodeReading, ProbeFault
 from worker.probes.deadline import OneThread, StillBusy
+from worker.probes.nvml.calls import CARD_FAULTS, MIB, metric, or_none
+from worker.probes.nvml.places import Places, places_of
+from worker.probes.nvml.slices import mig_is_on, slices_of
 from worker.probes.processes import command_of, name_of
 
-MIB = 1024 * 1024
 READ_WITHIN_S = 1.5
 #: The first call initialises every card of the host, which takes seconds where no persistence daemon runs.
 OPEN_WITHIN_S = 15.0
 
-#: Answers after which the card is not to be trusted, in words. Every other error costs only the metric it came with.
-CARD_FAULTS = {
-    pynvml.NVML_ERROR_GPU_IS_LOST: "The GPU is lost: it fell off the bus or is not reachable (error 15).",
-    pynvml.NVML_ERROR_RESET_REQUIRED: "The GPU must be reset before it can be used again (error 16).",
-    pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH: "The driver and its library have different versions (error 18).",
-    pynvml.NVML_ERROR_UNKNOWN: "The driver reports an unknown error for this GPU (error 999).",
-}
 #: What the driver as a whole may answer, in words with the way out.
 DRIVER_FAULTS = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "The NVIDIA driver is loaded, but its library libnvidia-ml.so.1 is not found (error 12).",
@@ -60,6 +55,8 @@ class NvmlProbe:
         self._open_within_s = open_within_s
         self._is_open = False
         self._known: dict[str, _Identity] = {}
+        self._places: Places = {}
+        self._placed: tuple[str, ...] = ()
         self._thread = OneThread(name="nvml")
 
     def read(self) -> NodeReading:
@@ -103,10 +100,10 @@ class NvmlProbe:
     def _reopen_next_time(self) -> None:
         if self._is_open:
             self._is_open = False
-            _or_none(pynvml.nvmlShutdown)
+            or_none(pynvml.nvmlShutdown)
 
     def _read_all(self) -> NodeReading:
-        seen: list[GpuReading] = []
+        handles: dict[str, tuple[int, Any]] = {}
         lost: dict[int, str] = {}
         for index in range(int(pynvml.nvmlDeviceGetCount())):
             try:
@@ -115,8 +112,23 @@ class NvmlProbe:
             except pynvml.NVMLError as error:
                 lost[index] = CARD_FAULTS.get(error.value, f"The GPU does not say who it is (error {error.value}).")
             else:
-                seen.append(self._card(handle, uuid, index))
-        return NodeReading(self.kind, driver=_driver(), cuda=_cuda(), gpus=(*seen, *self._missing({one.uuid for one in seen}, lost)))
+                handles[uuid] = (index, handle)
+        places = self._places_of({uuid: handle for uuid, (_, handle) in handles.items()})
+        seen = [one for uuid, (index, handle) in handles.items() for one in self._units(handle, uuid, index, places.get(uuid, ()))]
+        return NodeReading(self.kind, driver=_driver(), cuda=_cuda(), gpus=(*seen, *self._missing(set(handles), lost)))
+
+    def _places_of(self, handles: Mapping[str, Any]) -> Places:
+        """Where the cards sit, asked again only when there are others or they come in another order."""
+        if self._placed != tuple(handles):
+            self._places, self._placed = places_of(handles), tuple(handles)
+        return self._places
+
+    def _units(self, handle: Any, uuid: str, index: int, place: tuple[str, ...]) -> list[GpuReading]:
+        """The card and, where it is in MIG mode, its slices."""
+        card = replace(self._card(handle, uuid, index), place=place, mig=mig_is_on(handle))
+        if not card.mig:
+            return [card]
+        return [card, *slices_of(handle, card, lambda one: self._processes(or_none(pynvml.nvmlDeviceGetComputeRunningProcesses, one) or ()))]
 
     def _missing(self, seen: set[str], lost: dict[int, str]) -> list[GpuReading]:
         """A reading with a fault for each card that was there before and says nothing now."""
@@ -125,15 +137,15 @@ class NvmlProbe:
 
     def _card(self, handle: Any, uuid: str, index: int) -> GpuReading:
         faults: list[str] = []
-        metric = partial(_metric, faults=faults)
-        memory = metric(pynvml.nvmlDeviceGetMemoryInfo, handle)
-        use = metric(pynvml.nvmlDeviceGetUtilizationRates, handle)
-        capability = metric(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
+        ask = partial(metric, faults=faults)
+        memory = ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        use = ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
+        capability = ask(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
         identity = self._remember(
             uuid,
             _Identity(
                 index=index,
-                model=metric(pynvml.nvmlDeviceGetName, handle) or "",
+                model=ask(pynvml.nvmlDeviceGetName, handle) or "",
                 memory_total_mib=memory.total // MIB if memory else None,
                 compute_capability="{}.{}".format(*capability) if capability else "",
             ),
@@ -146,14 +158,14 @@ class NvmlProbe:
             memory_used_mib=memory.used // MIB if memory else None,
             gpu_pct=use.gpu if use else None,
             memory_pct=use.memory if use else None,
-            temperature_c=metric(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-            power_w=_watt(metric(pynvml.nvmlDeviceGetPowerUsage, handle)),
-            power_limit_w=_watt(metric(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
-            sm_mhz=metric(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            memory_mhz=metric(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-            ecc_errors=metric(pynvml.nvmlDeviceGetTotalEccErrors, handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC),
+            temperature_c=ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+            power_w=_watt(ask(pynvml.nvmlDeviceGetPowerUsage, handle)),
+            power_limit_w=_watt(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
+            sm_mhz=ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
+            memory_mhz=ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
+            ecc_errors=ask(pynvml.nvmlDeviceGetTotalEccErrors, handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC),
             compute_capability=identity.compute_capability,
-            processes=self._processes(metric(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()),
+            processes=self._processes(ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()),
             fault=faults[0] if faults else "",
         )
 
@@ -182,16 +194,6 @@ def driver_words(error: pynvml.NVMLError) -> str:
     return DRIVER_FAULTS.get(error.value, f"The NVIDIA driver fails: {error} (error {error.value}).")
 
 
-def _metric(get: Callable[..., Any], *arguments: Any, faults: list[str]) -> Any:
-    """One metric, or None where the card has none; an error that condemns the card is noted in `faults`."""
-    try:
-        return get(*arguments)
-    except pynvml.NVMLError as error:
-        if error.value in CARD_FAULTS:
-            faults.append(CARD_FAULTS[error.value])
-        return None
-
-
 def _faulty(uuid: str, identity: _Identity, words: str) -> GpuReading:
     return GpuReading(
         uuid=uuid,
@@ -204,17 +206,13 @@ def _faulty(uuid: str, identity: _Identity, words: str) -> GpuReading:
 
 
 def _driver() -> str:
-    return str(_or_none(pynvml.nvmlSystemGetDriverVersion) or "")
+    return str(or_none(pynvml.nvmlSystemGetDriverVersion) or "")
 
 
 def _cuda() -> str:
     """The newest CUDA that the driver speaks, such as `13.0`."""
-    version = _or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2)
+    version = or_none(pynvml.nvmlSystemGetCudaDriverVersion_v2)
     return f"{version // 1000}.{version % 1000 // 10}" if version else ""
-
-
-def _or_none(get: Callable[[], Any]) -> Any:
-    return _metric(get, faults=[])
 
 
 def _watt(milliwatt: int | None) -> float | None:

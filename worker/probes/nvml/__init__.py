@@ -1,0 +1,1 @@
+"""The cards as the NVIDIA driver sees them, by nvidia-ml-py."""
