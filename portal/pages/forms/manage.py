@@ -56,7 +56,7 @@ class PersonEditForm(forms.Form):
     display_name = forms.CharField(label="Name", max_length=100)
     role = forms.ChoiceField(label="Role", choices=Role.choices)
     groups = forms.ModelMultipleChoiceField(
-        Group.objects.all(), label="Groups", required=False, help_text="Limits of a group hold for everybody below it. Ctrl-click for several."
+        Group.objects.all(), label="Groups", required=False, help_text="Limits of a group hold for everybody below it.", widget=forms.CheckboxSelectMultiple
     )
 
 
