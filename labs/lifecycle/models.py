@@ -49,6 +49,11 @@ class Lab(models.Model):
     ask_first = models.BooleanField(default=False, help_text="When its turn comes its cards are held, and its owner is asked.")
     may_borrow = models.BooleanField(default=True, help_text="May take free cards beyond its owner's guarantee, which can be taken back.")
 
+    wants_slice = models.CharField(max_length=40, blank=True, help_text="One MIG slice instead of a card: its profile, or any. Then gpus is 1.")
+    requeue = models.BooleanField(default=True, help_text="Queue it again when its cards were taken back.")
+    requeued_from = models.OneToOneField("self", null=True, on_delete=models.SET_NULL, related_name="requeued_as")
+    over_quota = models.BooleanField(default=False, help_text="Its cards are beyond its owner's guarantee: they may be taken back.")
+
     target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)
     state = models.CharField(max_length=10, choices=list(states.WORDS.items()), default=states.QUEUED)
     stage = models.CharField(max_length=20, blank=True)
@@ -102,6 +107,11 @@ class Lab(models.Model):
         return self.state in states.LIVE
 
     @property
+    def waits(self) -> bool:
+        """Does it stand in the queue: to start, or, while it runs, for the GPUs of its next attempt?"""
+        return self.state == states.QUEUED or (self.state == states.RUNNING and self.next_gpus is not None)
+
+    @property
     def subject(self) -> str:
         """How the ledger names it."""
         return f"lab:{self.id}"
@@ -139,6 +149,52 @@ class Lease(models.Model):
 
     def __str__(self) -> str:
         return f"{self.gpu_id} to {self.lab_id}"
+
+
+class Reclaim(models.Model):
+    """A lab's cards are taken back for another lab: noticed, told inside the lab, over. One open a lab, by constraint."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "", "Under way"
+        TAKEN = "taken", "The cards were taken back"
+        CALLED_OFF = "called_off", "Called off: nobody needs them any more"
+        ENDED = "ended", "It ended by itself before"
+
+    lab = models.ForeignKey(Lab, on_delete=models.CASCADE, related_name="reclaims")
+    attempt = models.PositiveSmallIntegerField()
+    taken_for = models.ForeignKey(Lab, on_delete=models.CASCADE, related_name="reclaiming")
+    noticed_at = models.DateTimeField()
+    ends_at = models.DateTimeField(help_text="When the lab ends, if this is not called off.")
+    told_at = models.DateTimeField(null=True, help_text="When its programs were told, by file and by signal.")
+    closed_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=12, choices=Outcome.choices, blank=True, default=Outcome.OPEN)
+
+    class Meta:
+        ordering = ["noticed_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["lab"], condition=Q(closed_at__isnull=True), name="reclaim_open_once_a_lab"),
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True, outcome="") | Q(closed_at__isnull=False) & ~Q(outcome=""), name="reclaim_closes_as_something"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.lab_id} for {self.taken_for_id}"
+
+
+class Keep(models.Model):
+    """A card that one waiting lab alone may take: it was taken back for it. One open a card, by constraint."""
+
+    gpu = models.ForeignKey(Gpu, on_delete=models.PROTECT, related_name="keeps")
+    lab = models.ForeignKey(Lab, on_delete=models.CASCADE, related_name="keeps")
+    until = models.DateTimeField(help_text="If the lab has not taken it by then, it is everybody's again.")
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["gpu"], condition=Q(closed_at__isnull=True), name="keep_open_once_a_gpu")]
+
+    def __str__(self) -> str:
+        return f"{self.gpu_id} for {self.lab_id}"
 
 
 class QueueMove(models.Model):

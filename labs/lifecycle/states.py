@@ -63,6 +63,11 @@ ENDS: dict[str, End] = {
             "Launch it again when you have time; your files are untouched.",
         ),
         End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
+        End(
+            "preempted",
+            "It ran beyond its owner's guarantee, and its cards were taken back for a lab inside its own.",
+            "Your files are where you left them. Launch it again to wait for cards; inside your guarantee nobody takes them back.",
+        ),
         End("person_disabled", "The account of its owner was disabled."),
         End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),
         End(
@@ -72,6 +77,9 @@ ENDS: dict[str, End] = {
             failed=True,
         ),
         End("removed", "Its container was removed by hand on the node.", "Launch it again; your files are untouched.", failed=True),
+        End("killed", "Its container was killed on the node, not by GPU Lab.", "Launch it again; your files are untouched.", failed=True),
+        End("rebooted", "The host restarted while it ran.", "Launch it again; your files are where you left them.", failed=True),
+        End("node_silent", "Its node fell silent while it was starting.", "Launch it again; another node will be chosen.", failed=True),
         End("refused_by_engine", "The container engine refused to start it.", "Tell an administrator.", failed=True),
         End("never_ready", "Jupyter did not answer in time.", "The log's last lines say why.", failed=True),
         End(
