@@ -1,7 +1,7 @@
 """Counting what people hold and what is free, from labs and leases, never from a counter."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Q, Sum
@@ -9,9 +9,8 @@ from django.db.models import Count, Q, Sum
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, Lease
 from labs.people.models import User
+from labs.policy.budgets import MONTH, WEEK, Spell, hours_since
 from labs.policy.rules import Held
-
-WEEK = timedelta(days=7)
 
 
 def held_by(*, user: User, now: datetime) -> Held:
@@ -23,16 +22,17 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
     """What each of them holds now, in three queries however many there are."""
     ids = list(user_ids)
     labs = {row["owner_id"]: row for row in _placed_and_pending(ids)}
-    gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, closed_at=None).values_list("lab__owner_id").annotate(n=Count("id")))
-    hours = gpu_hours_since(user_ids=ids, since=now - WEEK, now=now)
+    gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, closed_at=None).values_list("lab__owner_id").annotate(n=Sum("gpu__share")))
+    spells = spells_since(user_ids=ids, since=now - MONTH)
     return {
         user_id: Held(
-            gpus=gpus.get(user_id, 0),
+            gpus=round(gpus.get(user_id, 0), 2),
             labs=row.get("placed") or 0,
             pending=row.get("pending") or 0,
             cpus=row.get("cpus") or 0,
             memory_mib=row.get("memory") or 0,
-            gpu_hours_week=hours.get(user_id, 0.0),
+            gpu_hours_week=hours_since(spells.get(user_id, ()), now - WEEK, now),
+            gpu_hours_month=hours_since(spells.get(user_id, ()), now - MONTH, now),
         )
         for user_id in ids
         for row in [labs.get(user_id, {})]
@@ -40,13 +40,17 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
 
 
 def gpu_hours_since(*, user_ids: Iterable[int], since: datetime, now: datetime) -> dict[int, float]:
-    """GPU-hours by person from the leases that overlap [since, now]."""
-    hours: dict[int, float] = {}
+    """GPU-hours by person from the leases that overlap [since, now]; a slice counts for its share of a card."""
+    return {user_id: hours_since(spells, since, now) for user_id, spells in spells_since(user_ids=user_ids, since=since).items()}
+
+
+def spells_since(*, user_ids: Iterable[int], since: datetime) -> dict[int, list[Spell]]:
+    """By person, every card or slice that was held after `since`, from its beginning. One query."""
+    found: dict[int, list[Spell]] = {}
     leases = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since), lab__owner_id__in=list(user_ids))
-    for owner_id, opened, closed in leases.values_list("lab__owner_id", "opened_at", "closed_at"):
-        spell = min(closed or now, now) - max(opened, since)
-        hours[owner_id] = hours.get(owner_id, 0.0) + max(spell.total_seconds(), 0.0) / 3600
-    return hours
+    for owner_id, opened, closed, share in leases.values_list("lab__owner_id", "opened_at", "closed_at", "gpu__share"):
+        found.setdefault(owner_id, []).append(Spell(opened, closed, share))
+    return found
 
 
 def _placed_and_pending(ids: list[int]) -> list[dict[str, Any]]:

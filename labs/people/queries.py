@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from labs.bus.secrets import secret_digest
-from labs.people.models import ApiToken, Group, Invitation, SshKey, User
+from labs.people.models import ApiToken, Group, Invitation, Membership, Role, SshKey, User
 
 #: A token's or key's "last used" is written at most this often, so that a busy client does not write at every call.
 TOUCH_EVERY = timedelta(minutes=1)
@@ -73,11 +73,56 @@ def groups_tree() -> list[tuple[int, Group]]:
 
 def group_ids_with_ancestors(*, user: User) -> list[int]:
     """The person's groups and all above them: overrides are inherited downwards."""
-    parents = dict(Group.objects.values_list("pk", "parent_id"))
+    return list(groups_by_person(user_ids=[user.pk]).get(user.pk, ()))
+
+
+def groups_by_person(*, user_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """Each person's groups with all above them, nearest first, in two queries; who is in none is left out."""
+    parents = _parents()
+    found: dict[int, list[int]] = {}
+    rows = Membership.objects.filter(user_id__in=list(user_ids)).order_by("pk").values_list("user_id", "group_id")
+    for user_id, group_id in rows:
+        mine = found.setdefault(user_id, [])
+        mine += [one for one in _upwards(group_id, parents) if one not in mine]
+    return {user_id: tuple(ids) for user_id, ids in found.items()}
+
+
+def members_below(*, group_ids: Iterable[int]) -> dict[int, set[int]]:
+    """Ids of the people in each of these groups or below it, in two queries."""
+    wanted = set(group_ids)
+    found: dict[int, set[int]] = {group_id: set() for group_id in wanted}
+    if not wanted:
+        return found
+    parents = _parents()
+    for user_id, group_id in Membership.objects.values_list("user_id", "group_id"):
+        for one in _upwards(group_id, parents):
+            if one in wanted:
+                found[one].add(user_id)
+    return found
+
+
+def groups_taught(*, user: User) -> list[Group]:
+    """The teams and courses of a teacher: what is below them is theirs too. None for other roles."""
+    if user.role != Role.TEACHER or not user.is_active:
+        return []
+    return list(Group.objects.filter(memberships__user=user).exclude(kind=Group.Kind.ORGANISATION))
+
+
+def people_taught_ids(*, user: User) -> set[int]:
+    """Ids of the people in a teacher's teams and courses, without the teacher."""
+    members = members_below(group_ids=[group.pk for group in groups_taught(user=user)])
+    return set().union(*members.values()) - {user.pk}
+
+
+def _parents() -> dict[int, int | None]:
+    return dict(Group.objects.values_list("pk", "parent_id"))
+
+
+def _upwards(group_id: int, parents: dict[int, int | None]) -> list[int]:
+    """The group and all above it."""
     found: list[int] = []
-    for start in user.memberships.values_list("group_id", flat=True):
-        at: int | None = start
-        while at is not None and at not in found:
-            found.append(at)
-            at = parents.get(at)
+    at: int | None = group_id
+    while at is not None and at not in found:
+        found.append(at)
+        at = parents.get(at)
     return found

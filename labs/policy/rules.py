@@ -191,7 +191,7 @@ def beyond_left(asked: Asked, held: Held, limits: Limits, shares: tuple[Share, .
     return (*_beyond_own(asked, held, limits), *(reason for share in shares for reason in _beyond_group(asked, share)))
 
 
-def budget_spent(held: Held, limits: Limits, shares: tuple[Share, ...] = ()) -> str:
+def budget_spent(held: Held, limits: Limits | Caps, shares: tuple[Share, ...] = ()) -> str:
     """Words when a budget, one's own or a group's, is used up; empty while something is left."""
     reasons = (*_budgets(held, limits, "You have", "your"), *(reason for share in shares for reason in _budgets_group(share)))
     return reasons[0].words if reasons else ""

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from labs.lifecycle.holdings import WEEK, gpu_hours_since
+from labs.lifecycle.holdings import gpu_hours_since
 from labs.people.models import User
+from labs.policy.budgets import WEEK
 
 
 def gpu_hours(*, user: User, since: datetime, now: datetime) -> float:

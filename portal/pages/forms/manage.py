@@ -7,7 +7,7 @@ from django import forms
 from labs.catalogue.models import Image
 from labs.people.models import Group, Role, User
 from labs.people.queries import groups_tree
-from labs.policy.rules import LIMIT_NAMES
+from labs.policy.rules import BUDGETS, LIMIT_NAMES
 
 #: What each limit is called on the pages, with its unit.
 LIMIT_WORDS = {
@@ -21,6 +21,7 @@ LIMIT_WORDS = {
     "pids": "Processes a lab",
     "hours_max": "Hours a lab",
     "gpu_hours_week": "GPU-hours a week",
+    "gpu_hours_month": "GPU-hours a month",
     "disk_gib": "Disk, GiB",
     "weight": "Weight",
 }
@@ -61,12 +62,12 @@ class PersonEditForm(forms.Form):
 
 
 class LimitsForm(forms.Form):
-    """A row of limits. For a role every field but GPU-hours has a value; in an exception an empty field changes nothing."""
+    """A row of limits. For a role every field but the GPU-hours has a value; in an exception an empty field changes nothing."""
 
     def __init__(self, *args: Any, required: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for name in LIMIT_NAMES:
-            field = forms.IntegerField(label=LIMIT_WORDS[name], min_value=0, max_value=MOST, required=required and name != "gpu_hours_week")
+            field = forms.IntegerField(label=LIMIT_WORDS[name], min_value=0, max_value=MOST, required=required and name not in BUDGETS)
             self.fields[name] = field
 
     @property
