@@ -12,6 +12,7 @@ from django.db.models import Q
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node
 from labs.lifecycle import states
+from labs.timetable.models import Meeting, hold_id
 
 ID_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 #: A lab's name is also its SSH user name and part of a host name.
@@ -54,6 +55,9 @@ class Lab(models.Model):
     requeued_from = models.OneToOneField("self", null=True, on_delete=models.SET_NULL, related_name="requeued_as")
     over_quota = models.BooleanField(default=False, help_text="Its cards are beyond its owner's guarantee: they may be taken back.")
 
+    meeting = models.ForeignKey(Meeting, null=True, on_delete=models.PROTECT, related_name="labs", help_text="The class whose cards it runs on.")
+    entered_at = models.DateTimeField(null=True, help_text="When somebody first came into it: by browser, token or SSH.")
+
     target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)
     state = models.CharField(max_length=10, choices=list(states.WORDS.items()), default=states.QUEUED)
     stage = models.CharField(max_length=20, blank=True)
@@ -93,6 +97,7 @@ class Lab(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["owner", "name"], condition=Q(state__in=states.LIVE), name="lab_name_once_a_person"),
             models.UniqueConstraint(fields=["owner", "idempotency_key"], condition=~Q(idempotency_key=""), name="lab_request_once"),
+            models.UniqueConstraint(fields=["owner", "meeting"], condition=Q(state__in=states.LIVE, meeting__isnull=False), name="lab_once_a_class"),
             models.CheckConstraint(condition=Q(state__in=list(states.WORDS)), name="lab_state_known"),
             models.CheckConstraint(condition=Q(shm_mib__lte=models.F("memory_mib")), name="lab_shm_within_memory"),
             models.CheckConstraint(condition=Q(cpus__gte=1, memory_mib__gte=256, hours__gte=1), name="lab_sizes_positive"),
@@ -115,6 +120,11 @@ class Lab(models.Model):
     def subject(self) -> str:
         """How the ledger names it."""
         return f"lab:{self.id}"
+
+    @property
+    def hold_id(self) -> str:
+        """The scheduler's name for the cards of its class; empty for a lab of its own."""
+        return hold_id(self.meeting_id)
 
     @property
     def base_url(self) -> str:

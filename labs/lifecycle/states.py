@@ -63,6 +63,13 @@ ENDS: dict[str, End] = {
             "Launch it again when you have time; your files are untouched.",
         ),
         End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
+        End("class_over", "Its class is over.", "Your files are where you left them: launch a lab of your own."),
+        End(
+            "class_unused",
+            "It was started for a class and nobody came into it, so its cards went back to the queue.",
+            "Launch a lab of your own; your files are where you left them.",
+        ),
+        End("maintenance", "Its node went into maintenance.", "Launch it again: another node is chosen, or it waits until the work is done."),
         End(
             "preempted",
             "It ran beyond its owner's guarantee, and its cards were taken back for a lab inside its own.",
