@@ -1,6 +1,7 @@
 """Moving labs between states. `lab_advance` is the only writer of `Lab.state`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,11 +12,12 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
-from labs.lifecycle.holdings import held_by
+from labs.lifecycle.allowances import allowance_of
 from labs.lifecycle.models import Lab, Lease
 from labs.people.models import User
-from labs.policy.queries import limits_of
-from labs.policy.rules import Answer, Asked, judge
+from labs.policy.queries import group_limits_lock
+from labs.policy.rules import Answer, Asked, Held, judge
+from labs.turns.services import turn_holds
 
 #: Characters of a log that are kept.
 LOG_TAIL = 8000
@@ -70,15 +72,19 @@ def lab_stage(*, lab_id: str, attempt: int, stage: str, words: str, **columns: A
     return True
 
 
-def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: datetime) -> bool:
+def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: datetime, fence: int | None = None) -> bool:
     """Open the leases and start the lab there; False when quota, state or another lab got in between.
 
-    The owner's row is locked, so that two schedulers cannot both pass the quota; the partial unique index on open
-    leases settles the rest.
+    The rows of the owner's capped groups and then the owner's are locked, so that two schedulers cannot both pass a
+    quota; the partial unique index on open leases settles the rest. A scheduler whose turn is over (`fence` is not the
+    turn's number any more) writes nothing.
     """
     try:
         with transaction.atomic():
+            if fence is not None and not turn_holds(name="schedule", fence=fence):
+                return False
             owner_id = Lab.objects.values_list("owner_id", flat=True).get(pk=lab_id)
+            group_limits_lock(user_id=owner_id)
             owner = User.objects.select_for_update().get(pk=owner_id)
             lab = Lab.objects.select_for_update().get(pk=lab_id)
             if lab.target != Lab.Target.RUNNING or not owner.is_active:
@@ -244,12 +250,20 @@ def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:
 
 
 def _within_quota(lab: Lab, owner: User, gpus: int, now: datetime) -> bool:
-    held = held_by(user=owner, now=now)
+    if lab.meeting_id is not None:
+        return class_has_room(meeting_id=lab.meeting_id, gpus=gpus, now=now)
+    may = allowance_of(user=owner, now=now)
     asked = Asked(gpus=gpus, cpus=lab.cpus, memory_mib=lab.memory_mib, shm_mib=lab.shm_mib, hours=lab.hours)
+    held, shares = may.held, may.shares
     if lab.state in states.PLACED:  # judged as the addition that it is: only the cards are new
         asked = Asked(gpus=gpus, cpus=0, memory_mib=0, shm_mib=0, hours=lab.hours)
-        held = type(held)(gpus=held.gpus - lab.gpus, gpu_hours_week=held.gpu_hours_week)
-    return judge(asked, held, limits_of(user=owner, now=now)).answer == Answer.NOW
+        held, shares = _cards_without(held, lab), tuple(replace(share, held=_cards_without(share.held, lab)) for share in shares)
+    return judge(asked, held, may.limits, shares).answer == Answer.NOW
+
+
+def _cards_without(held: Held, lab: Lab) -> Held:
+    """The cards and GPU-hours alone, without those cards that the lab gives back."""
+    return replace(held, gpus=held.gpus - lab.gpus, labs=0, pending=0, cpus=0, memory_mib=0)
 
 
 def _leases_open(lab: Lab, gpu_uuids: Sequence[str], attempt: int, now: datetime) -> None:

@@ -80,6 +80,13 @@ def group_shares() -> list[Share]:
     return [share for share in shares if share.caps != Caps()]
 
 
+def group_limits_lock(*, user_id: int) -> None:
+    """Lock the caps of the person's groups until the transaction ends. Whoever locks a person too does so afterwards: one order, no deadlock."""
+    if GroupLimits.objects.exists():
+        groups = groups_by_person(user_ids=[user_id]).get(user_id, ())
+        list(GroupLimits.objects.select_for_update().filter(pk__in=groups).order_by("pk"))
+
+
 def group_words(row: GroupLimits) -> str:
     """`team Vision`, `course Deep Learning 101`."""
     return f"{row.group.get_kind_display().lower()} {row.group}"

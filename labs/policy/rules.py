@@ -188,7 +188,12 @@ def beyond_cap(asked: Asked, limits: Limits, shares: tuple[Share, ...] = ()) -> 
 
 def beyond_left(asked: Asked, held: Held, limits: Limits, shares: tuple[Share, ...] = ()) -> tuple[Reason, ...]:
     """The limits that the wish passes together with what is held now, or only at this time of the day."""
-    return (*_beyond_own(asked, held, limits), *(reason for share in shares for reason in _beyond_group(asked, share)))
+    return (*_beyond_own(asked, held, limits), *beyond_groups(asked, shares))
+
+
+def beyond_groups(asked: Asked, shares: tuple[Share, ...]) -> tuple[Reason, ...]:
+    """The caps of groups alone that the wish passes together with what their members hold."""
+    return tuple(reason for share in shares for reason in _beyond_group(asked, share))
 
 
 def budget_spent(held: Held, limits: Limits | Caps, shares: tuple[Share, ...] = ()) -> str:
