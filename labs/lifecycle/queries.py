@@ -11,13 +11,14 @@ from labs.ledger.queries import events_of
 from labs.lifecycle import states
 from labs.lifecycle.holdings import held_by
 from labs.lifecycle.models import Lab, LabToken, Lease
+from labs.lifecycle.queueing import would_wait
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
-from labs.lifecycle.waiting import would_wait
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import Role, User
 from labs.policy.queries import limits_of
 from labs.policy.rules import Held, Limits, beyond_left
+from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
 
@@ -82,7 +83,7 @@ def gpus_of(*, lab: Lab) -> list[Gpu]:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a click would do: "now", "later" or "never", with the reasons, the place and what it takes."""
+    """What a click would do: "now", "later" or "never", with the reasons, the place, when it would start and what it takes."""
 
     answer: str
     reasons: tuple[str, ...]
@@ -91,6 +92,13 @@ class Preview:
     wish: Wish
     held: Held
     limits: Limits
+    estimate: Estimate | None = None
+
+    @property
+    def borrows(self) -> float:
+        """GPUs of the wish that would be over the person's guarantee, beside what is held now: they may be taken back."""
+        over = self.held.gpus + self.wish.gpus - self.limits.gpus
+        return max(min(over, self.wish.gpus), 0) if self.answer != "never" and self.limits.gpus_max > self.limits.gpus else 0
 
 
 def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
@@ -107,7 +115,7 @@ def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
     if placed or wait is None:
         return Preview("now", (), 0, "", wish, held, limits)
     left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits)
-    return Preview("later", wait.reasons, wait.place, left[0].field if left else "", wish, held, limits)
+    return Preview("later", wait.reasons, wait.place, left[0].field if left else "", wish, held, limits, wait.estimate)
 
 
 def relay_snapshot(*, node_id: str) -> RelaySnapshot:

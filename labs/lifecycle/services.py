@@ -24,8 +24,11 @@ TOKEN_PREFIX = "gpl_"
 MOST_KEY = 80
 
 
-def lab_request(*, owner: User, wish: Wish, now: datetime, actor: User, idempotency_key: str = "") -> Lab:
-    """Queue a lab. The same key makes one lab. Refused, in words, when the wish can never be granted as it is."""
+def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor, idempotency_key: str = "", meeting: Meeting | None = None) -> Lab:
+    """Queue a lab. The same key makes one lab. Refused, in words, when the wish can never be granted as it is.
+
+    With a `meeting` it runs on the cards of that class, ends with it, and is bound by its sizes instead of the owner's limits.
+    """
     if len(idempotency_key) > MOST_KEY:
         raise Refused(f"A key has at most {MOST_KEY} characters.", field="idempotency_key")
     with transaction.atomic():
@@ -35,11 +38,12 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: User, idempote
             if earlier:
                 return earlier
         limits = limits_of(user=owner, now=now)
+        limits = limits if meeting is None else class_limits(wish=wish, limits=limits)
         image = image_offered(image_id=wish.image_id)
         wish = wish_whole(wish=wish, limits=limits)
         wish_check(owner=owner, wish=wish, image=image, limits=limits, now=now)
         _pending_check(owner, limits)
-        lab = _lab_create(owner, wish, image, limits, idempotency_key, now)
+        lab = _lab_create(owner, wish, image, limits, idempotency_key, now, meeting)
         event_record(kind="lab.queued", subject=lab.subject, words=f"{lab.name} was asked for: {_wish_words(lab)}.", actor=actor, now=now)
         lab_announce(lab=lab)
         ring("worker.schedule")
@@ -157,6 +161,8 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         shm_mib=(wish.shm_gib or 0) * 1024,
         pids=limits.pids,
         hours=wish.hours,
+        may_borrow=wish.may_borrow,
+        ask_first=wish.ask_first,
         requested_at=now,
         state_since=now,
         idempotency_key=idempotency_key,

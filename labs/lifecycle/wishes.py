@@ -17,7 +17,10 @@ MOST = 30_000
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asks for. `shm_gib` None means half of the memory; an empty name is filled in."""
+    """What a person asks for. `shm_gib` None means half of the memory; an empty name is filled in.
+
+    `may_borrow`: may take free cards beyond the guarantee, which can be taken back. `ask_first`: its owner is asked when its turn comes.
+    """
 
     image_id: int
     gpus: int
@@ -27,6 +30,8 @@ class Wish:
     shm_gib: int | None = None
     gpu_model: str = ""
     name: str = ""
+    may_borrow: bool = True
+    ask_first: bool = False
 
 
 def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
@@ -60,4 +65,13 @@ def image_offered(*, image_id: int) -> Image:
 def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Waiting:
     """The wish as the scheduler sees it."""
     asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024, shm_mib=(wish.shm_gib or 0) * 1024, hours=wish.hours)
-    return Waiting(lab_id="", owner_id=owner.pk, since=now, asked=asked, gpu_model=wish.gpu_model, image_id=image.pk, image_runtime=image.runtime)
+    return Waiting(
+        lab_id="",
+        owner_id=owner.pk,
+        since=now,
+        asked=asked,
+        gpu_model=wish.gpu_model,
+        image_id=image.pk,
+        image_runtime=image.runtime,
+        may_borrow=wish.may_borrow,
+    )

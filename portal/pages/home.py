@@ -15,7 +15,7 @@ from labs.fleet.queries import gpus_all, runtimes
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import labs_of, leases_open
-from labs.lifecycle.waiting import QueueEntry, queue_view
+from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.presets import presets
@@ -59,7 +59,7 @@ def home_labs(request: PersonRequest) -> HttpResponse:
 
 def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
     live = list(labs_of(user=request.user, live=True))
-    waits = {entry.lab.pk: entry for entry in queue_view(now=now)} if any(_waits(lab) for lab in live) else {}
+    waits = waits_of(user=request.user, now=now) if any(lab.waits for lab in live) else {}
     cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
     leased = leases_open()
     return {
@@ -68,11 +68,8 @@ def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
         "bars": bars_of(user=request.user, now=now),
         "cards": len(cards),
         "free": sum(1 for gpu in cards if gpu.pk not in leased),
+        "card_free_at": card_free_at(now=now),
     }
-
-
-def _waits(lab: Lab) -> bool:
-    return lab.state == states.QUEUED or lab.next_gpus is not None
 
 
 def _greeting(request: PersonRequest) -> str:

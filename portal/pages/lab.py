@@ -13,8 +13,8 @@ from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import gpus_of, lab_for_viewer, timeline_of, tokens_of
+from labs.lifecycle.queueing import estimates_score, levers_of, wait_of
 from labs.lifecycle.services import lab_log_ask
-from labs.lifecycle.waiting import wait_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.use import use_of
@@ -36,6 +36,7 @@ def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
         "tokens": tokens_of(lab=row) if mine else [],
         "secret": request.session.pop(SECRET, None) if mine else None,
         "models": gpu_models(),
+        "levers": levers_of(lab=row, now=timezone.now()) if mine and row.waits else (),
         "client_url": client_url(row.pk),
         "timeline": timeline_of(lab=row),
         "use": use_of(lab_id=row.pk, now=timezone.now()) if row.state == states.RUNNING else None,
@@ -65,11 +66,11 @@ def lab_history(request: PersonRequest, lab_id: str) -> HttpResponse:
 def _state_context(request: PersonRequest, row: Lab) -> dict[str, Any]:
     now = timezone.now()
     limits = limits_of(user=row.owner, now=now)
-    waits = row.state == states.QUEUED or (row.state == states.RUNNING and row.next_gpus is not None)
     return {
         "lab": row,
         "mine": row.owner_id == request.user.pk,
-        "wait": wait_of(lab=row, now=now) if waits else None,
+        "wait": wait_of(lab=row, now=now) if row.waits else None,
+        "score": estimates_score(now=now) if row.waits else None,
         "steps": _steps(row) if row.state == states.STARTING else [],
         "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
         "cards": gpus_of(lab=row) if row.gpus else [],

@@ -16,6 +16,7 @@ from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
 from labs.lifecycle.queries import labs_of, wish_preview
+from labs.lifecycle.queueing import estimates_score
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.waiting import nodes_view
 from labs.people.errors import Refused
@@ -133,7 +134,8 @@ def _verdict(request: PersonRequest, form: LaunchForm) -> dict[str, Any]:
     """The form with what the rules and the plan say to it; without a verdict while it is not a wish yet."""
     if not form.is_valid():
         return {"form": form, "preview": None, "bars": bars_of(user=request.user, now=timezone.now())}
-    preview = wish_preview(user=request.user, wish=form.wish, now=timezone.now())
+    now = timezone.now()
+    preview = wish_preview(user=request.user, wish=form.wish, now=now)
     wish = preview.wish
     taken = bars(held=preview.held, limits=preview.limits, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
-    return {"form": form, "preview": preview, "bars": taken}
+    return {"form": form, "preview": preview, "bars": taken, "score": estimates_score(now=now) if preview.estimate else None}

@@ -25,6 +25,8 @@ class LaunchForm(forms.Form):
     shm_gib = _whole("Shared memory", 0, required=False)
     hours = _whole("Hours", 1)
     name = forms.CharField(label="Name", max_length=32, required=False, validators=[name_validator])
+    inside = forms.BooleanField(label="Rather wait than run over my guarantee", required=False)
+    ask_first = forms.BooleanField(required=False)
     key = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: object, images: Sequence[Image], models: Sequence[str], limits: Limits, **kwargs: object) -> None:
@@ -44,5 +46,5 @@ class LaunchForm(forms.Form):
     def wish(self) -> Wish:
         """The wish of a valid form."""
         data = self.cleaned_data
-        names = ("gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours", "name")
-        return Wish(image_id=data["image"].pk, **{name: data[name] for name in names})
+        names = ("gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours", "name", "ask_first")
+        return Wish(image_id=data["image"].pk, may_borrow=not data["inside"], **{name: data[name] for name in names})

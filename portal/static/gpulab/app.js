@@ -15,6 +15,16 @@
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+  const clockAndDay = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+  const clockAndDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+  // A clock alone for today, with the day for this week, else with the date.
+  const clockWords = (at) => {
+    if (at.toDateString() === new Date().toDateString()) return clock.format(at);
+    return (Math.abs(at - Date.now()) < 6 * 864e5 ? clockAndDay : clockAndDate).format(at);
+  };
+
   const tick = (root) => {
     const now = Date.now();
     each(root, "time[data-left]", (time) => {
@@ -29,6 +39,9 @@
   const localise = (root) => {
     each(root, "time[data-local]", (time) => {
       time.textContent = local.format(new Date(time.dateTime));
+    });
+    each(root, "time[data-clock]", (time) => {
+      time.textContent = clockWords(new Date(time.dateTime));
     });
     tick(root);
   };
