@@ -6,6 +6,7 @@ keeps the nodes that could serve it closed to later labs of its kind, so that sm
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from labs.policy.rules import Answer, Held, judge
 from labs.scheduler.snapshot import NodeView, Placement, Plan, Snapshot, Wait, Waiting
@@ -23,7 +24,7 @@ class _Room:
     kept_memory: bool = False
 
 
-def plan(snapshot: Snapshot) -> Plan:
+def plan(snapshot: Snapshot, now: datetime) -> Plan:
     """Place in order; every lab that is not placed gets its reasons."""
     rooms = [_room(node) for node in snapshot.nodes]
     held = dict(snapshot.held)

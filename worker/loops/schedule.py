@@ -17,8 +17,8 @@ from labs.scheduler.plan import plan
 IMAGE_TRIES = 3
 
 
-def tick(*, now: datetime) -> int:
-    """One round; the number of labs placed."""
+def tick(*, now: datetime, fence: int | None = None) -> int:
+    """One round; the number of labs placed. `fence` is the number of the turn in which it is run: a later turn refuses its writes."""
     for node_id in nodes_silent(now=now):
         node_unknown(node_id=node_id, now=now)
     for lab in waiting_labs():
@@ -26,12 +26,12 @@ def tick(*, now: datetime) -> int:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)
         elif failed := _image_failed(lab):
             lab_end(lab_id=lab.pk, code="image_failed", now=now, detail=failed)
-    made = plan(snapshot_load(now=now))
+    made = plan(snapshot_load(now=now), now)
     for node_id, image_id in made.fetch:
         _fetch(node_id, image_id)
     placed = 0
     for placement in made.placements:
-        placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now)
+        placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now, fence=fence)
     return placed
 
 

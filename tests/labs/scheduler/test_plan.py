@@ -30,7 +30,7 @@ def _lab(name: str, gpus: int = 1, owner: int = 1, after: int = 0, memory_gib: i
 
 def _plan(nodes: list[NodeView], *labs: Waiting, held: dict[int, Held] | None = None, limits: Limits = LIMITS, images: Any = None) -> Plan:
     shown = {(node.id, 1): HELD_IMAGE for node in nodes} if images is None else images
-    return plan(Snapshot(tuple(nodes), labs, shown, held or {}, {lab.owner_id: limits for lab in labs}))
+    return plan(Snapshot(tuple(nodes), labs, shown, held or {}, {lab.owner_id: limits for lab in labs}), T0)
 
 
 def _placed(made: Plan) -> dict[str, str]:
@@ -200,8 +200,8 @@ def _waiting(draw: st.DrawFn, name: str, may_run: bool) -> Waiting:
 @settings(max_examples=400, deadline=None)
 @given(snapshots())
 def test_whatever_the_snapshot_no_promise_is_broken(snapshot: Snapshot) -> None:
-    made = plan(snapshot)
-    assert made == plan(snapshot), "the same snapshot gives the same plan"
+    made = plan(snapshot, T0)
+    assert made == plan(snapshot, T0), "the same snapshot gives the same plan"
     labs = {lab.lab_id: lab for lab in snapshot.waiting}
     nodes = {node.id: node for node in snapshot.nodes}
 

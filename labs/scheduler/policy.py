@@ -1,0 +1,16 @@
+"""The numbers of fairness. Whoever loads a snapshot fills them from the settings; the defaults are what the replay was tuned to."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the queue is ordered, and how cards are taken back. Spans in seconds."""
+
+    aged_after_s: float = 12 * 3600  # a lab that waits longer may go first, ...
+    aged_at_once: int = 1  # ... but only so many at a time
+    bands_h: tuple[float, ...] = (1, 4, 12, 24, 72)  # shorter limits go first, by band
+    reservations: int = 2  # labs that later ones may not delay
+    reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
+    reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back
+    reclaim_notice_s: float = 300
