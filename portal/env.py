@@ -7,7 +7,7 @@ with the variable's name in the words.
 import os
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -56,6 +56,15 @@ def address(name: str, default: str, *, environ: Environ = os.environ) -> tuple[
     return host, int(port)
 
 
+def folders(name: str, *, environ: Environ = os.environ) -> dict[str, Path]:
+    """`words=/path, words=/path`: folders by what they are called."""
+    pairs = [one.partition("=") for one in listing(name, environ=environ)]
+    for words, _, path in pairs:
+        if not words.strip() or not path.strip().startswith("/"):
+            raise ImproperlyConfigured(f"{name} must be pairs of words=/folder, separated by commas.")
+    return {words.strip(): Path(path.strip()) for words, _, path in pairs}
+
+
 def network(name: str, default: str, *, environ: Environ = os.environ) -> IPv4Network:
     """A private IPv4 range that is large enough for one /28 a person."""
     try:
@@ -65,6 +74,14 @@ def network(name: str, default: str, *, environ: Environ = os.environ) -> IPv4Ne
     if not value.is_private or value.prefixlen > 24:
         raise ImproperlyConfigured(f"{name} must be a private range of /24 or larger, such as {default}.")
     return value
+
+
+def networks(name: str, *, environ: Environ = os.environ) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Comma-separated ranges, such as 10.1.2.0/24."""
+    try:
+        return tuple(ip_network(one) for one in listing(name, environ=environ))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}: {error}") from error
 
 
 def secret(name: str, *, environ: Environ = os.environ) -> str:
@@ -102,4 +119,6 @@ def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[
         "PORT": str(url.port or ""),
         # Under ASGI every request has a thread of its own: a connection that is kept is one that nobody finds again.
         "CONN_MAX_AGE": 0,
+        # A database that hangs is told apart from one that answers before a page's reader gives up.
+        "OPTIONS": {"connect_timeout": 5},
     }

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from kombu import Queue
 
+from labs.notices.targets import Reach
 from portal import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -41,6 +42,7 @@ UID_COUNT = env.integer("GPULAB_UID_COUNT", 20000, low=10, high=1_000_000)
 NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40}.0.0/16")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
+DISKS = env.folders("GPULAB_DISKS")
 CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
 CLASS_CARDS = env.integer("GPULAB_CLASS_CARDS", 8, low=0, high=10_000)
 DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
@@ -57,6 +59,7 @@ INSTALLED_APPS = [
     "labs.ledger",
     "labs.turns",
     "labs.people",
+    "labs.notices",
     "labs.catalogue",
     "labs.fleet",
     "labs.quarantine",
@@ -189,6 +192,8 @@ EMAIL_HOST_PASSWORD = env.text("GPULAB_SMTP_PASSWORD")
 EMAIL_USE_TLS = env.choice("GPULAB_SMTP_TLS", ("yes", "no"), "yes") == "yes"
 DEFAULT_FROM_EMAIL = env.text("GPULAB_MAIL_FROM", "gpulab@localhost")
 HAS_MAIL = bool(EMAIL_HOST)
+EMAIL_TIMEOUT = 10
+WEBHOOK_REACH = Reach(ranges=env.networks("GPULAB_WEBHOOK_RANGES"), loopback=not PRODUCTION)
 
 # Safety of the pages. The content policy itself is in portal.pages.security.
 SECURE_CONTENT_TYPE_NOSNIFF = True
