@@ -13,7 +13,9 @@ from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.allowances import allowance_of
+from labs.lifecycle.holdings import class_has_room
 from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.telling import offer_tell
 from labs.people.models import User
 from labs.policy.queries import group_limits_lock
 from labs.policy.rules import Answer, Asked, Held, judge
@@ -96,7 +98,9 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
             _leases_open(lab, gpu_uuids, lab.attempt, now)
             if lab.ask_first:
                 words = f"Its turn has come: room on {node_id}{_cards(gpu_uuids)} is held for its owner for 10 minutes."
-                return lab_advance(lab_id=lab_id, was=states.QUEUED, to=states.OFFERED, now=now, words=words, node_id=node_id)
+                moved = lab_advance(lab_id=lab_id, was=states.QUEUED, to=states.OFFERED, now=now, words=words, node_id=node_id)
+                offer_tell(lab=Lab.objects.select_related("owner").get(pk=lab_id), now=now)
+                return moved
             return lab_begin(lab=lab, node_id=node_id, words=f"Placed on {node_id}{_cards(gpu_uuids)}.", now=now)
     except IntegrityError:
         return False

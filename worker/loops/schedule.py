@@ -9,6 +9,8 @@ from labs.fleet.models import NodeImage
 from labs.fleet.queries import nodes_silent
 from labs.fleet.services import node_unknown
 from labs.lifecycle import states
+from labs.lifecycle.claims import offers_lapse
+from labs.lifecycle.estimates import estimates_note
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end
 from labs.lifecycle.waiting import snapshot_load, waiting_labs
@@ -21,6 +23,7 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     """One round; the number of labs placed. `fence` is the number of the turn in which it is run: a later turn refuses its writes."""
     for node_id in nodes_silent(now=now):
         node_unknown(node_id=node_id, now=now)
+    offers_lapse(now=now)
     for lab in waiting_labs():
         if not lab.owner.is_active:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)
@@ -32,6 +35,7 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     placed = 0
     for placement in made.placements:
         placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now, fence=fence)
+    estimates_note(made=made, now=now)
     return placed
 
 
