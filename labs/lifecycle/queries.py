@@ -1,5 +1,6 @@
 """Reading labs. A loader carries its permission in its name; what a person may not see does not exist for them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,15 +10,14 @@ from labs.fleet.models import Gpu
 from labs.ledger.models import Event
 from labs.ledger.queries import events_of
 from labs.lifecycle import states
-from labs.lifecycle.holdings import held_by
+from labs.lifecycle.allowances import allowance_of
 from labs.lifecycle.models import Lab, LabToken, Lease
 from labs.lifecycle.queueing import would_wait
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import Role, User
-from labs.policy.queries import limits_of
-from labs.policy.rules import Held, Limits, beyond_left
+from labs.policy.rules import Held, Limits, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
@@ -93,6 +93,7 @@ class Preview:
     held: Held
     limits: Limits
     estimate: Estimate | None = None
+    more: Mapping[str, int] | None = None  # own limit -> what to ask for, so that it would be granted
 
     @property
     def borrows(self) -> float:
@@ -103,19 +104,20 @@ class Preview:
 
 def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
     """Judge a wish without making it, by the same rules and the same plan as the click."""
-    limits = limits_of(user=user, now=now)
-    held = held_by(user=user, now=now)
+    may = allowance_of(user=user, now=now)
+    limits, held = may.limits, may.held
     wish = wish_whole(wish=wish, limits=limits)
     try:
         image = image_offered(image_id=wish.image_id)
-        wish_check(owner=user, wish=wish, image=image, limits=limits, now=now)
+        wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now)
     except Refused as refused:
-        return Preview("never", (refused.words,), 0, refused.field, wish, held, limits)
+        return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more)
     placed, wait = would_wait(user=user, waiting=wish_waiting(owner=user, wish=wish, image=image, now=now), now=now)
     if placed or wait is None:
         return Preview("now", (), 0, "", wish, held, limits)
-    left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits)
-    return Preview("later", wait.reasons, wait.place, left[0].field if left else "", wish, held, limits, wait.estimate)
+    left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits, may.shares)
+    first = left[0].field if left else ""
+    return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left))
 
 
 def relay_snapshot(*, node_id: str) -> RelaySnapshot:

@@ -9,22 +9,24 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.secrets import secret_digest, secret_new
 from labs.catalogue.models import Image
-from labs.ledger.services import event_record
+from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
+from labs.lifecycle.allowances import Allowance, allowance_of, limits_now
 from labs.lifecycle.models import Lab, LabToken, name_validator
 from labs.lifecycle.moves import lab_announce, lab_end
-from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_whole
+from labs.lifecycle.wishes import Wish, class_limits, image_offered, wish_check, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import User
-from labs.policy.queries import limits_of
+from labs.policy.queries import group_limits_lock
 from labs.policy.rules import Limits
+from labs.timetable.models import Meeting
 
 TOKEN_PREFIX = "gpl_"
 #: Characters of an idempotency key.
 MOST_KEY = 80
 
 
-def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor, idempotency_key: str = "", meeting: Meeting | None = None) -> Lab:
+def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor | None, idempotency_key: str = "", meeting: Meeting | None = None) -> Lab:
     """Queue a lab. The same key makes one lab. Refused, in words, when the wish can never be granted as it is.
 
     With a `meeting` it runs on the cards of that class, ends with it, and is bound by its sizes instead of the owner's limits.
@@ -32,17 +34,19 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor, idempot
     if len(idempotency_key) > MOST_KEY:
         raise Refused(f"A key has at most {MOST_KEY} characters.", field="idempotency_key")
     with transaction.atomic():
+        group_limits_lock(user_id=owner.pk)
         User.objects.select_for_update().get(pk=owner.pk)
         if idempotency_key:
             earlier = Lab.objects.filter(owner=owner, idempotency_key=idempotency_key).first()
             if earlier:
                 return earlier
-        limits = limits_of(user=owner, now=now)
-        limits = limits if meeting is None else class_limits(wish=wish, limits=limits)
+        may = allowance_of(user=owner, now=now)
+        limits, shares = (may.limits, may.shares) if meeting is None else (class_limits(wish=wish, limits=may.limits), ())
         image = image_offered(image_id=wish.image_id)
         wish = wish_whole(wish=wish, limits=limits)
-        wish_check(owner=owner, wish=wish, image=image, limits=limits, now=now)
-        _pending_check(owner, limits)
+        wish_check(owner=owner, wish=wish, image=image, limits=limits, shares=shares, now=now)
+        if meeting is None:
+            _pending_check(owner, may)
         lab = _lab_create(owner, wish, image, limits, idempotency_key, now, meeting)
         event_record(kind="lab.queued", subject=lab.subject, words=f"{lab.name} was asked for: {_wish_words(lab)}.", actor=actor, now=now)
         lab_announce(lab=lab)
@@ -62,11 +66,12 @@ def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
     """Let the lab run until `hours` from now, up to the role's hours."""
     with transaction.atomic():
         row = Lab.objects.select_for_update().select_related("owner").get(pk=lab.pk)
-        limits = limits_of(user=row.owner, now=now)
+        limits = limits_now(users=[row.owner], now=now)[row.owner_id]
         if row.state != states.RUNNING:
             raise Refused("Only a running lab can be extended.", code="state")
+        _own_check(row)
         if not 1 <= hours <= limits.hours_max:
-            raise Refused(f"Your limit is {limits.hours_max} hours from now.", field="hours", code="over_limit")
+            raise Refused(f"Your limit is {limits.hours_max} hours from now.", field="hours", code="over_limit", more={"hours_max": hours})
         ends_at = now + timedelta(hours=hours)
         if row.ends_at and ends_at <= row.ends_at:
             raise Refused("It runs longer than that already.", field="hours")
@@ -83,12 +88,13 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
         row = Lab.objects.select_for_update().select_related("owner", "image").get(pk=lab.pk)
         if row.state != states.RUNNING or row.next_gpus is not None:
             raise Refused("Only a running lab that does not wait for a GPU already can take one.", code="state")
+        _own_check(row)
         if gpus < 1 or gpus == row.gpus:
             raise Refused("Choose how many GPUs it should have.", field="gpus")
-        limits = limits_of(user=row.owner, now=now)
+        may = allowance_of(user=row.owner, now=now)
         memory, shm = row.memory_mib // 1024, row.shm_mib // 1024
         wish = Wish(image_id=row.image_id, gpus=gpus, cpus=row.cpus, memory_gib=memory, hours=row.hours, shm_gib=shm, gpu_model=gpu_model)
-        wish_check(owner=row.owner, wish=wish, image=row.image, limits=limits, now=now, on_node=str(row.node_id))
+        wish_check(owner=row.owner, wish=wish, image=row.image, limits=may.limits, shares=may.shares, now=now, on_node=str(row.node_id))
         Lab.objects.filter(pk=row.pk).update(next_gpus=gpus, next_gpu_model=gpu_model)
         row.next_gpus, row.next_gpu_model = gpus, gpu_model
         words = f"Waits for {gpus} GPU{'s' if gpus > 1 else ''}; it will restart with them."
@@ -142,14 +148,26 @@ def lab_token_revoke(*, lab: Lab, token_id: int, actor: User, now: datetime) -> 
         publish("relay", "token", lab=lab.pk)
 
 
-def _pending_check(owner: User, limits: Limits) -> None:
-    pending = Lab.objects.filter(owner=owner, state=states.QUEUED).count()
-    if pending >= limits.pending:
-        words = f"You have {pending} labs waiting already and your limit is {limits.pending}. Wait for one to start, or take one out of the queue."
-        raise Refused(words, field="pending", code="waiting")
+def _own_check(lab: Lab) -> None:
+    """A lab of a class has what the class gives, and ends with it."""
+    if lab.meeting_id is not None:
+        raise Refused(
+            "It belongs to a class: it has the class's GPUs and ends with the class. Your files stay: launch a lab of your own afterwards.", code="state"
+        )
 
 
-def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempotency_key: str, now: datetime) -> Lab:
+def _pending_check(owner: User, may: Allowance) -> None:
+    pending, most = Lab.objects.filter(owner=owner, meeting=None, state=states.QUEUED).count(), may.limits.pending
+    if pending >= most:
+        words = f"You have {pending} labs waiting already and your limit is {most}. Wait for one to start, or take one out of the queue."
+        raise Refused(words, field="pending", code="waiting", more={"pending": pending + 1})
+    for share in may.shares:
+        if share.caps.pending is not None and share.held.pending >= share.caps.pending:
+            words = f"Your {share.words} has {share.held.pending} labs waiting already, and together they may be {share.caps.pending}. Wait for one to start."
+            raise Refused(words, field="pending", code="waiting")
+
+
+def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempotency_key: str, now: datetime, meeting: Meeting | None) -> Lab:
     lab = Lab(
         owner=owner,
         name=_name(owner, wish.name),
@@ -166,6 +184,8 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         requested_at=now,
         state_since=now,
         idempotency_key=idempotency_key,
+        meeting=meeting,
+        ends_at=meeting.ends_at if meeting else None,
     )
     try:
         with transaction.atomic():

@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labs.catalogue.models import Image
-from labs.lifecycle.waiting import nodes_view
+from labs.lifecycle.occupancy import nodes_view
 from labs.people.errors import Refused
 from labs.people.models import User
-from labs.policy.rules import Asked, Limits, beyond_cap
+from labs.policy.rules import Asked, Limits, Share, beyond_cap, more_needed
 from labs.scheduler.plan import impossible
 from labs.scheduler.snapshot import Waiting
 
@@ -40,15 +40,15 @@ def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
     return replace(wish, shm_gib=shm, gpu_model=wish.gpu_model if wish.gpus else "")
 
 
-def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, now: datetime, on_node: str = "") -> None:
+def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares: tuple[Share, ...] = (), now: datetime, on_node: str = "") -> None:
     """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet (or its own node) that is too small."""
     shm = wish.shm_gib or 0
     if wish.gpus < 0 or min(wish.cpus, wish.memory_gib, shm, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
         raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB of memory, 1 GiB of shared memory and 1 hour; GPUs may be 0.")
     waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now), on_node=on_node, placed=bool(on_node))
-    reasons = beyond_cap(waiting.asked, limits)
+    reasons = beyond_cap(waiting.asked, limits, shares)
     if reasons:
-        raise Refused(" ".join(reason.words for reason in reasons), field=reasons[0].field, code="over_limit")
+        raise Refused(" ".join(reason.words for reason in reasons), field=reasons[0].field, code="over_limit", more=more_needed(reasons))
     never = impossible(waiting, nodes_view())
     if never:
         raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
@@ -75,3 +75,10 @@ def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Wai
         image_runtime=image.runtime,
         may_borrow=wish.may_borrow,
     )
+
+
+def class_limits(*, wish: Wish, limits: Limits) -> Limits:
+    """A class gives what it gives: the person's own limits do not bind it, nor does it widen them."""
+    shm = max(wish.memory_gib // 2, 1) if wish.shm_gib is None else wish.shm_gib
+    gpus = max(wish.gpus, 0)
+    return replace(limits, gpus=gpus, gpus_max=gpus, labs=1, cpus=wish.cpus, memory_gib=wish.memory_gib, shm_gib=shm, hours_max=wish.hours, later=(), wider=())

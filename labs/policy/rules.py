@@ -196,6 +196,11 @@ def beyond_groups(asked: Asked, shares: tuple[Share, ...]) -> tuple[Reason, ...]
     return tuple(reason for share in shares for reason in _beyond_group(asked, share))
 
 
+def more_needed(reasons: tuple[Reason, ...]) -> dict[str, int]:
+    """Own limit -> how much of it would be needed: what to ask for. A group's caps are not among them."""
+    return {reason.limit: reason.needed for reason in reasons if reason.limit}
+
+
 def budget_spent(held: Held, limits: Limits | Caps, shares: tuple[Share, ...] = ()) -> str:
     """Words when a budget, one's own or a group's, is used up; empty while something is left."""
     reasons = (*_budgets(held, limits, "You have", "your"), *(reason for share in shares for reason in _budgets_group(share)))
