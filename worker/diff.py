@@ -1,12 +1,16 @@
 """Wanted x observed -> steps. Pure, so that every fault can be tried without an engine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from worker.runtimes.base import Observed
 
+Address = tuple[str, int] | None
+
 STARTING, RUNNING, STOPPING = "starting", "running", "stopping"
+#: 128 and SIGKILL. Nothing inside a container can send that to its first process.
+KILLED = 137
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,9 @@ class Wanted:
     deadline_at: datetime | None
     try_at: datetime | None
     owner_active: bool
+    since: datetime | None = None  # when it came into its state
+    jupyter: Address = None  # where the record says that it is reached
+    ssh: Address = None
 
     @property
     def name(self) -> str:
@@ -30,37 +37,70 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A lab on record, wherever it is: how far it has come."""
+
+    attempt: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do: `start` or `stop` a container, `end` a lab for a code, call a lab `gone`, `remove` a leftover."""
+    """One thing to do: `start` or `stop` a container (or `kill` it, its time to stop being over), `end` a lab for a code,
+
+    call a lab `gone`, `restart` it, note its new `address`, `remove` a leftover, put a `stray` into quarantine.
+    """
 
     do: str
     lab_id: str
     name: str = ""
     code: str = ""
     detail: str = ""
+    seen: Observed | None = None
 
 
-def steps(wanted: Sequence[Wanted], observed: Iterable[Observed], known: set[str], now: datetime) -> list[Step]:
-    """What to do so that the node is as it should be. `known` are ids of all labs on record, ended ones too.
+def steps(wanted: Sequence[Wanted], observed: Iterable[Observed], known: Mapping[str, Known], now: datetime, booted_at: datetime | None = None) -> list[Step]:
+    """What to do so that the node is as it should be. `known` are all labs on record that a container bears the id of.
 
-    A container of a lab that no record knows is left alone and reported: it may belong to a newer database.
+    What the record has left behind is removed: containers of ended labs, and of attempts before the present one. What it
+    has not come to yet is a stray: an older backup may have been restored under running labs.
     """
     seen = {one.name: one for one in observed}
-    made = [step for lab in wanted for step in _steps_of(lab, seen.get(lab.name), now)]
+    made = [step for lab in wanted for step in _steps_of(lab, seen.get(lab.name), now, booted_at)]
     mine = {lab.name for lab in wanted}
-    others = (one for one in seen.values() if one.name not in mine)
-    return made + [Step("remove" if one.lab_id in known else "stray", one.lab_id, one.name) for one in others]
+    return made + [_other(one, known.get(one.lab_id)) for one in seen.values() if one.name not in mine]
 
 
-def _steps_of(lab: Wanted, one: Observed | None, now: datetime) -> list[Step]:
+def _other(one: Observed, record: Known | None) -> Step:
+    leftover = record is not None and (record.ended or one.attempt < record.attempt)
+    return Step("remove" if leftover else "stray", one.lab_id, one.name, seen=one)
+
+
+def _steps_of(lab: Wanted, one: Observed | None, now: datetime, booted_at: datetime | None) -> list[Step]:
     if lab.state == STOPPING:
-        return [Step("stop", lab.lab_id, lab.name)] if one else [Step("restart" if lab.restart and not lab.stop else "gone", lab.lab_id, lab.name)]
+        return [_stopping(lab, one, now)]
     code = _ending(lab, now)
     if code:
         return [Step("end", lab.lab_id, lab.name, code)]
+    if _lost_by_reboot(lab, one, booted_at):
+        return [Step("end", lab.lab_id, lab.name, "rebooted")]
     if lab.state == STARTING:
         return _starting(lab, one, now)
     return _running(lab, one)
+
+
+def _lost_by_reboot(lab: Wanted, one: Observed | None, booted_at: datetime | None) -> bool:
+    """The host has booted since, and what had been there does not run. One that was never begun is simply begun."""
+    if booted_at is None or lab.since is None or lab.since >= booted_at:
+        return False
+    return (lab.state == RUNNING and one is None) or (one is not None and not one.running)
+
+
+def _stopping(lab: Wanted, one: Observed | None, now: datetime) -> Step:
+    if one is None:
+        return Step("restart" if lab.restart and not lab.stop else "gone", lab.lab_id, lab.name)
+    overdue = lab.deadline_at is not None and lab.deadline_at <= now
+    return Step("kill" if overdue else "stop", lab.lab_id, lab.name)
 
 
 def _ending(lab: Wanted, now: datetime) -> str:
@@ -84,11 +124,16 @@ def _starting(lab: Wanted, one: Observed | None, now: datetime) -> list[Step]:
 def _running(lab: Wanted, one: Observed | None) -> list[Step]:
     if one is None:
         return [Step("end", lab.lab_id, lab.name, "removed")]
-    return [] if one.running else [_ended(lab, one)]
+    if not one.running:
+        return [_ended(lab, one)]
+    moved = one.jupyter is not None and (one.jupyter, one.ssh) != (lab.jupyter, lab.ssh)
+    return [Step("address", lab.lab_id, lab.name, seen=one)] if moved else []
 
 
 def _ended(lab: Wanted, one: Observed) -> Step:
     if one.oom_killed:
         return Step("end", lab.lab_id, lab.name, "out_of_memory")
+    if one.exit_code == KILLED:
+        return Step("end", lab.lab_id, lab.name, "killed")
     detail = f"Exit code {one.exit_code}." if one.exit_code is not None else ""
     return Step("end", lab.lab_id, lab.name, "exited", f"{detail} {one.detail}".strip())

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from worker.probes.base import Probe
 from worker.runtimes.base import Runtime
 
 log = logging.getLogger(__name__)
+#: Work that failed rests for 2, 4, 8 … seconds, and never longer than this.
+LONGEST_REST_S = 60.0
 
 
 @dataclass(slots=True)
@@ -27,11 +30,13 @@ class Hands:
     probe_words: str = ""
     isolates: bool = True
     clock: Callable[[], datetime] = timezone.now
+    booted_at: Callable[[], datetime | None] = lambda: None  # when this host booted, by the house's clock
+    _rests: dict[str, tuple[int, float]] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def once(self, pool: Executor, key: str, work: Callable[[], object]) -> bool:
-        """Do `work` in the pool unless something is at work for `key` already."""
+        """Do `work` in the pool, unless something is at work for `key` already or the last try failed a moment ago."""
         if not self.take(key):
             return False
         pool.submit(self._run, key, work)
@@ -43,9 +48,9 @@ class Hands:
         return max(len(self._busy), 1)
 
     def take(self, key: str) -> bool:
-        """Reserve `key`; False when it is taken."""
+        """Reserve `key`; False when it is taken, or rests after a failure."""
         with self._lock:
-            if key in self._busy:
+            if key in self._busy or self._rests.get(key, (0, 0.0))[1] > time.monotonic():
                 return False
             self._busy.add(key)
             return True
@@ -59,8 +64,15 @@ class Hands:
         close_old_connections()
         try:
             work()
+            self._rests.pop(key, None)
         except Exception:
-            log.exception("work for %s failed; the next tick tries again", key)
+            log.exception("work for %s failed; it is tried again in %.0f s", key, self._rest(key))
         finally:
             close_old_connections()
             self.release(key)
+
+    def _rest(self, key: str) -> float:
+        failures = self._rests.get(key, (0, 0.0))[0] + 1
+        seconds = min(2.0**failures, LONGEST_REST_S)
+        self._rests[key] = (failures, time.monotonic() + seconds)
+        return seconds

@@ -1,21 +1,31 @@
 """This process's hands: which runtime and which probe this node has, chosen once at the start and said in words."""
 
 import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import cache
+from pathlib import Path
 
+import redis
 from django.conf import settings
 
+from labs.bus.doorbell import node_queue, ring
+from labs.bus.redis import client
 from labs.catalogue.services import image_ensure
-from labs.fleet.services import node_open, node_report
+from labs.fleet.services import node_open, node_report, node_unknown
+from labs.turns.queries import database_now
+from worker.clock import HouseClock, boot_s
+from worker.disks import disk_checks
 from worker.hands import Hands
 from worker.loops import images
 from worker.probes.choose import probe_choose
-from worker.runtimes.base import Runtime, RuntimeFault
+from worker.runtimes.base import Check, Runtime, RuntimeFault
 from worker.runtimes.choose import choose
 from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.runtime import DockerRuntime
 from worker.runtimes.process.environment import TORCH
 from worker.runtimes.process.runtime import ProcessRuntime
+from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +40,40 @@ def hands() -> Hands:
     words = f"{kind}: {why}"
     log.info("runtime %s", words)
     (settings.GPULAB_HOME / "runtime.txt").write_text(words + "\n")
-    return Hands(node_id=settings.NODE_ID, runtime=runtime, probe=probe, runtime_words=words, probe_words=probe_words, isolates=kind == "docker")
+    return Hands(
+        node_id=settings.NODE_ID,
+        runtime=runtime,
+        probe=probe,
+        runtime_words=words,
+        probe_words=probe_words,
+        isolates=kind == "docker",
+        clock=clock().now,
+        booted_at=booted_at(clock().now, boot_s),
+    )
+
+
+@cache
+def clock() -> HouseClock:
+    """This process's view of the house's clock."""
+    return HouseClock(database_now)
+
+
+def booted_at(now: Callable[[], datetime], since_boot_s: Callable[[], float]) -> Callable[[], datetime]:
+    """When this host booted, by the house's clock."""
+    return lambda: now() - timedelta(seconds=since_boot_s())
+
+
+@cache
+def watchdog() -> Watchdog:
+    """Ends this process when it is rung and does not hear."""
+    return Watchdog(send=lambda: ring("worker.pulse", queue=node_queue(settings.NODE_ID)), broker_answers=_broker_answers)
+
+
+def _broker_answers() -> bool:
+    try:
+        return bool(client().ping())
+    except redis.RedisError:
+        return False
 
 
 def docker(realm: str) -> DockerRuntime:
@@ -62,8 +105,11 @@ def report() -> None:
         info = held.runtime.info()
     except RuntimeFault as fault:
         log.warning("the engine does not answer: %s", fault.words)
+        node_unknown(node_id=held.node_id, now=held.clock())
         return
-    checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in info.checks]
+    places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
+    found = [*info.checks, *disk_checks(places), *_clock_checks()]
+    checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
     node_report(
         node_id=held.node_id,
         now=held.clock(),
@@ -76,6 +122,15 @@ def report() -> None:
         memory_mib=info.memory_mib,
         checks=checks,
     )
+
+
+def _clock_checks() -> list[Check]:
+    """A line when the database's clock has jumped under this worker."""
+    jump = clock().jump
+    if not jump:
+        return []
+    words = f"The database's clock jumped by {jump}; times of labs go on as before."
+    return [Check("clock", "yellow", words, "Set the database host's clock right; or, if it is right now, restart the workers.")]
 
 
 def image_bring() -> None:

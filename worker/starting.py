@@ -35,7 +35,7 @@ def lab_start(*, lab_id: str, hands: Hands) -> None:
     spec = spec_of(lab=lab, isolates=hands.isolates, now=hands.clock())
     try:
         observed = hands.runtime.start(spec)
-        if not lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="container", words="Container started", **_addresses(observed)):
+        if not lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="container", words="Container started", **addresses(observed)):
             return
         verification = hands.runtime.verify(spec)
     except RuntimeFault as fault:
@@ -139,7 +139,8 @@ def _failed(lab: Lab, fault: RuntimeFault, now: datetime) -> None:
         lab_end(lab_id=lab.pk, code="refused_by_engine", now=now, detail=fault.words)
 
 
-def _addresses(observed: Observed) -> dict[str, object]:
+def addresses(observed: Observed) -> dict[str, object]:
+    """Where the relay reaches it, as columns of the record."""
     jupyter, ssh = observed.jupyter or ("", None), observed.ssh or ("", None)
     return {"jupyter_host": jupyter[0], "jupyter_port": jupyter[1], "ssh_host": ssh[0], "ssh_port": ssh[1]}
 

@@ -1,23 +1,41 @@
 """Celery's tasks: a doorbell for each loop. One line each, ids only; losing one costs a tick."""
 
 from celery import shared_task
-from django.utils import timezone
 
+from labs.bus.doorbell import node_queue, ring
 from worker import node
 from worker.loops import images, reconcile, schedule
 from worker.starting import lab_start
+from worker.turns import in_turn, node_in_turn
 
 
 @shared_task(name="worker.schedule")
 def schedule_now() -> None:
-    """Look at the queue now."""
-    schedule.tick(now=timezone.now())
+    """Look at the queue now; a worker that has not the turn tells the one that has."""
+    if not _schedule():
+        ring("worker.schedule_here", queue=node_queue(node_in_turn(name="schedule")))
+
+
+@shared_task(name="worker.schedule_here")
+def schedule_here() -> None:
+    """Look at the queue now if it is still this worker's turn."""
+    _schedule()
+
+
+def _schedule() -> bool:
+    return in_turn(name="schedule", work=lambda fence: schedule.tick(now=node.clock().now(), fence=fence))
+
+
+@shared_task(name="worker.pulse")
+def pulse() -> None:
+    """This worker consumes."""
+    node.watchdog().felt()
 
 
 @shared_task(name="worker.reconcile")
 def reconcile_now() -> None:
     """Look at this node's labs now."""
-    reconcile.tick(hands=node.hands(), now=timezone.now())
+    reconcile.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.lab_start")

@@ -1,16 +1,20 @@
 """Make the node as the record wants it: load wanted and observed, diff, apply. Right by the clock alone."""
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_gone, lab_log_record, lab_restart
-from worker.diff import Step, Wanted, steps
+from labs.lifecycle.repairs import lab_addressed
+from labs.quarantine.queries import strays_due
+from labs.quarantine.services import Seen, strays_note
+from worker.diff import Known, Step, Wanted, steps
 from worker.hands import Hands
-from worker.runtimes.base import Observed
-from worker.starting import lab_start
+from worker.runtimes.base import Observed, RuntimeFault
+from worker.starting import addresses, lab_start
 
 log = logging.getLogger(__name__)
 LOG_LINES = 200
@@ -23,11 +27,27 @@ def tick(*, hands: Hands, now: datetime) -> list[Step]:
     before = wanted_on(node_id=hands.node_id)
     observed = hands.runtime.observe()
     wanted, observed = _steady(before, observed, wanted_on(node_id=hands.node_id))
-    known = set(Lab.objects.filter(pk__in={one.lab_id for one in observed}).values_list("pk", flat=True))
-    made = steps(wanted, observed, known, now)
+    made = steps(wanted, observed, _known(observed), now, hands.booted_at())
     for step in made:
-        _apply(step, hands, now)
+        try:
+            _apply(step, hands, now)
+        except RuntimeFault as fault:
+            log.warning("%s of %s is tried again: %s", step.do, step.name, fault.words)
+    _strays([step.seen for step in made if step.do == "stray" and step.seen], hands, now)
     return made
+
+
+def _known(observed: Sequence[Observed]) -> dict[str, Known]:
+    labs = Lab.objects.filter(pk__in={one.lab_id for one in observed}).values_list("pk", "attempt", "state")
+    return {pk: Known(attempt=attempt, ended=state in states.FINAL) for pk, attempt, state in labs}
+
+
+def _strays(found: Sequence[Observed], hands: Hands, now: datetime) -> None:
+    """List them for the administrator; remove those whose grace is over and that are still there."""
+    strays_note(node_id=hands.node_id, seen=[Seen(one.name, one.lab_id, one.running) for one in found], now=now)
+    for name in set(strays_due(node_id=hands.node_id, now=now)) & {one.name for one in found}:
+        log.warning("%s was in quarantine and is removed now", name)
+        _remove(name, hands)
 
 
 def _steady(before: list[Wanted], observed: list[Observed], after: list[Wanted]) -> tuple[list[Wanted], list[Observed]]:
@@ -54,6 +74,9 @@ def wanted_on(*, node_id: str) -> list[Wanted]:
             deadline_at=lab.deadline_at,
             try_at=lab.try_at,
             owner_active=lab.owner.is_active,
+            since=lab.state_since,
+            jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port else None,
+            ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port else None,
         )
         for lab in labs
     ]
@@ -73,18 +96,23 @@ def networks_tidy(*, hands: Hands) -> None:
 def _apply(step: Step, hands: Hands, now: datetime) -> None:
     if step.do == "start":
         hands.once(pool, step.lab_id, lambda: lab_start(lab_id=step.lab_id, hands=hands))
-    elif step.do == "stop":
-        hands.once(pool, step.lab_id, lambda: lab_stop(lab_id=step.lab_id, name=step.name, hands=hands))
+    elif step.do in ("stop", "kill"):
+        grace_s = states.STOP_GRACE_S if step.do == "stop" else 0.0
+        hands.once(pool, step.lab_id, lambda: lab_stop(lab_id=step.lab_id, name=step.name, hands=hands, grace_s=grace_s))
     elif step.do == "remove":
-        hands.once(pool, step.name, lambda: hands.runtime.stop(step.name, 0))
-    elif step.do == "stray":
-        log.warning("%s bears our label and no record knows it: left alone", step.name)
+        _remove(step.name, hands)
+    elif step.do == "address" and step.seen:
+        lab_addressed(lab_id=step.lab_id, attempt=step.seen.attempt, addresses=addresses(step.seen), now=now)
     elif step.do == "restart":
         lab_restart(lab_id=step.lab_id, now=now)
     elif step.do == "gone":
         lab_gone(lab_id=step.lab_id, now=now)
-    else:
+    elif step.do == "end":
         lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=hands.runtime.logs(step.name, LOG_LINES))
+
+
+def _remove(name: str, hands: Hands) -> None:
+    hands.once(pool, name, lambda: hands.runtime.stop(name, 0))
 
 
 def log_read(*, lab_id: str, hands: Hands) -> None:
@@ -95,10 +123,10 @@ def log_read(*, lab_id: str, hands: Hands) -> None:
         lab_log_record(lab_id=lab_id, attempt=lab.attempt, tail=tail)
 
 
-def lab_stop(*, lab_id: str, name: str, hands: Hands) -> None:
+def lab_stop(*, lab_id: str, name: str, hands: Hands, grace_s: float = states.STOP_GRACE_S) -> None:
     """End the container and, when the engine confirms that it is gone, the lab. Its log's tail is kept."""
     log_read(lab_id=lab_id, hands=hands)
-    hands.runtime.stop(name, states.STOP_GRACE_S)
+    hands.runtime.stop(name, grace_s)
     lab = Lab.objects.get(pk=lab_id)
     restart = lab.next_gpus is not None and lab.target == Lab.Target.RUNNING
     (lab_restart if restart else lab_gone)(lab_id=lab_id, now=hands.clock())

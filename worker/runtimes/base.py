@@ -131,6 +131,7 @@ class RuntimeInfo:
     isolates: bool  # does it keep people apart?
     gpu_ready: bool  # can it hand a GPU to a lab?
     checks: Sequence[Check]
+    root: str = ""  # the folder where the engine keeps labs and workspaces, as this host sees it
 
 
 @dataclass(frozen=True, slots=True)

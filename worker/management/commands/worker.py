@@ -7,12 +7,13 @@ from celery import current_app
 from celery.exceptions import SecurityWarning
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import images, reconcile, sample, schedule
+from worker.loops import images, reap, reconcile, sample, schedule
 from worker.timer import Ticker
+from worker.turns import in_turn, turns_give_back
+from worker.watchdog import EVERY_S
 
 
 class Command(BaseCommand):
@@ -49,17 +50,20 @@ class Command(BaseCommand):
         finally:
             for ticker in tickers:
                 ticker.end()
+            turns_give_back()
 
 
 def tickers_of() -> list[Ticker]:
     """Every loop with its period in seconds."""
     hands = node.hands()
-    period = settings.RECONCILE_S
+    clock, period = hands.clock, settings.RECONCILE_S
     return [
-        Ticker(name="schedule", period_s=period, tick=lambda: schedule.tick(now=timezone.now())),
-        Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=timezone.now())),
-        Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=timezone.now())),
+        Ticker(name="schedule", period_s=period, tick=lambda: in_turn(name="schedule", work=lambda fence: schedule.tick(now=clock(), fence=fence))),
+        Ticker(name="reap", period_s=period, tick=lambda: reap.tick(now=clock())),
+        Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=clock())),
+        Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=clock())),
         Ticker(name="report", period_s=10, tick=node.report),
+        Ticker(name="watchdog", period_s=EVERY_S, tick=node.watchdog().look),
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]
