@@ -1,4 +1,7 @@
-"""Counting what people hold and what is free, from labs and leases, never from a counter."""
+"""Counting what people hold and what is free, from labs and leases, never from a counter.
+
+Labs of a class run on the class's cards: they count for the class, not for the person.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,6 +14,7 @@ from labs.lifecycle.models import Lab, Lease
 from labs.people.models import User
 from labs.policy.budgets import MONTH, WEEK, Spell, hours_since
 from labs.policy.rules import Held
+from labs.timetable.models import Meeting
 
 
 def held_by(*, user: User, now: datetime) -> Held:
@@ -22,7 +26,7 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
     """What each of them holds now, in three queries however many there are."""
     ids = list(user_ids)
     labs = {row["owner_id"]: row for row in _placed_and_pending(ids)}
-    gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, closed_at=None).values_list("lab__owner_id").annotate(n=Sum("gpu__share")))
+    gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, lab__meeting=None, closed_at=None).values_list("lab__owner_id").annotate(n=Sum("gpu__share")))
     spells = spells_since(user_ids=ids, since=now - MONTH)
     return {
         user_id: Held(
@@ -47,7 +51,7 @@ def gpu_hours_since(*, user_ids: Iterable[int], since: datetime, now: datetime) 
 def spells_since(*, user_ids: Iterable[int], since: datetime) -> dict[int, list[Spell]]:
     """By person, every card or slice that was held after `since`, from its beginning. One query."""
     found: dict[int, list[Spell]] = {}
-    leases = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since), lab__owner_id__in=list(user_ids))
+    leases = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since), lab__owner_id__in=list(user_ids), lab__meeting=None)
     for owner_id, opened, closed, share in leases.values_list("lab__owner_id", "opened_at", "closed_at", "gpu__share"):
         found.setdefault(owner_id, []).append(Spell(opened, closed, share))
     return found
@@ -56,7 +60,7 @@ def spells_since(*, user_ids: Iterable[int], since: datetime) -> dict[int, list[
 def _placed_and_pending(ids: list[int]) -> list[dict[str, Any]]:
     placed = Q(state__in=states.HOLDING)
     rows = (
-        Lab.objects.filter(owner_id__in=ids, state__in=states.LIVE)
+        Lab.objects.filter(owner_id__in=ids, meeting=None, state__in=states.LIVE)
         .order_by()
         .values("owner_id")
         .annotate(
@@ -67,3 +71,10 @@ def _placed_and_pending(ids: list[int]) -> list[dict[str, Any]]:
         )
     )
     return [dict(row) for row in rows]
+
+
+def class_has_room(*, meeting_id: int, gpus: int, now: datetime) -> bool:
+    """Has the class so many cards left for one more lab? Call it in a transaction: the meeting is locked until its end."""
+    meeting = Meeting.objects.select_for_update().get(pk=meeting_id)
+    used = Lease.objects.filter(lab__meeting_id=meeting_id, closed_at=None).count()
+    return meeting.is_open(now) and used + gpus <= meeting.cards
