@@ -1,24 +1,28 @@
-"""The queue as the scheduler sees it, and as people read it. The queue is no table of its own: it is the waiting labs."""
+"""The queue as the scheduler sees it. The queue is no table of its own: it is the waiting labs."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Prefetch, Q, Sum
+from django.db.models import Q
 
-from labs.fleet.models import Gpu, Node, NodeImage
+from labs.fleet.models import NodeImage
 from labs.lifecycle import states
-from labs.lifecycle.holdings import held_by_people
-from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.allowances import allowances_of
+from labs.lifecycle.fairness import groups_view, people_view, runs_past, tree_load
+from labs.lifecycle.models import Lab, QueueMove
+from labs.lifecycle.occupancy import nodes_view, running_view, taken_load, unit_share
 from labs.people.models import User
-from labs.policy.queries import limits_of
-from labs.policy.rules import Asked
+from labs.policy.rules import Asked, budget_spent
 from labs.scheduler.plan import plan
-from labs.scheduler.snapshot import Card, ImageView, NodeView, Placement, Snapshot, Wait, Waiting
+from labs.scheduler.policy import Policy
+from labs.scheduler.snapshot import ImageView, NodeView, Placement, Snapshot, Wait, Waiting
+from labs.timetable.queries import holds_between
 
-#: What a node keeps for itself, MiB.
-HOST_MEMORY_MIB = 1024
+#: How far ahead windows are looked at: no lab runs longer.
+AHEAD = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +41,83 @@ def waiting_labs() -> list[Lab]:
 
 
 def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot:
-    """Everything that a plan depends on, as plain values. `extra` are wishes that are only being considered."""
+    """Everything that a plan depends on, as plain values, in a number of queries that does not grow with the queue.
+
+    `extra` are wishes that are only being considered.
+    """
     labs = [lab for lab in waiting_labs() if lab.owner.is_active]
-    waiting = (*(_waiting(lab) for lab in labs), *extra)
-    owner_ids = {one.owner_id for one in waiting}
-    owners = {lab.owner_id: lab.owner for lab in labs} | {user.pk: user for user in User.objects.filter(pk__in=[w.owner_id for w in extra])}
-    images = {
-        (row.node_id, row.image_id): ImageView(present=row.state == NodeImage.State.PRESENT, words=_image_words(row))
-        for row in NodeImage.objects.select_related("image")
-    }
+    taken = taken_load()
+    owners = {lab.owner_id: lab.owner for lab in (*labs, *taken.labs)}
+    owners |= {user.pk: user for user in User.objects.filter(pk__in={one.owner_id for one in extra} - owners.keys())}
+    may = allowances_of(users=owners.values(), now=now)
+    spent = [user_id for user_id, one in may.items() if budget_spent(one.held, one.limits, one.shares)]
+    moves = dict(QueueMove.objects.filter(undone_at=None).values_list("lab_id", "priority"))
+    tree, nodes = tree_load(), nodes_view(taken=taken)
     return Snapshot(
-        nodes=nodes_view(),
-        waiting=waiting,
-        images=images,
-        held=held_by_people(user_ids=owner_ids, now=now),
-        limits={user_id: limits_of(user=user, now=now) for user_id, user in owners.items()},
+        nodes=nodes,
+        waiting=(*(_waiting(lab, moves, nodes) for lab in labs), *extra),
+        images=_images(),
+        held={user_id: one.held for user_id, one in may.items()},
+        limits={user_id: one.limits for user_id, one in may.items()},
+        running=running_view(taken=taken, budgets_spent=spent, now=now),
+        people=people_view(allowances=may, tree=tree, now=now),
+        groups=groups_view(shares=taken.shares, tree=tree, now=now),
+        shares={share.group_id: share for one in may.values() for share in one.shares},
+        holds=holds_between(start=now, until=now + AHEAD),
+        runs=runs_past(now=now).get(0, ()),
+        policy=policy_of(settings.DEFAULTS["fairness"]),
     )
+
+
+def policy_of(numbers: Mapping[str, Any]) -> Policy:
+    """The numbers of fairness as the settings have them."""
+    return Policy(
+        aged_after_s=numbers["aged_after_h"] * 3600,
+        aged_at_once=numbers["aged_at_once"],
+        bands_h=tuple(numbers["limit_bands_h"]),
+        reclaim_after_s=numbers["reclaim_after_wait_s"],
+        reclaim_min_run_s=numbers["reclaim_min_run_s"],
+        reclaim_notice_s=numbers["reclaim_notice_s"],
+    )
+
+
+def _waiting(lab: Lab, moves: Mapping[str, int], nodes: Iterable[NodeView]) -> Waiting:
+    running = lab.state == states.RUNNING
+    return Waiting(
+        lab_id=lab.pk,
+        owner_id=lab.owner_id,
+        since=lab.requested_at,
+        asked=asked_of(lab, nodes),
+        gpu_model=lab.next_gpu_model if running else lab.gpu_model,
+        image_id=lab.image_id,
+        image_runtime=lab.image.runtime,
+        on_node=str(lab.node_id) if running else "",
+        placed=running,
+        gpus_held=lab.gpus if running else 0,
+        wants_slice="" if running else lab.wants_slice,
+        may_borrow=lab.may_borrow,
+        priority=moves.get(lab.pk, 0),
+        hold_id=lab.hold_id,
+    )
+
+
+def asked_of(lab: Lab, nodes: Iterable[NodeView]) -> Asked:
+    """What the lab asks for; a running one, what its next attempt does."""
+    running = lab.state == states.RUNNING and lab.next_gpus is not None
+    gpus = lab.next_gpus if running and lab.next_gpus is not None else lab.gpus
+    share = 1.0 if running else unit_share(lab.wants_slice, nodes)
+    return Asked(gpus=gpus, cpus=lab.cpus, memory_mib=lab.memory_mib, shm_mib=lab.shm_mib, hours=lab.hours, gpu_share=share)
+
+
+def _images() -> dict[tuple[str, int], ImageView]:
+    rows = NodeImage.objects.select_related("image")
+    return {(row.node_id, row.image_id): ImageView(present=row.state == NodeImage.State.PRESENT, words=_image_words(row)) for row in rows}
+
+
+def _image_words(row: NodeImage) -> str:
+    if row.state == NodeImage.State.FAILED:
+        return f"The image {row.image} could not be prepared: {row.words}"
+    return f"The image {row.image} is being prepared: {row.percent}%{' – ' + row.words if row.words else ''}"
 
 
 def queue_view(*, now: datetime) -> list[QueueEntry]:
@@ -74,62 +139,3 @@ def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placemen
     made = plan(snapshot_load(now=now, extra=(waiting,)), now)
     placed = next((one for one in made.placements if one.lab_id == waiting.lab_id), None)
     return placed, made.waits.get(waiting.lab_id)
-
-
-def nodes_view() -> tuple[NodeView, ...]:
-    """The nodes with what is free on each."""
-    used = {row["node_id"]: row for row in _used_by_node()}
-    leased = set(Lease.objects.filter(closed_at=None).values_list("gpu_id", flat=True))
-    cards = Prefetch("gpus", queryset=Gpu.objects.filter(health=Gpu.Health.OK).order_by("index"))
-    return tuple(_node(node, used.get(node.pk, {}), leased) for node in Node.objects.prefetch_related(cards))
-
-
-def _used_by_node() -> list[dict[str, Any]]:
-    rows = Lab.objects.filter(state__in=states.HOLDING).order_by().values("node_id").annotate(cpus=Sum("cpus"), memory=Sum("memory_mib"))
-    return [dict(row) for row in rows]
-
-
-def _node(node: Node, used: dict[str, Any], leased: set[str]) -> NodeView:
-    memory = max(node.memory_mib - HOST_MEMORY_MIB, 0)
-    return NodeView(
-        id=node.pk,
-        name=node.name,
-        cpus=node.cpus,
-        free_cpus=node.cpus * settings.CPU_OVERCOMMIT - used.get("cpus", 0),
-        memory_mib=memory,
-        free_memory_mib=memory - used.get("memory", 0),
-        cards=tuple(Card(uuid=gpu.uuid, model=gpu.model, free=gpu.uuid not in leased) for gpu in node.gpus.all() if node.gpu_ready or gpu.simulated),
-        closed=_closed(node),
-        runtime=node.runtime,
-    )
-
-
-def _closed(node: Node) -> str:
-    if node.state != Node.State.READY:
-        return node.get_state_display()
-    if node.is_red:
-        return "a safety check is red: " + "; ".join(check["words"] for check in node.checks if check.get("state") == "red")
-    return "" if node.runtime else "its worker has not reported yet"
-
-
-def _waiting(lab: Lab) -> Waiting:
-    running = lab.state == states.RUNNING
-    gpus = lab.next_gpus if running and lab.next_gpus is not None else lab.gpus
-    return Waiting(
-        lab_id=lab.pk,
-        owner_id=lab.owner_id,
-        since=lab.requested_at,
-        asked=Asked(gpus=gpus, cpus=lab.cpus, memory_mib=lab.memory_mib, shm_mib=lab.shm_mib, hours=lab.hours),
-        gpu_model=lab.next_gpu_model if running else lab.gpu_model,
-        image_id=lab.image_id,
-        image_runtime=lab.image.runtime,
-        on_node=str(lab.node_id) if running else "",
-        placed=running,
-        gpus_held=lab.gpus if running else 0,
-    )
-
-
-def _image_words(row: NodeImage) -> str:
-    if row.state == NodeImage.State.FAILED:
-        return f"The image {row.image} could not be prepared: {row.words}"
-    return f"The image {row.image} is being prepared: {row.percent}%{' – ' + row.words if row.words else ''}"

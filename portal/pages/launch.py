@@ -18,7 +18,7 @@ from labs.fleet.queries import image_progress, runtimes
 from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.queueing import estimates_score
 from labs.lifecycle.services import lab_request
-from labs.lifecycle.waiting import nodes_view
+from labs.lifecycle.occupancy import nodes_view
 from labs.people.errors import Refused
 from labs.policy.queries import limits_of
 from labs.policy.rules import Limits

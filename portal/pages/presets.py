@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labs.catalogue.models import Image
-from labs.lifecycle.waiting import nodes_view
+from labs.lifecycle.occupancy import nodes_view
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import NodeView
 
