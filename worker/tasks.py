@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import images, reconcile, schedule
+from worker.loops import images, post, reconcile, schedule
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -54,3 +54,9 @@ def lab_log_now(*, lab_id: str) -> None:
 def image_prepare_now(*, node_id: str, image_id: int) -> None:
     """Bring an image onto this node."""
     node.hands().once(images.pool, f"image:{image_id}", lambda: images.prepare(hands=node.hands(), image_id=image_id))
+
+
+@shared_task(name="worker.post")
+def post_now() -> None:
+    """Send the messages that are due."""
+    post.tick(now=node.clock().now())

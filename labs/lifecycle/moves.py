@@ -15,7 +15,7 @@ from labs.lifecycle import states
 from labs.lifecycle.allowances import allowance_of
 from labs.lifecycle.holdings import class_has_room
 from labs.lifecycle.models import Lab, Lease
-from labs.lifecycle.telling import offer_tell
+from labs.lifecycle.telling import lab_tell, offer_tell
 from labs.people.models import User
 from labs.policy.queries import group_limits_lock
 from labs.policy.rules import Answer, Asked, Held, judge
@@ -45,6 +45,7 @@ def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor |
             ring("worker.schedule")
         sentence = words or _words_of(lab, was)
         event_record(kind=f"lab.{to}", subject=lab.subject, words=sentence, actor=actor, now=now, attempt=lab.attempt)
+        lab_tell(lab=lab, now=now)
         lab_announce(lab=lab)
     return True
 
