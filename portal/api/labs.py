@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Header, Query, Router
@@ -12,8 +13,8 @@ from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer, labs_all, labs_of
+from labs.lifecycle.queueing import QueueEntry, levers_of, queue_view
 from labs.lifecycle.services import lab_extend, lab_request, lab_stop
-from labs.lifecycle.waiting import QueueEntry, queue_view
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from portal.api import schemas
@@ -44,7 +45,7 @@ def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key
     is_new = lab.requested_at == now
     if not is_new:
         _same_wish(lab, asked)
-    return Status(201 if is_new else 200, _shown(lab))
+    return Status(201 if is_new else 200, lab_shown(lab))
 
 
 @router.get("/labs", response=schemas.LabPage, summary="List labs")
@@ -60,14 +61,16 @@ def lab_list(
         may_administer(request)
     rows = labs_all(live=live) if everyone else labs_of(user=caller(request), live=live)
     rows = rows.prefetch_related("leases__gpu")
-    waits = {entry.lab.pk: entry for entry in queue_view(now=timezone.now())} if rows.filter(state=states.QUEUED).exists() else {}
+    waits = (
+        {entry.lab.pk: entry for entry in queue_view(now=timezone.now())} if rows.filter(Q(state=states.QUEUED) | Q(next_gpus__isnull=False)).exists() else {}
+    )
     return page(request, rows, order=("-requested_at", "-pk"), cursor=cursor, limit=limit, show=lambda lab: lab_view(lab, waits.get(lab.pk)))
 
 
 @router.get("/labs/{slug:lab_id}", response=schemas.Lab, summary="Look at a lab")
 def lab_detail(request: HttpRequest, lab_id: str) -> Any:
     """404 for a lab that is not yours."""
-    return _shown(_lab(request, lab_id))
+    return lab_shown(_lab(request, lab_id))
 
 
 @router.post("/labs/{slug:lab_id}/stop", response=schemas.Lab, summary="Stop a lab")
@@ -76,7 +79,7 @@ def lab_end(request: HttpRequest, lab_id: str) -> Any:
     may_launch(request)
     lab = _lab(request, lab_id)
     lab_stop(lab=lab, actor=caller(request), now=timezone.now())
-    return _shown(_lab(request, lab_id))
+    return lab_shown(_lab(request, lab_id))
 
 
 @router.post("/labs/{slug:lab_id}/extend", response=schemas.Lab, summary="Extend a lab")
@@ -84,7 +87,7 @@ def lab_prolong(request: HttpRequest, lab_id: str, extension: schemas.Extension)
     """Let a running lab go on until some hours from now, up to the hours of its owner's role."""
     may_launch(request)
     lab_extend(lab=_lab(request, lab_id), hours=extension.hours, actor=caller(request), now=timezone.now())
-    return _shown(_lab(request, lab_id))
+    return lab_shown(_lab(request, lab_id))
 
 
 def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
@@ -98,6 +101,10 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "reason": " ".join(reasons) or lab.reason,
         "reasons": reasons,
         "place": wait.place if reasons and wait else None,
+        "waiting": _waiting(wait) if wait else None,
+        "ask_first": lab.ask_first,
+        "claim_until": lab.deadline_at if lab.state == states.OFFERED else None,
+        "may_borrow": lab.may_borrow,
         "stage": lab.stage_words,
         "image": lab.image,
         "limits": {
@@ -126,9 +133,21 @@ def _lab(request: HttpRequest, lab_id: str) -> Lab:
     return load(user=caller(request), lab_id=lab_id)
 
 
-def _shown(lab: Lab) -> dict[str, Any]:
-    entries = queue_view(now=timezone.now()) if lab.state == states.QUEUED else []
-    return lab_view(lab, next((entry for entry in entries if entry.lab.pk == lab.pk), None))
+def lab_shown(lab: Lab) -> dict[str, Any]:
+    """One lab with everything that is known of it: its levers too, which lists leave out."""
+    if not lab.waits:
+        return lab_view(lab, None)
+    now = timezone.now()
+    entry = next((entry for entry in queue_view(now=now) if entry.lab.pk == lab.pk), None)
+    shown = lab_view(lab, entry)
+    if shown["waiting"]:
+        shown["waiting"]["levers"] = [{"code": one.code, "words": one.words, "estimate": one.estimate} for one in levers_of(lab=lab, now=now)]
+    return shown
+
+
+def _waiting(wait: QueueEntry) -> dict[str, Any]:
+    moved = wait.move.reason if wait.move else None
+    return {"place": wait.place, "reasons": list(wait.reasons), "estimate": wait.estimate, "moved": moved, "levers": None}
 
 
 def _same_wish(lab: Lab, asked: Wish) -> None:

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from labs.lifecycle.wishes import MOST
 from portal.api.pagination import PageOf
+from portal.api.schemas_queue import Waiting
 
 #: The largest whole number that every JSON reader keeps exact.
 EXACT = 2**53 - 1
@@ -30,11 +31,32 @@ class LabWish(Strict):
     memory_gib: int = Field(8, ge=1, le=MOST)
     shm_gib: int | None = Field(None, ge=1, le=MOST, description="Shared memory, counted inside the memory; null for half of it.")
     hours: int = Field(4, ge=1, le=MOST)
+    may_borrow: bool = Field(True, description="May take free GPUs beyond your guarantee, which can be taken back with 5 minutes' notice.")
+    ask_first: bool = Field(False, description="When its turn comes, hold what it needs for 10 minutes and ask, instead of starting it.")
     name: str = Field(
         "",
         description="1 to 32 small letters, digits and hyphens, beginning with a letter; empty for a name of ours.",
         json_schema_extra={"maxLength": 32, "pattern": "^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$"},
     )
+
+
+class LeverPull(Strict):
+    """A change that starts a waiting lab sooner."""
+
+    code: str = Field(max_length=120, description="The `code` of one of the lab's levers.")
+
+
+class AskFirst(Strict):
+    """Whether its owner is asked when its turn comes."""
+
+    ask_first: bool
+
+
+class QueueMove(Strict):
+    """Where an administrator puts a waiting lab."""
+
+    to: Literal["first", "last", "own"] = Field(description='"own" undoes an earlier move.')
+    reason: str = Field("", max_length=200, description="Read by its owner and kept in the audit log; may be empty only for own.")
 
 
 class Extension(Strict):
@@ -89,6 +111,10 @@ class Lab(Schema):
     reason: str = Field(description="Why it waits, while queued; why it ended, afterwards; else empty.")
     place: int | None = Field(description="Its place in the queue, while it waits; 1 is next.")
     reasons: list[str] = Field(description="Every reason why it waits.")
+    waiting: Waiting | None = Field(description="Its stand in the queue, while it waits to start or, running, for other GPUs.")
+    ask_first: bool = Field(description="Its owner is asked when its turn comes.")
+    claim_until: datetime | None = Field(description="While it is offered: until when what it needs is held for it.")
+    may_borrow: bool = Field(description="It may take free GPUs beyond its owner's guarantee.")
     stage: str = Field(description="How far the start is.")
     image: LabImage
     limits: LabLimits
