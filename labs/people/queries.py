@@ -114,6 +114,12 @@ def people_taught_ids(*, user: User) -> set[int]:
     return set().union(*members.values()) - {user.pk}
 
 
+def teachers_of(*, user: User) -> list[User]:
+    """The active teachers of the person's teams and courses, and of what those are below of."""
+    groups = Group.objects.filter(pk__in=group_ids_with_ancestors(user=user)).exclude(kind=Group.Kind.ORGANISATION)
+    return list(User.objects.filter(memberships__group__in=groups, role=Role.TEACHER, is_active=True).exclude(pk=user.pk).distinct())
+
+
 def _parents() -> dict[int, int | None]:
     return dict(Group.objects.values_list("pk", "parent_id"))
 

@@ -143,6 +143,12 @@ def requests_to_answer(*, user: User) -> QuerySet[QuotaRequest]:
     return found if user.is_administrator else found.filter(user_id__in=people_taught_ids(user=user))
 
 
+def request_for_answerer(*, user: User, request_id: int) -> QuotaRequest:
+    """A request that this person may answer or has answered: any for an administrator, one of a teacher's people; QuotaRequest.DoesNotExist otherwise."""
+    found = QuotaRequest.objects.select_related("user", "answered_by")
+    return found.get(pk=request_id) if user.is_administrator else found.get(pk=request_id, user_id__in=people_taught_ids(user=user))
+
+
 def _values(row: RoleLimits | LimitOverride) -> dict[str, int | None]:
     return {name: getattr(row, name) for name in LIMIT_NAMES}
 
