@@ -117,7 +117,14 @@ TEMPLATES = [
 # Records.
 DATABASES = {"default": env.database("GPULAB_DATABASE_URL", f"sqlite:///{GPULAB_HOME / 'db.sqlite3'}")}
 REDIS_URL = env.text("GPULAB_REDIS_URL", f"redis://127.0.0.1:{PORT + 2}/0")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "gpulab"}}
+CACHES = {
+    "default": {
+        "BACKEND": "portal.cache.SoftRedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "gpulab",
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = env.text("TZ", "UTC")

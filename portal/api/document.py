@@ -7,7 +7,7 @@ from ninja.schema import NinjaGenerateJsonSchema
 from portal.api.problems import MEDIA_TYPE, Problem
 
 Document = TypeVar("Document", bound=dict[str, Any])
-ALWAYS = {401: "No live token", 429: "Too many requests; Retry-After says when"}
+ALWAYS = {401: "No live token", 429: "Too many requests; Retry-After says when", 503: "The database is away; Retry-After says when to try again"}
 WITH_INPUT = {422: "Refused: a field is wrong, or a limit is passed by the wish alone"}
 WITH_ID = {404: "There is no such lab, or it is not yours"}
 WRITES = {403: "The token's scope is too small", 409: "Not as things are now; it may pass later"}

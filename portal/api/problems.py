@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Schema
 from ninja.errors import HttpError, Throttled, ValidationError
@@ -56,6 +57,8 @@ def install(api: NinjaAPI) -> None:
         RequestDataTooBig: _too_big,
         Http404: not_found,
         ObjectDoesNotExist: not_found,
+        OperationalError: _database_away,
+        InterfaceError: _database_away,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():
@@ -101,6 +104,12 @@ def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
     if error.status_code == 403:
         return problem(403, str(error), code="insufficient_scope", headers={"WWW-Authenticate": 'Bearer realm="GPU Lab", error="insufficient_scope"'})
     return problem(error.status_code, f"{error}.".replace("..", "."))
+
+
+def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.error("API: %s %s had no database: %s", request.method, request.path, error)
+    words = "The database does not answer. Running labs go on. Try again in a moment, with the same Idempotency-Key."
+    return problem(503, words, code="database_away", headers={"Retry-After": "10"})
 
 
 def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:

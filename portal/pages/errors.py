@@ -1,5 +1,8 @@
 """Errors in words: what happened, and what to do next."""
 
+import sys
+
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -20,5 +23,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500. Uses no query: the database may be what is broken."""
+    """500; or 503 when the database is away. Uses no query: the database may be what is broken."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        response = render(request, "503.html", {"user": None, "messages": []}, status=503)
+        response["Retry-After"] = "10"
+        return response
     return render(request, "500.html", {"user": None, "messages": []}, status=500)
