@@ -118,9 +118,11 @@ def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, no
         ring("worker.schedule")
 
 
-def image_bring(*, image: Image, actor: Actor, now: datetime) -> int:
-    """Ask every node that could run the image and does not hold it to prepare it, also after it gave up; how many."""
+def image_bring(*, image: Image, actor: Actor | None, now: datetime, node_ids: Sequence[str] | None = None) -> int:
+    """Ask every node (or these) that could run the image and does not hold it to prepare it, also after it gave up; how many."""
     nodes = Node.objects.filter(runtime=image.runtime).exclude(images__in=NodeImage.objects.filter(image=image, state=NodeImage.State.PRESENT))
+    if node_ids is not None:
+        nodes = nodes.filter(pk__in=node_ids)
     with transaction.atomic():
         for node in nodes:
             row = {"state": NodeImage.State.ABSENT, "tries": 0, "percent": 0, "words": "", "updated_at": now}

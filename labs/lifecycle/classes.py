@@ -102,8 +102,3 @@ def class_cards_kept(*, meeting: Meeting, grace: timedelta, now: datetime) -> in
     lately = Q(ended_at__gt=now - grace) & ~Q(reason_code="class_unused")
     people = Lab.objects.filter(Q(state__in=states.LIVE) | lately, meeting=meeting).values("owner_id").distinct().count()
     return min(people * meeting.reservation.gpus, meeting.cards)
-
-
-def lab_entered(*, lab_id: str, now: datetime) -> bool:
-    """Somebody came into the lab; noted once."""
-    return bool(Lab.objects.filter(pk=lab_id, entered_at=None).update(entered_at=now))

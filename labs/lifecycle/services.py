@@ -137,6 +137,12 @@ def lab_token_create(*, lab: Lab, name: str, actor: User, now: datetime) -> tupl
 def lab_tokens_used(*, digests: set[str], now: datetime) -> None:
     """Note when lab tokens were used; the relay tells it now and then, not at every request."""
     LabToken.objects.filter(digest__in=digests).update(last_used_at=now)
+    Lab.objects.filter(tokens__digest__in=digests, entered_at=None).update(entered_at=now)
+
+
+def lab_entered(*, lab_id: str, now: datetime) -> None:
+    """Its owner came into it, by browser or SSH; noted the first time. Labs of a class into which nobody comes are ended."""
+    Lab.objects.filter(pk=lab_id, state__in=states.PLACED, entered_at=None).update(entered_at=now)
 
 
 def lab_token_revoke(*, lab: Lab, token_id: int, actor: User, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -12,13 +12,16 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import ring
 from labs.fleet.models import Node
 from labs.ledger.services import Actor, event_record
+from labs.notices.services import notice_queue
 from labs.people.errors import Refused
 from labs.people.models import User
-from labs.timetable.holdings import demand_of, house_zone
+from labs.timetable.holdings import demand_of, house_zone, people_of
 from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.rules import Occurrence, spell_words
 from labs.timetable.wishes import ClassWish, clash_refuse, right_check, times_clash, wish_check, wish_times
 
+#: Changes that are nearer than this are told to the class's people.
+NEWS = timedelta(days=7)
 _FIELDS = ("title", "group", "image", "start", "unit", "cards", "gpu_model", "node", "gpus", "cpus", "memory_gib", "give_back_min")
 
 
@@ -84,8 +87,12 @@ def reservation_cancel(*, reservation: Reservation, actor: User, now: datetime) 
     right_check(actor=actor, group=reservation.group)
     with transaction.atomic():
         Reservation.objects.filter(pk=reservation.pk, cancelled_at=None).update(cancelled_at=now)
-        reservation.meetings.filter(ends_at__gt=now, cancelled_at=None).update(cancelled_at=now)
+        left = reservation.meetings.filter(ends_at__gt=now, cancelled_at=None)
+        coming = left.first()
+        left.update(cancelled_at=now)
         _tell(reservation, "cancelled", f"{reservation} was cancelled.", actor, now)
+        if coming:
+            _told_soon(coming, f"{reservation} does not take place any more", f"All its hours were cancelled, from {_when(coming)} on.", now)
 
 
 def reservation_restore(*, reservation: Reservation, actor: User, now: datetime) -> None:
@@ -105,13 +112,15 @@ def meeting_change(*, meeting: Meeting, starts_at: datetime, ends_at: datetime, 
     with _one_at_a_time():
         row = _meeting_row(meeting, actor)
         _meeting_check(row, starts_at, ends_at, cards, now)
-        was = row.starts_at
+        was, ended = row.starts_at, row.ends_at
         row.starts_at, row.ends_at, row.cards, row.by_hand = starts_at, ends_at, cards, True
         _cards_check(row, cards, actor)
         clash_refuse(found=times_clash(wanted=[demand_of(row)], but=Q(pk=row.pk)))
         row.prepared_at = row.prepared_at if starts_at == was else None
         row.save()
         _tell(row.reservation, "moved", f"{row}: now {_when(row)}, with {_cards(row)}.", actor, now)
+        if (was, ended) != (starts_at, ends_at):
+            _told_soon(row, f"{row} was moved", f"It is now {_when(row)}; it was {spell_words(was, ended, house_zone())}.", now)
     return row
 
 
@@ -148,6 +157,7 @@ def meeting_cancel(*, meeting: Meeting, actor: User, now: datetime) -> bool:
         if not Meeting.objects.filter(pk=row.pk, cancelled_at=None, released_at=None, ends_at__gt=now).update(cancelled_at=now):
             return False
         _tell(row.reservation, "meeting_cancelled", f"{row} on {_when(row)} was cancelled.", actor, now)
+        _told_soon(row, f"{row} does not take place", f"The class of {_when(row)} was cancelled.", now)
     return True
 
 
@@ -160,6 +170,7 @@ def meeting_restore(*, meeting: Meeting, actor: User, now: datetime) -> None:
         clash_refuse(found=times_clash(wanted=[demand_of(row)]))
         Meeting.objects.filter(pk=row.pk).update(cancelled_at=None)
         _tell(row.reservation, "meeting_restored", f"{row} on {_when(row)} takes place after all.", actor, now)
+        _told_soon(row, f"{row} takes place after all", f"The class of {_when(row)} was cancelled before, and is not any more.", now)
 
 
 def meeting_release(*, meeting: Meeting, actor: User, now: datetime) -> bool:
@@ -185,6 +196,12 @@ def meeting_give_back(*, meeting: Meeting, keep: int, now: datetime) -> bool:
         words = f"{meeting}: {meeting.cards - keep} of {_cards(meeting)} were not used and went back to the queue."
         _tell(meeting.reservation, "given_back", words, None, now)
     return True
+
+
+def class_people_tell(*, meeting: Meeting, subject: str, words: str, key: str, now: datetime) -> None:
+    """Tell the people of a class, each once for the same `key`; nothing of what is over when it could be sent."""
+    for user in people_of(meeting.reservation):
+        notice_queue(user=user, kind="class", subject=subject, words=words, url="/calendar/", key=f"{key}:{user.pk}", until=meeting.ends_at, now=now)
 
 
 def maintenance_create(*, node: Node, starts_at: datetime, ends_at: datetime, words: str, ends_labs: bool, actor: User, now: datetime) -> Maintenance:
@@ -229,6 +246,12 @@ def _tell(row: Reservation, kind: str, words: str, actor: Actor | None, now: dat
 def _tell_of(row: Maintenance, kind: str, words: str, actor: Actor, now: datetime) -> None:
     event_record(kind=f"maintenance.{kind}", subject=row.subject, words=words, actor=actor, now=now, node=row.node_id)
     _announce()
+
+
+def _told_soon(row: Meeting, subject: str, words: str, now: datetime) -> None:
+    """Changes of the next week are news; later ones are read on the calendar in time."""
+    if row.starts_at - now < NEWS:
+        class_people_tell(meeting=row, subject=subject, words=words, key=f"class:{row.pk}:{now.timestamp():.0f}", now=now)
 
 
 def _announce() -> None:

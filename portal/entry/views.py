@@ -18,6 +18,7 @@ from labs.lifecycle.addresses import lab_origin
 from labs.lifecycle.models import Lab
 from labs.lifecycle.passes import KEY_PURPOSE, Role, mint
 from labs.lifecycle.queries import lab_for_viewer
+from labs.lifecycle.services import lab_entered
 from labs.people.models import User
 
 #: What a click may lead to inside the lab; the names are Jupyter's paths.
@@ -45,6 +46,8 @@ def lab_open(request: HttpRequest, lab_id: str) -> HttpResponse:
         return redirect("lab", lab_id=lab.pk)
     if role == "admin":
         _write_down(lab, user)
+    else:
+        lab_entered(lab_id=lab.pk, now=timezone.now())
     return _handed_over(lab, user, role, PLACES.get(request.POST.get("next", ""), PLACES["lab"]))
 
 

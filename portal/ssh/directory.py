@@ -12,6 +12,7 @@ from django.utils import timezone
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_of_name
+from labs.lifecycle.services import lab_entered
 from labs.people.queries import ssh_key_by_fingerprint, ssh_key_touch, ssh_keys_standing
 
 P = ParamSpec("P")
@@ -39,8 +40,8 @@ class Directory(Protocol):
         """Those of the keys that still open a door."""
         ...
 
-    def touch(self, key_id: int) -> None:
-        """Note that the key was used."""
+    def touch(self, key_id: int, lab_id: str) -> None:
+        """Note that the key was used, and for which lab."""
         ...
 
 
@@ -76,9 +77,10 @@ class Records:
         return ssh_keys_standing(key_ids=key_ids)
 
     @in_thread
-    def touch(self, key_id: int) -> None:
-        """Note that the key was used."""
+    def touch(self, key_id: int, lab_id: str) -> None:
+        """Note that the key was used, and for which lab."""
         ssh_key_touch(key_id=key_id, now=timezone.now())
+        lab_entered(lab_id=lab_id, now=timezone.now())
 
 
 def _closed_words(lab: Lab) -> str:

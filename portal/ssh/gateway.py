@@ -119,7 +119,7 @@ class Visitor(asyncssh.SSHServer):
         if not self._who.closed:
             self._lab = asyncio.create_task(self._connected(self._who))
             self._lab.add_done_callback(_seen)
-        self._touching = asyncio.create_task(asyncio.to_thread(self._gateway.directory.touch, self._who.key_id))
+        self._touching = asyncio.create_task(asyncio.to_thread(self._gateway.directory.touch, self._who.key_id, self._who.lab_id))
         self._touching.add_done_callback(_seen)
 
     def session_requested(self) -> Near:

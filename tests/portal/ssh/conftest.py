@@ -61,7 +61,7 @@ class Book:
     def standing(self, key_ids: Any) -> set[int]:
         return set(key_ids) - self.revoked
 
-    def touch(self, key_id: int) -> None:
+    def touch(self, key_id: int, lab_id: str) -> None:
         self.touched.append(key_id)
 
 

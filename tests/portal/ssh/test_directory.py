@@ -56,8 +56,10 @@ def test_a_name_means_the_live_lab_before_the_newest_ended_one(alice: User, key:
 def test_a_removed_key_and_a_disabled_owner_stand_no_longer(alice: User, root_admin: User, key: SshKey, lab: Lab, now: datetime) -> None:
     records = Records()
     assert records.standing({key.pk, 10**6}) == {key.pk}
-    records.touch(key.pk)
+    Lab.objects.filter(pk=lab.pk).update(state="running")
+    records.touch(key.pk, lab.pk)
     assert SshKey.objects.get(pk=key.pk).last_used_at is not None
+    assert Lab.objects.get(pk=lab.pk).entered_at is not None
     person_disable(user=alice, actor=root_admin, now=now)
     assert records.standing({key.pk}) == set() and records.find(key.fingerprint, "resnet") is None
     ssh_key_remove(user=alice, key_id=key.pk, now=now)

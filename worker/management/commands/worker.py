@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import images, post, reap, reconcile, sample, schedule
+from worker.loops import images, post, reap, reconcile, sample, schedule, timetable
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back
 from worker.watchdog import EVERY_S
@@ -59,6 +59,7 @@ def tickers_of() -> list[Ticker]:
     clock, period = hands.clock, settings.RECONCILE_S
     return [
         Ticker(name="schedule", period_s=period, tick=lambda: in_turn(name="schedule", work=lambda fence: schedule.tick(now=clock(), fence=fence))),
+        Ticker(name="timetable", period_s=period, tick=lambda: in_turn(name="timetable", work=lambda fence: timetable.tick(now=clock()))),
         Ticker(name="reap", period_s=period, tick=lambda: reap.tick(now=clock())),
         Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=clock())),
         Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=clock())),
