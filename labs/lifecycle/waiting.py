@@ -1,7 +1,6 @@
 """The queue as the scheduler sees it. The queue is no table of its own: it is the waiting labs."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,22 +15,12 @@ from labs.lifecycle.models import Lab, QueueMove
 from labs.lifecycle.occupancy import nodes_view, running_view, taken_load, unit_share
 from labs.people.models import User
 from labs.policy.rules import Asked, budget_spent
-from labs.scheduler.plan import plan
 from labs.scheduler.policy import Policy
-from labs.scheduler.snapshot import ImageView, NodeView, Placement, Snapshot, Wait, Waiting
+from labs.scheduler.snapshot import ImageView, NodeView, Snapshot, Waiting
 from labs.timetable.queries import holds_between
 
 #: How far ahead windows are looked at: no lab runs longer.
 AHEAD = timedelta(days=14)
-
-
-@dataclass(frozen=True, slots=True)
-class QueueEntry:
-    """A waiting lab with its place and every reason in words."""
-
-    lab: Lab
-    place: int
-    reasons: tuple[str, ...]
 
 
 def waiting_labs() -> list[Lab]:
@@ -118,24 +107,3 @@ def _image_words(row: NodeImage) -> str:
     if row.state == NodeImage.State.FAILED:
         return f"The image {row.image} could not be prepared: {row.words}"
     return f"The image {row.image} is being prepared: {row.percent}%{' – ' + row.words if row.words else ''}"
-
-
-def queue_view(*, now: datetime) -> list[QueueEntry]:
-    """Every waiting lab in order, with its reasons. A lab that the next tick places has none."""
-    labs = {lab.pk: lab for lab in waiting_labs()}
-    made = plan(snapshot_load(now=now), now)
-    placed = {placement.lab_id for placement in made.placements}
-    entries = [QueueEntry(labs[wait.lab_id], wait.place, wait.reasons) for wait in made.waits.values() if wait.lab_id in labs]
-    return [QueueEntry(labs[lab_id], 0, ("Is being placed.",)) for lab_id in labs if lab_id in placed] + entries
-
-
-def wait_of(*, lab: Lab, now: datetime) -> QueueEntry | None:
-    """The lab's own entry; None when it does not wait."""
-    return next((entry for entry in queue_view(now=now) if entry.lab.pk == lab.pk), None)
-
-
-def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placement | None, Wait | None]:
-    """What would happen to a wish if it were made now: the same plan that the loop uses."""
-    made = plan(snapshot_load(now=now, extra=(waiting,)), now)
-    placed = next((one for one in made.placements if one.lab_id == waiting.lab_id), None)
-    return placed, made.waits.get(waiting.lab_id)

@@ -101,7 +101,7 @@ def test_limits_that_differ_from_what_was_asked_end_the_lab(lab_of, alice, round
 
 def test_a_lab_waits_with_the_images_progress_and_holds_no_gpu(lab_of, alice, node, now, round_of):
     from labs.fleet.services import node_image_set
-    from labs.lifecycle.waiting import wait_of
+    from labs.lifecycle.queueing import wait_of
 
     lab = lab_of(alice, gpus=1)
     node_image_set(node_id=node.pk, image_id=lab.image_id, state="pulling", percent=62, words="layer 3 of 5", now=now)

@@ -11,6 +11,7 @@ from labs.ledger.models import Event
 from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.moves import lab_assign, lab_end, lab_ready
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer, wish_preview
+from labs.lifecycle.queueing import queue_view, wait_of
 from labs.lifecycle.services import (
     lab_extend,
     lab_request,
@@ -20,7 +21,6 @@ from labs.lifecycle.services import (
     lab_token_create,
     lab_token_revoke,
 )
-from labs.lifecycle.waiting import queue_view, wait_of
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from labs.policy.services import override_set, role_limits_update
