@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from labs.fleet.queries import DISK_CHECK
 from worker.runtimes.base import Check
 
-PREFIX = "disk: "
 FULL_PCT, NEARLY_PCT = 90, 80
 
 
@@ -32,8 +32,8 @@ def _share(used: int, left: int) -> int:
 
 def _check(name: str, path: Path, pct: int) -> Check:
     if pct < NEARLY_PCT:
-        return Check(PREFIX + name, "green", f"{pct}% of the disk of {name} is used.")
+        return Check(DISK_CHECK + name, "green", f"{pct}% of the disk of {name} is used.")
     fix = f"Free space on {path}, or make it larger: unused images (docker image prune), old files of people, logs."
     if pct < FULL_PCT:
-        return Check(PREFIX + name, "yellow", f"{pct}% of the disk of {name} is used; from {FULL_PCT}% on no new lab starts here.", fix)
-    return Check(PREFIX + name, "red", f"The disk of {name} is {pct}% full: no new lab starts here. Running ones go on.", fix)
+        return Check(DISK_CHECK + name, "yellow", f"{pct}% of the disk of {name} is used; from {FULL_PCT}% on no new lab starts here.", fix)
+    return Check(DISK_CHECK + name, "red", f"The disk of {name} is {pct}% full: no new lab starts here. Running ones go on.", fix)

@@ -1,7 +1,7 @@
 """This process's hands: which runtime and which probe this node has, chosen once at the start and said in words."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,9 @@ from django.conf import settings
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.redis import client
 from labs.catalogue.services import image_ensure
+from labs.fleet.queries import DISK_CHECK
 from labs.fleet.services import node_open, node_report, node_unknown
+from labs.notices.services import notice_queue_admins
 from labs.turns.queries import database_now
 from worker.clock import HouseClock, boot_s
 from worker.disks import disk_checks
@@ -110,6 +112,7 @@ def report() -> None:
     places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
     found = [*info.checks, *disk_checks(places), *_clock_checks()]
     checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
+    _disks_tell(held, found)
     node_report(
         node_id=held.node_id,
         now=held.clock(),
@@ -122,6 +125,15 @@ def report() -> None:
         memory_mib=info.memory_mib,
         checks=checks,
     )
+
+
+def _disks_tell(held: Hands, checks: Sequence[Check]) -> None:
+    """Tell administrators of a full disk, once a day."""
+    now = held.clock()
+    for check in checks:
+        if check.name.startswith(DISK_CHECK) and check.state == "red":
+            key, subject = f"{check.name}:{held.node_id}:{now:%F}", f"A disk of node {held.node_id} is full"
+            notice_queue_admins(kind="disk", subject=subject, words=f"{check.words}\n\n{check.fix}", now=now, url="/manage/nodes/", key=key)
 
 
 def _clock_checks() -> list[Check]:

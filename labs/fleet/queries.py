@@ -7,6 +7,9 @@ from django.db.models import QuerySet
 
 from labs.fleet.models import Gpu, Node, NodeImage
 
+#: How the names of checks of disks begin.
+DISK_CHECK = "disk: "
+
 
 def nodes_all() -> QuerySet[Node]:
     """Every node with its cards."""
@@ -37,6 +40,13 @@ def gpu_models() -> list[str]:
 def runtimes() -> set[str]:
     """The runtimes of the fleet's nodes: decides which images are offered."""
     return set(Node.objects.exclude(runtime="").values_list("runtime", flat=True))
+
+
+def disks_full(*, runtime: str) -> str:
+    """Why nothing can be started now, in words, when a disk of every ready node of that runtime is full; else empty."""
+    nodes = Node.objects.filter(runtime=runtime, state=Node.State.READY)
+    full = [[check["words"] for check in node.checks if check["name"].startswith(DISK_CHECK) and check["state"] == "red"] for node in nodes]
+    return f"No lab can start now. {full[0][0]} An administrator has been told." if full and all(full) else ""
 
 
 def node_images(*, node_id: str) -> list[NodeImage]:

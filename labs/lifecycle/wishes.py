@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labs.catalogue.models import Image
+from labs.fleet.queries import disks_full
 from labs.lifecycle.occupancy import nodes_view
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -52,6 +53,9 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     never = impossible(waiting, nodes_view())
     if never:
         raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
+    full = disks_full(runtime=image.runtime)
+    if full:
+        raise Refused(full, code="disk_full")
 
 
 def image_offered(*, image_id: int) -> Image:

@@ -13,6 +13,7 @@ from django.db import transaction
 from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
+from labs.notices.services import notice_queue_admins
 from labs.quarantine.models import Stray
 
 GRACE = timedelta(minutes=10)
@@ -53,6 +54,8 @@ def _add(node_id: str, one: Seen, now: datetime) -> None:
             f"Container {one.name} on node {node_id} bears our label and no record knows it. It is left alone until {stray.remove_at:%H:%M} UTC, then removed."
         )
         event_record(kind="node.stray", subject=f"node:{node_id}", words=words, actor=None, now=now, container=one.name, lab=one.lab_id)
+        subject, key = f"A container that nobody knows on node {node_id}", f"stray:{stray.pk}"
+        notice_queue_admins(kind="stray", subject=subject, words=words, now=now, url="/manage/nodes/", key=key)
         publish("fleet", "stray", node=node_id)
 
 

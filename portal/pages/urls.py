@@ -70,6 +70,7 @@ urlpatterns = [
     path("manage/nodes/", manage_nodes.manage_nodes, name="manage_nodes"),
     path("manage/nodes/<slug:node_id>/cordon/", manage_nodes.manage_node_cordon, name="manage_node_cordon"),
     path("manage/nodes/<slug:node_id>/uncordon/", manage_nodes.manage_node_uncordon, name="manage_node_uncordon"),
+    path("manage/strays/<int:stray_id>/", manage_nodes.manage_stray, name="manage_stray"),
     path("manage/gpus/<str:uuid>/", manage_nodes.manage_gpu, name="manage_gpu"),
     path("manage/labs/", manage_labs.manage_labs, name="manage_labs"),
     path("manage/images/", manage_images.manage_images, name="manage_images"),
