@@ -1,7 +1,6 @@
 """Moving labs between states. `lab_advance` is the only writer of `Lab.state`."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,17 +11,17 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
-from labs.lifecycle.allowances import allowance_of
-from labs.lifecycle.holdings import class_has_room
-from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.endings import lab_requeue, lab_settle
+from labs.lifecycle.leasing import lease_judge, leases_open
+from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.lifecycle.telling import lab_tell, offer_tell
 from labs.people.models import User
 from labs.policy.queries import group_limits_lock
-from labs.policy.rules import Answer, Asked, Held, judge
 from labs.turns.services import turn_holds
 
 #: Characters of a log that are kept.
 LOG_TAIL = 8000
+BEYOND = " It runs over quota: its cards may be taken back, with a notice five minutes before."
 
 
 def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor | None = None, words: str = "", **columns: Any) -> bool:
@@ -41,7 +40,7 @@ def lab_advance(*, lab_id: str, was: str, to: str, now: datetime, actor: Actor |
             return False
         lab = Lab.objects.select_related("owner").get(pk=lab_id)
         if to in states.FINAL:
-            Lease.objects.filter(lab=lab, closed_at=None).update(closed_at=now)
+            lab_settle(lab=lab, now=now)
             ring("worker.schedule")
         sentence = words or _words_of(lab, was)
         event_record(kind=f"lab.{to}", subject=lab.subject, words=sentence, actor=actor, now=now, attempt=lab.attempt)
@@ -94,15 +93,17 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
                 return False
             if lab.state == states.RUNNING and lab.next_gpus is not None:
                 return _assign_next(lab, owner, gpu_uuids, now)
-            if lab.state != states.QUEUED or len(gpu_uuids) != lab.gpus or not _within_quota(lab, owner, lab.gpus, now):
+            grant = lease_judge(lab=lab, owner=owner, gpus=lab.gpus, gpu_uuids=gpu_uuids, now=now) if lab.state == states.QUEUED else None
+            if grant is None:
                 return False
-            _leases_open(lab, gpu_uuids, lab.attempt, now)
+            leases_open(lab=lab, grant=grant, attempt=lab.attempt, now=now)
             if lab.ask_first:
                 words = f"Its turn has come: room on {node_id}{_cards(gpu_uuids)} is held for its owner for 10 minutes."
                 moved = lab_advance(lab_id=lab_id, was=states.QUEUED, to=states.OFFERED, now=now, words=words, node_id=node_id)
                 offer_tell(lab=Lab.objects.select_related("owner").get(pk=lab_id), now=now)
                 return moved
-            return lab_begin(lab=lab, node_id=node_id, words=f"Placed on {node_id}{_cards(gpu_uuids)}.", now=now)
+            words = f"Placed on {node_id}{_cards(gpu_uuids)}.{BEYOND if grant.over_quota else ''}"
+            return lab_begin(lab=lab, node_id=node_id, words=words, now=now)
     except IntegrityError:
         return False
 
@@ -117,10 +118,11 @@ def lab_begin(*, lab: Lab, node_id: str, words: str, now: datetime, actor: Actor
 
 def _assign_next(lab: Lab, owner: User, gpu_uuids: Sequence[str], now: datetime) -> bool:
     """Cards for the next attempt of a running lab: lease them now, end this attempt, start the next one with them."""
-    if len(gpu_uuids) != lab.next_gpus or not _within_quota(lab, owner, lab.next_gpus, now):
+    grant = lease_judge(lab=lab, owner=owner, gpus=lab.next_gpus or 0, gpu_uuids=gpu_uuids, now=now)
+    if grant is None or Reclaim.objects.filter(lab=lab, closed_at=None).exists():
         return False
-    _leases_open(lab, gpu_uuids, lab.attempt + 1, now)
-    words = f"Restarting with its new GPUs{_cards(gpu_uuids)}."
+    leases_open(lab=lab, grant=grant, attempt=lab.attempt + 1, now=now)
+    words = f"Restarting with its new GPUs{_cards(gpu_uuids)}.{BEYOND if grant.over_quota else ''}"
     moved = lab_advance(lab_id=lab.pk, was=states.RUNNING, to=states.STOPPING, now=now, words=words, stage="restarting", stage_words="Restarting with GPUs")
     ring("worker.reconcile", queue=node_queue(str(lab.node_id)))
     return moved
@@ -142,6 +144,7 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
             attempt=F("attempt") + 1,
             gpus=lab.next_gpus,
             gpu_model=lab.next_gpu_model,
+            wants_slice="",
             next_gpus=None,
             next_gpu_model="",
             stage="placed",
@@ -198,10 +201,15 @@ def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None
 
 
 def lab_gone(*, lab_id: str, now: datetime) -> bool:
-    """The engine confirms that its container is gone: final state, leases closed."""
-    lab = Lab.objects.get(pk=lab_id)
+    """The engine confirms that its container is gone: final state, leases closed, queued again where its cards were taken back."""
+    lab = Lab.objects.select_related("owner").get(pk=lab_id)
     code = lab.reason_code or "removed"
-    return lab_advance(lab_id=lab_id, was=states.STOPPING, to=states.final_state(code), now=now, reason_code=code, reason=lab.reason or states.ENDS[code].words)
+    reason: dict[str, Any] = {"reason_code": code, "reason": lab.reason or states.ENDS[code].words}
+    with transaction.atomic():
+        moved = lab_advance(lab_id=lab_id, was=states.STOPPING, to=states.final_state(code), now=now, **reason)
+        if moved and (again := lab_requeue(lab=lab, now=now)):
+            lab_announce(lab=again)
+    return moved
 
 
 def lab_retry(*, lab_id: str, attempt: int, words: str, now: datetime) -> int:
@@ -252,27 +260,6 @@ def lab_notice(*, lab_id: str, code: str, words: str, now: datetime) -> None:
         lab.save(update_fields=["notices"])
         event_record(kind=f"lab.notice.{code}", subject=lab.subject, words=words, actor=None, now=now)
         lab_announce(lab=lab)
-
-
-def _within_quota(lab: Lab, owner: User, gpus: int, now: datetime) -> bool:
-    if lab.meeting_id is not None:
-        return class_has_room(meeting_id=lab.meeting_id, gpus=gpus, now=now)
-    may = allowance_of(user=owner, now=now)
-    asked = Asked(gpus=gpus, cpus=lab.cpus, memory_mib=lab.memory_mib, shm_mib=lab.shm_mib, hours=lab.hours)
-    held, shares = may.held, may.shares
-    if lab.state in states.PLACED:  # judged as the addition that it is: only the cards are new
-        asked = Asked(gpus=gpus, cpus=0, memory_mib=0, shm_mib=0, hours=lab.hours)
-        held, shares = _cards_without(held, lab), tuple(replace(share, held=_cards_without(share.held, lab)) for share in shares)
-    return judge(asked, held, may.limits, shares).answer == Answer.NOW
-
-
-def _cards_without(held: Held, lab: Lab) -> Held:
-    """The cards and GPU-hours alone, without those cards that the lab gives back."""
-    return replace(held, gpus=held.gpus - lab.gpus, labs=0, pending=0, cpus=0, memory_mib=0)
-
-
-def _leases_open(lab: Lab, gpu_uuids: Sequence[str], attempt: int, now: datetime) -> None:
-    Lease.objects.bulk_create(Lease(lab=lab, gpu_id=uuid, attempt=attempt, opened_at=now) for uuid in gpu_uuids)
 
 
 def _cards(gpu_uuids: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from labs.lifecycle import states
-from labs.lifecycle.models import Lab
+from labs.lifecycle.models import Lab, Reclaim
 from labs.notices.services import notice_queue
 
 #: A lab that is ready sooner needs no message: its owner still looks at the page.
@@ -61,5 +61,20 @@ def offer_tell(*, lab: Lab, now: datetime) -> None:
         url=f"/labs/{lab.pk}/",
         key=f"claim:{lab.pk}:{now.timestamp():.0f}",
         until=lab.deadline_at,
+        now=now,
+    )
+
+
+def reclaim_tell(*, reclaim: Reclaim, words: str, now: datetime) -> None:
+    """The lab's cards are taken back in five minutes. Of no use after that."""
+    lab = reclaim.lab
+    notice_queue(
+        user=lab.owner,
+        kind="reclaim",
+        subject=f"{lab.name} is stopped in five minutes: its GPUs are needed",
+        words=words,
+        url=f"/labs/{lab.pk}/",
+        key=f"reclaim:{reclaim.pk}",
+        until=reclaim.ends_at,
         now=now,
     )

@@ -13,6 +13,8 @@ from labs.lifecycle.claims import offers_lapse
 from labs.lifecycle.estimates import estimates_note
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end
+from labs.lifecycle.overquota import over_quota_settle
+from labs.lifecycle.reclaims import reclaim_begin, reclaims_review
 from labs.lifecycle.waiting import snapshot_load, waiting_labs
 from labs.scheduler.plan import plan
 
@@ -24,6 +26,8 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     for node_id in nodes_silent(now=now):
         node_unknown(node_id=node_id, now=now)
     offers_lapse(now=now)
+    reclaims_review(now=now, fence=fence)
+    over_quota_settle(now=now)
     for lab in waiting_labs():
         if not lab.owner.is_active:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)
@@ -35,6 +39,8 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     placed = 0
     for placement in made.placements:
         placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now, fence=fence)
+    for one in made.reclaims:
+        reclaim_begin(lab_id=one.lab_id, taken_for=one.taken_for, now=now, fence=fence)
     estimates_note(made=made, now=now)
     return placed
 

@@ -1,0 +1,32 @@
+"""What a final state brings with it, in the transaction of the move: leases and notices close, and a lab whose cards were taken is queued again."""
+
+from datetime import datetime, timedelta
+from math import ceil
+
+from labs.ledger.services import event_record
+from labs.lifecycle.models import Lab, Lease, Reclaim
+
+PREEMPTED = "preempted"
+#: Columns of the wish, which a lab that is queued again has from the first.
+WISH = (
+    "owner_id", "name", "image_id", "gpus", "gpu_model", "cpus", "memory_mib", "shm_mib", "pids", "wants_slice", "ask_first", "may_borrow", "requeue",
+)  # fmt: skip
+
+
+def lab_settle(*, lab: Lab, now: datetime) -> None:
+    """Nothing is held by an ended lab, and nothing is taken back from it."""
+    Lease.objects.filter(lab=lab, closed_at=None).update(closed_at=now)
+    outcome = Reclaim.Outcome.TAKEN if lab.reason_code == PREEMPTED else Reclaim.Outcome.ENDED
+    Reclaim.objects.filter(lab=lab, closed_at=None).update(closed_at=now, outcome=outcome)
+
+
+def lab_requeue(*, lab: Lab, now: datetime) -> Lab | None:
+    """The lab whose cards were taken back waits again, under its name and for the time that it had left; None where that is not wished."""
+    if lab.reason_code != PREEMPTED or not lab.requeue or not lab.owner.is_active:
+        return None
+    left = (lab.ends_at - now) / timedelta(hours=1) if lab.ends_at else lab.hours
+    hours = min(max(ceil(left), 1), lab.hours)
+    again = Lab.objects.create(requeued_from=lab, hours=hours, requested_at=now, state_since=now, **{name: getattr(lab, name) for name in WISH})
+    words = f"Queued again after its cards were taken back, for the {hours} {'hour' if hours == 1 else 'hours'} that it had left."
+    event_record(kind="lab.queued", subject=again.subject, words=words, actor=None, now=now)
+    return again
