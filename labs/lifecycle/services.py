@@ -158,7 +158,7 @@ def _own_check(lab: Lab) -> None:
     """A lab of a class has what the class gives, and ends with it."""
     if lab.meeting_id is not None:
         raise Refused(
-            "It belongs to a class: it has the class's GPUs and ends with the class. Your files stay: launch a lab of your own afterwards.", code="state"
+            "It belongs to a class: it has the class's GPUs and ends with it. Afterwards launch a lab of your own on the same files.", code="state"
         )
 
 

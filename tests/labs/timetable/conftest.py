@@ -29,8 +29,7 @@ def course(team: Group, root_admin: User, now: datetime) -> Group:
 @pytest.fixture
 def teacher(course: Group, now: datetime) -> User:
     """Who teaches it."""
-    user = person_create(email="tina@example.edu", display_name="Tina", role="teacher", group=course, actor=None, now=now, password="correct-horse-battery-9")
-    return user
+    return person_create(email="tina@example.edu", display_name="Tina", role="teacher", group=course, actor=None, now=now, password="correct-horse-battery-9")
 
 
 @pytest.fixture

@@ -102,7 +102,7 @@ def test_a_preview_says_the_same_without_making_it(reserved, wish_of, teacher, s
 
 def test_a_changed_series_leaves_what_was_changed_by_itself(reserved, wish_of, root_admin):
     found = reserved()
-    first, second, third, _ = found.meetings.all()
+    _first, second, third, _ = found.meetings.all()
     meeting_change(meeting=second, starts_at=second.starts_at + timedelta(hours=1), ends_at=second.ends_at, cards=1, actor=root_admin, now=BEFORE)
     meeting_cancel(meeting=third, actor=root_admin, now=BEFORE)
     reservation_change(reservation=found, wish=wish_of(cards=1, from_time=TEN.time().replace(hour=9)), actor=root_admin, now=BEFORE)
@@ -191,7 +191,7 @@ def test_the_scheduler_sees_what_is_set_aside(reserved, node, root_admin):
 def test_maintenance_does_not_take_a_classs_cards(reserved, node, root_admin, teacher):
     reserved(last_day=TUESDAY)
     spell = {"node": node, "words": "New disks", "ends_labs": False, "now": BEFORE}
-    with pytest.raises(Refused, match="Vision 101|under maintenance"):
+    with pytest.raises(Refused, match="n1 is under maintenance"):
         maintenance_create(starts_at=TEN, ends_at=TEN + timedelta(hours=1), actor=root_admin, **spell)
     assert not Maintenance.objects.exists()
     with pytest.raises(Refused, match="administrators"):
