@@ -29,10 +29,10 @@ class Due:
     secret: str = ""
 
 
-def due_ids(*, now: datetime, limit: int = 200) -> list[int]:
-    """Deliveries whose time has come, oldest first."""
+def due_now(*, now: datetime, limit: int = 200) -> list[tuple[int, str]]:
+    """Id and channel of the deliveries whose time has come, oldest first."""
     rows = Delivery.objects.filter(state=Delivery.State.WAITING, next_try_at__lte=now)
-    return list(rows.order_by("next_try_at", "pk").values_list("pk", flat=True)[:limit])
+    return list(rows.order_by("next_try_at", "pk").values_list("pk", "channel")[:limit])
 
 
 def delivery_take(*, delivery_id: int, now: datetime) -> Due | None:

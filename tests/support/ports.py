@@ -12,6 +12,13 @@ def port_base_free() -> int:
     raise AssertionError("no free ports")
 
 
+def port_free() -> int:
+    """One port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         try:

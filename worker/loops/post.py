@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -11,16 +12,19 @@ from django.db import close_old_connections
 from django.template.loader import render_to_string
 
 from labs.lifecycle.telling import labs_ending_tell
-from labs.notices.kinds import KINDS, MAIL, WEBHOOK
-from labs.notices.outbox import Due, delivery_failed, delivery_sent, delivery_take, due_ids, notices_prune
+from labs.notices.kinds import CHANNELS, KINDS, MAIL, WEBHOOK
+from labs.notices.outbox import Due, delivery_failed, delivery_sent, delivery_take, due_now, notices_prune
 from labs.notices.targets import addresses_allowed
 from worker.notifiers.base import Message, Notifier, NotifierFault
 from worker.notifiers.email import EmailNotifier
 from worker.notifiers.webhook import WebhookNotifier
 
 log = logging.getLogger(__name__)
-Submit = Callable[..., object]
-pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="post")
+Submit = Callable[[str, Callable[[], object]], object]
+#: Each channel has threads of its own: a mail server that hangs holds up no chat.
+pools = {channel: ThreadPoolExecutor(max_workers=4, thread_name_prefix=f"post-{channel}") for channel in CHANNELS}
+#: Deliveries that wait for a thread of this process.
+in_hand: set[int] = set()
 NOTIFIERS: dict[str, Notifier] = {
     MAIL: EmailNotifier(),
     WEBHOOK: WebhookNotifier(allows=lambda addresses: addresses_allowed(addresses, settings.WEBHOOK_REACH)),
@@ -29,38 +33,55 @@ PRUNE_EVERY = timedelta(hours=6)
 _pruned: dict[str, datetime] = {}
 
 
-def tick(*, now: datetime, submit: Submit = pool.submit, notifiers: Mapping[str, Notifier] = NOTIFIERS) -> int:
+def aside(channel: str, work: Callable[[], object]) -> None:
+    """Do it in the channel's pool, with a database connection that does not outlive it."""
+
+    def run() -> None:
+        close_old_connections()
+        try:
+            work()
+        except Exception:
+            log.exception("a delivery failed; it is tried again in a few minutes")
+        finally:
+            close_old_connections()
+
+    pools[channel].submit(run)
+
+
+def tick(*, now: datetime, submit: Submit = aside, notifiers: Mapping[str, Notifier] = NOTIFIERS) -> int:
     """Queue the reminders of this moment, hand every due delivery to the pool; how many were due."""
     labs_ending_tell(now=now)
     if now - _pruned.get("at", now - PRUNE_EVERY) >= PRUNE_EVERY:
         _pruned["at"] = now
         notices_prune(now=now)
-    due = due_ids(now=now)
-    for delivery_id in due:
-        submit(deliver, delivery_id=delivery_id, notifiers=notifiers, now=now)
+    due = due_now(now=now)
+    for delivery_id, channel in due:
+        if delivery_id not in in_hand:
+            in_hand.add(delivery_id)
+            submit(channel, partial(_deliver, delivery_id, notifiers, now))
     return len(due)
 
 
-def deliver(*, delivery_id: int, notifiers: Mapping[str, Notifier], now: datetime) -> bool:
-    """Take one delivery, send it outside any transaction, and note what became of it."""
-    close_old_connections()
+def _deliver(delivery_id: int, notifiers: Mapping[str, Notifier], now: datetime) -> None:
     try:
-        due = delivery_take(delivery_id=delivery_id, now=now)
-        if due is None:
-            return False
-        try:
-            notifiers[due.channel].send(message_of(due))
-        except NotifierFault as fault:
-            log.warning("notice %s by %s: %s", due.notice.pk, due.channel, fault.words)
-            delivery_failed(delivery_id=delivery_id, words=fault.words, permanent=fault.permanent, now=now)
-            return False
-        delivery_sent(delivery_id=delivery_id, now=now)
-        return True
-    except Exception:
-        log.exception("delivery %s failed; it is tried again in a few minutes", delivery_id)
-        return False
+        deliver(delivery_id=delivery_id, notifiers=notifiers, now=now)
     finally:
-        close_old_connections()
+        in_hand.discard(delivery_id)
+
+
+def deliver(*, delivery_id: int, notifiers: Mapping[str, Notifier], now: datetime) -> bool:
+    """Take one delivery, send it outside any transaction, and note what became of it. False when it was not sent."""
+    due = delivery_take(delivery_id=delivery_id, now=now)
+    if due is None:
+        return False
+    try:
+        notifiers[due.channel].send(message_of(due))
+    except NotifierFault as fault:
+        log.warning("notice %s by %s: %s", due.notice.pk, due.channel, fault.words)
+        delivery_failed(delivery_id=delivery_id, words=fault.words, permanent=fault.permanent, now=now)
+        return False
+    delivery_sent(delivery_id=delivery_id, now=now)
+    return True
 
 
 def message_of(due: Due) -> Message:

@@ -6,7 +6,7 @@ import pytest
 from django.db import transaction
 
 from labs.notices.models import Delivery, Notice, Webhook
-from labs.notices.outbox import BACK_OFF, TAKEN_FOR, delivery_failed, delivery_sent, delivery_take, due_ids, notices_prune
+from labs.notices.outbox import BACK_OFF, TAKEN_FOR, delivery_failed, delivery_sent, delivery_take, due_now, notices_prune
 from labs.notices.queries import choices_of, failures_recent
 from labs.notices.services import choices_set, notice_queue, notice_queue_admins, notice_test, webhook_remove, webhook_set
 from labs.people.errors import Refused
@@ -67,7 +67,7 @@ def test_a_disabled_person_is_told_nothing(alice: User, root_admin: User, now: d
     person_disable(user=alice, actor=root_admin, now=now)
     alice.refresh_from_db()
     assert tell(alice, now) is None
-    assert [delivery_take(delivery_id=one, now=now) for one in due_ids(now=now)] == [None]
+    assert [delivery_take(delivery_id=one, now=now) for one, _ in due_now(now=now)] == [None]
 
 
 def test_what_was_switched_off_is_kept_and_not_sent(alice: User, now: datetime):
@@ -93,12 +93,12 @@ def test_every_administrator_is_told(alice: User, root_admin: User, now: datetim
 
 def test_one_sender_has_a_delivery_at_a_time_and_gives_it_back_when_it_dies(alice: User, now: datetime):
     tell(alice, now)
-    [one] = due_ids(now=now)
+    [(one, _)] = due_now(now=now)
     due = delivery_take(delivery_id=one, now=now)
     assert due is not None
     assert due.to == "alice@example.edu"
     assert delivery_take(delivery_id=one, now=now) is None
-    assert due_ids(now=now) == []
+    assert due_now(now=now) == []
     assert delivery_take(delivery_id=one, now=now + TAKEN_FOR) is not None
 
 
@@ -118,24 +118,24 @@ def test_a_failure_is_tried_again_ever_later_and_then_given_up(alice: User, now:
 
 def test_a_failure_that_stays_one_is_not_tried_again(alice: User, now: datetime):
     tell(alice, now)
-    [one] = due_ids(now=now)
+    [(one, _)] = due_now(now=now)
     delivery_take(delivery_id=one, now=now)
     delivery_failed(delivery_id=one, words="There is no such chat.", permanent=True, now=now)
-    assert due_ids(now=now + timedelta(days=3)) == []
+    assert due_now(now=now + timedelta(days=3)) == []
 
 
 def test_what_was_sent_is_not_sent_again(alice: User, now: datetime):
     tell(alice, now)
-    [one] = due_ids(now=now)
+    [(one, _)] = due_now(now=now)
     delivery_take(delivery_id=one, now=now)
     delivery_sent(delivery_id=one, now=now)
-    assert due_ids(now=now + timedelta(days=3)) == []
+    assert due_now(now=now + timedelta(days=3)) == []
     assert not failures_recent(now=now)
 
 
 def test_a_message_that_came_too_late_is_given_up(alice: User, now: datetime):
     tell(alice, now, until=now + timedelta(minutes=10))
-    [one] = due_ids(now=now)
+    [(one, _)] = due_now(now=now)
     assert delivery_take(delivery_id=one, now=now + timedelta(minutes=10)) is None
     assert Delivery.objects.get().state == "failed"
 
@@ -144,7 +144,7 @@ def test_a_chat_address_is_sealed_and_opened_only_to_send(alice: User, now: date
     webhook = webhook_set(user=alice, url=HOOK, shape="dingtalk", secret="SECsign", now=now)
     assert "very-secret" not in webhook.url_sealed + str(webhook)
     tell(alice, now)
-    taken = [due for one in due_ids(now=now) if (due := delivery_take(delivery_id=one, now=now)) and due.channel == "webhook"]
+    taken = [due for one, _ in due_now(now=now) if (due := delivery_take(delivery_id=one, now=now)) and due.channel == "webhook"]
     assert [(due.to, due.shape, due.secret) for due in taken] == [(HOOK, "dingtalk", "SECsign")]
 
 
@@ -152,7 +152,7 @@ def test_a_chat_address_that_cannot_be_opened_any_more_is_given_up_in_words(alic
     webhook_set(user=alice, url=HOOK, shape="slack", now=now)
     Webhook.objects.update(url_sealed="sealed under another secret")
     tell(alice, now)
-    assert [due.channel for one in due_ids(now=now) if (due := delivery_take(delivery_id=one, now=now))] == ["mail"]
+    assert [due.channel for one, _ in due_now(now=now) if (due := delivery_take(delivery_id=one, now=now))] == ["mail"]
     assert "enter it anew" in Delivery.objects.get(channel="webhook").last_error
 
 
