@@ -34,7 +34,12 @@ def gpus_all() -> QuerySet[Gpu]:
 
 def gpu_models() -> list[str]:
     """The models that the fleet has, for the launch form."""
-    return list(Gpu.objects.order_by("model").values_list("model", flat=True).distinct())
+    return list(Gpu.objects.filter(profile="", mig=False).order_by("model").values_list("model", flat=True).distinct())
+
+
+def slice_profiles() -> list[str]:
+    """The MIG profiles of the slices that the fleet gives out, smallest first, for the launch form; empty where there are none."""
+    return list(Gpu.objects.exclude(profile="").filter(health=Gpu.Health.OK).order_by("share", "profile").values_list("profile", flat=True).distinct())
 
 
 def runtimes() -> set[str]:

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from labs.bus.doorbell import node_queue, ring
-from labs.ledger.services import event_record
+from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.allowances import budgets_spent
 from labs.lifecycle.models import Keep, Lab, Lease, Reclaim
@@ -76,6 +76,17 @@ def reclaims_review(*, now: datetime, fence: int | None = None) -> int:
     finished = sum(reclaim_finish(reclaim_id=pk, now=now, fence=fence) for pk in list(due))
     waits = Q(lab__state=states.QUEUED) | Q(lab__state=states.RUNNING, lab__next_gpus__isnull=False)
     return finished + Keep.objects.filter(~waits | Q(until__lte=now), closed_at=None).update(closed_at=now)
+
+
+def lab_requeue_set(*, lab: Lab, requeue: bool, actor: Actor, now: datetime) -> bool:
+    """Let the lab wait again when its cards are taken back, or not. False when it is so already, or has ended."""
+    with transaction.atomic():
+        if not Lab.objects.filter(pk=lab.pk, state__in=states.LIVE, requeue=not requeue).update(requeue=requeue):
+            return False
+        words = "Is queued again if its cards are taken back." if requeue else "Is not queued again if its cards are taken back."
+        event_record(kind="lab.requeue", subject=lab.subject, words=words, actor=actor, now=now)
+        lab_announce(lab=lab)
+    return True
 
 
 def reclaims_to_tell(*, node_id: str) -> QuerySet[Reclaim]:

@@ -14,6 +14,7 @@ from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of, limits_now
 from labs.lifecycle.models import Lab, LabToken, name_validator
 from labs.lifecycle.moves import lab_announce, lab_end
+from labs.lifecycle.occupancy import ANY_SLICE
 from labs.lifecycle.wishes import Wish, class_limits, image_offered, wish_check, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -157,9 +158,7 @@ def lab_token_revoke(*, lab: Lab, token_id: int, actor: User, now: datetime) -> 
 def _own_check(lab: Lab) -> None:
     """A lab of a class has what the class gives, and ends with it."""
     if lab.meeting_id is not None:
-        raise Refused(
-            "It belongs to a class: it has the class's GPUs and ends with it. Afterwards launch a lab of your own on the same files.", code="state"
-        )
+        raise Refused("It belongs to a class: it has the class's GPUs and ends with it. Afterwards launch a lab of your own on the same files.", code="state")
 
 
 def _pending_check(owner: User, may: Allowance) -> None:
@@ -187,6 +186,8 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         hours=wish.hours,
         may_borrow=wish.may_borrow,
         ask_first=wish.ask_first,
+        wants_slice=wish.wants_slice,
+        requeue=wish.requeue,
         requested_at=now,
         state_since=now,
         idempotency_key=idempotency_key,
@@ -215,4 +216,6 @@ def _name(owner: User, name: str) -> str:
 
 def _wish_words(lab: Lab) -> str:
     gpus = f"{lab.gpus} GPU{'' if lab.gpus == 1 else 's'}{' ' + lab.gpu_model if lab.gpu_model else ''}"
+    if lab.wants_slice:
+        gpus = f"a {lab.wants_slice + ' ' if lab.wants_slice != ANY_SLICE else ''}slice of a GPU{' ' + lab.gpu_model if lab.gpu_model else ''}"
     return f"{lab.image}, {gpus}, {lab.cpus} CPU cores, {lab.memory_mib // 1024} GiB memory, {lab.shm_mib // 1024} GiB shm, {lab.hours} h"

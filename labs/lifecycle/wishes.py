@@ -5,7 +5,7 @@ from datetime import datetime
 
 from labs.catalogue.models import Image
 from labs.fleet.queries import disks_full
-from labs.lifecycle.occupancy import nodes_view
+from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
 from labs.policy.rules import Asked, Limits, Share, beyond_cap, more_needed
@@ -21,6 +21,7 @@ class Wish:
     """What a person asks for. `shm_gib` None means half of the memory; an empty name is filled in.
 
     `may_borrow`: may take free cards beyond the guarantee, which can be taken back. `ask_first`: its owner is asked when its turn comes.
+    `wants_slice`: one MIG slice of that profile ("any": of any) instead of a card. `requeue`: wait again when its cards were taken back.
     """
 
     image_id: int
@@ -33,12 +34,15 @@ class Wish:
     name: str = ""
     may_borrow: bool = True
     ask_first: bool = False
+    wants_slice: str = ""
+    requeue: bool = True
 
 
 def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
-    """Fill in what was left open: shm as half of the memory within the limit, a model only where there are GPUs."""
+    """Fill in what was left open: shm as half of the memory within the limit, a model only where there are GPUs, one GPU for a slice."""
     shm = max(1, min(wish.memory_gib // 2, limits.shm_gib)) if wish.shm_gib is None else wish.shm_gib
-    return replace(wish, shm_gib=shm, gpu_model=wish.gpu_model if wish.gpus else "")
+    gpus = 1 if wish.wants_slice else wish.gpus
+    return replace(wish, shm_gib=shm, gpus=gpus, gpu_model=wish.gpu_model if gpus else "", wants_slice=wish.wants_slice[:40])
 
 
 def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares: tuple[Share, ...] = (), now: datetime, on_node: str = "") -> None:
@@ -68,7 +72,9 @@ def image_offered(*, image_id: int) -> Image:
 
 def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Waiting:
     """The wish as the scheduler sees it."""
-    asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=wish.memory_gib * 1024, shm_mib=(wish.shm_gib or 0) * 1024, hours=wish.hours)
+    share = unit_share(wish.wants_slice, nodes_view()) if wish.wants_slice else 1.0
+    memory, shm = wish.memory_gib * 1024, (wish.shm_gib or 0) * 1024
+    asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=memory, shm_mib=shm, hours=wish.hours, gpu_share=share)
     return Waiting(
         lab_id="",
         owner_id=owner.pk,
@@ -78,6 +84,7 @@ def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Wai
         image_id=image.pk,
         image_runtime=image.runtime,
         may_borrow=wish.may_borrow,
+        wants_slice=wish.wants_slice,
     )
 
 
