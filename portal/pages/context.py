@@ -33,6 +33,7 @@ ACCOUNT = (
     ("account_keys", "SSH keys", "key"),
     ("account_tokens", "API tokens", "ticket"),
     ("account_sessions", "Sessions", "device-laptop"),
+    ("account_notifications", "Notifications", "mail"),
 )
 
 

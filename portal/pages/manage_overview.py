@@ -14,6 +14,7 @@ from labs.fleet.queries import gpus_all, image_progress, nodes_all
 from labs.lifecycle import states
 from labs.lifecycle.queries import labs_all, leases_open
 from labs.lifecycle.waiting import waiting_labs
+from labs.notices.queries import failures_recent
 from labs.people.queries import invitations_open, people_all
 from portal.pages.access import PersonRequest, administrator_required
 
@@ -50,7 +51,7 @@ def manage(request: PersonRequest) -> HttpResponse:
 
 
 def _matters(cards: list[Gpu], now: datetime) -> list[Matter]:
-    found = [*_of_nodes(list(nodes_all())), *_of_cards(cards), *_of_images(), *_of_labs(now)]
+    found = [*_of_nodes(list(nodes_all())), *_of_cards(cards), *_of_images(), *_of_labs(now), *_of_messages(now)]
     return sorted(found, key=lambda matter: matter.tone != "red")
 
 
@@ -95,3 +96,13 @@ def _of_labs(now: datetime) -> list[Matter]:
         words = f"{len(long)} lab{' waits' if len(long) == 1 else 's wait'} for more than four hours."
         matters.append(Matter("yellow", words, "The queue says for what.", reverse("queue"), "Queue"))
     return matters
+
+
+def _of_messages(now: datetime) -> list[Matter]:
+    failed = list(failures_recent(now=now)[:100])
+    if not failed:
+        return []
+    words = f"{len(failed)} message{'' if len(failed) == 1 else 's'} to people could not be sent in the last week."
+    newest = failed[0]
+    advice = f"The newest, by {newest.get_channel_display().lower()} to {newest.notice.user}: {newest.last_error}"
+    return [Matter("yellow", words, advice, reverse("account_notifications"), "Send a test")]

@@ -20,6 +20,7 @@ from portal.pages import (
     manage_overview,
     manage_people,
     manage_quotas,
+    notifications,
     queue,
 )
 
@@ -56,6 +57,10 @@ urlpatterns = [
     path("account/tokens/", account.account_tokens, name="account_tokens"),
     path("account/tokens/<int:token_id>/revoke/", account.account_token_revoke, name="account_token_revoke"),
     path("account/sessions/", account.account_sessions, name="account_sessions"),
+    path("account/notifications/", notifications.account_notifications, name="account_notifications"),
+    path("account/notifications/chat/", notifications.account_chat, name="account_chat"),
+    path("account/notifications/chat/remove/", notifications.account_chat_remove, name="account_chat_remove"),
+    path("account/notifications/test/", notifications.account_notifications_test, name="account_notifications_test"),
     path("invite/<str:secret>/", invitations.invitation, name="invitation"),
     path("manage/", manage_overview.manage, name="manage"),
     path("manage/people/", manage_people.manage_people, name="manage_people"),

@@ -31,6 +31,7 @@ def of_person(served: Served) -> dict[str, str]:
         "keys": "/account/keys/",
         "tokens": "/account/tokens/",
         "sessions": "/account/sessions/",
+        "notifications": "/account/notifications/",
     }
 
 

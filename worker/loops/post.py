@@ -1,6 +1,7 @@
 """Send what is due. A slow or broken receiver holds up its own message and no other."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -58,11 +59,12 @@ def tick(*, now: datetime, submit: Submit = aside, notifiers: Mapping[str, Notif
     for delivery_id, channel in due:
         if delivery_id not in in_hand:
             in_hand.add(delivery_id)
-            submit(channel, partial(_deliver, delivery_id, notifiers, now))
+            submit(channel, partial(_deliver, delivery_id, notifiers, now, time.monotonic()))
     return len(due)
 
 
-def _deliver(delivery_id: int, notifiers: Mapping[str, Notifier], now: datetime) -> None:
+def _deliver(delivery_id: int, notifiers: Mapping[str, Notifier], queued: datetime, began: float) -> None:
+    now = queued + timedelta(seconds=time.monotonic() - began)  # it may have waited for a thread
     try:
         deliver(delivery_id=delivery_id, notifiers=notifiers, now=now)
     finally:

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 
+from labs.notices.models import Webhook
 from labs.people.models import ApiToken, User
 
 
@@ -37,6 +38,25 @@ class TokenForm(forms.Form):
         if not user.is_administrator:
             choices = [choice for choice in ApiToken.Scope.choices if choice[0] != ApiToken.Scope.ADMIN]
             self.fields["scope"].choices = choices  # type: ignore[attr-defined]
+
+
+class ChatForm(forms.Form):
+    """Where messages go in a chat."""
+
+    shape = forms.ChoiceField(label="Which chat", choices=Webhook.Shape.choices)
+    url = forms.CharField(
+        label="Webhook address",
+        max_length=500,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "https://…"}),
+        help_text="It is a secret: it is kept sealed and not shown again.",
+    )
+    secret = forms.CharField(
+        label="Signing secret",
+        max_length=200,
+        required=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "off"}),
+        help_text="Only for DingTalk robots with a signature. With a keyword instead, choose “GPU Lab”.",
+    )
 
 
 class InvitationForm(forms.Form):

@@ -35,6 +35,8 @@ OTHER_STATES = {
     "now": ("good", "circle-check"),
     "later": ("wait", "hourglass"),
     "never": ("bad", "circle-x"),
+    "sent": ("good", "circle-check"),
+    "waiting": ("wait", "hourglass"),
 }
 
 
