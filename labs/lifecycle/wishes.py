@@ -9,7 +9,7 @@ from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
 from labs.policy.rules import Asked, Limits, Share, beyond_cap, more_needed
-from labs.scheduler.plan import impossible
+from labs.scheduler.fit import impossible
 from labs.scheduler.snapshot import Waiting
 
 #: Larger numbers are typing errors, and none may overflow a column.

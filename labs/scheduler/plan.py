@@ -1,202 +1,138 @@
-"""Who gets what now, and why everybody else waits. Pure, deterministic, total.
+"""Who gets what now, whom it is taken from, and why everybody else waits and until when. Pure, deterministic, total.
 
-Order is the time of asking. A lab that waits for its own quota stands aside; one that waits for cards or memory
-keeps the nodes that could serve it closed to later labs of its kind, so that small wishes cannot starve a large one.
+Labs are tried in the order of `order.py`. One that waits for its own quota stands aside. The first few that wait for cards or memory get a
+reservation where they can start soonest; later ones may go before them only where they delay none of these.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
-from labs.policy.rules import Answer, Held, judge
-from labs.scheduler.snapshot import NodeView, Placement, Plan, Snapshot, Wait, Waiting
+from labs.scheduler.estimate import estimates_of
+from labs.scheduler.fit import impossible
+from labs.scheduler.house import House
+from labs.scheduler.order import Order
+from labs.scheduler.reclaim import Reclaimer
+from labs.scheduler.rooms import Kind, Room
+from labs.scheduler.snapshot import Hold, Plan, Reclaim, Snapshot, Wait, Waiting
+from labs.scheduler.words import BEING_TAKEN, CLASS_OVER, class_full, class_waits
+
+Shape = tuple[object, ...]
 
 
-@dataclass(slots=True)
-class _Room:
-    """A node while the plan is made."""
-
-    node: NodeView
-    cpus: int
-    memory_mib: int
-    cards: dict[str, list[str]]  # model -> free UUIDs in order
-    kept_models: set[str] = field(default_factory=set)
-    kept_memory: bool = False
+def plan(snapshot: Snapshot, now: datetime, *, estimates: bool = True) -> Plan:
+    """Place in order; every lab that is not placed gets its reasons and, if asked for, when it may start."""
+    planner = _Planner(snapshot, now)
+    for lab in planner.order.walk(snapshot.waiting):
+        planner.decide(lab)
+    return planner.plan(estimates=estimates)
 
 
-def plan(snapshot: Snapshot, now: datetime) -> Plan:
-    """Place in order; every lab that is not placed gets its reasons."""
-    rooms = [_room(node) for node in snapshot.nodes]
-    held = dict(snapshot.held)
-    placements: list[Placement] = []
-    waits: dict[str, Wait] = {}
-    fetch: dict[tuple[str, int], None] = {}
-    for lab in sorted(snapshot.waiting, key=lambda lab: (lab.since, lab.lab_id)):
-        placed, reasons = _try(lab, rooms, held, snapshot, fetch)
-        if placed:
-            placements.append(placed)
-        else:
-            waits[lab.lab_id] = Wait(lab.lab_id, len(waits) + 1, tuple(reasons))
-    return Plan(tuple(placements), waits, tuple(fetch))
+class _Planner:
+    """One plan in the making."""
 
+    def __init__(self, snapshot: Snapshot, now: datetime) -> None:
+        self.snapshot, self.now = snapshot, now
+        self.house = House(snapshot, now)
+        self.order = Order(snapshot, self.house.ledger, now)
+        self.reclaimer = Reclaimer(snapshot, self.house.rooms, self.house.gates, now)
+        self.reclaims: list[Reclaim] = []
+        self.line: list[tuple[Waiting, tuple[str, ...]]] = []  # who waits, in order, and why
+        self._booked = 0
+        self._stuck: dict[Shape, tuple[str, ...]] = {}  # what did not fit once does not fit later: a plan only gives away
+        self._never: dict[Shape, str] = {}
+        self._untakable: set[Shape] = set()
+        self._special = frozenset(card.kept_for for node in snapshot.nodes for card in node.cards if card.kept_for)
+        self._promised = self._keep_promises()
 
-def impossible(lab: Waiting, nodes: tuple[NodeView, ...]) -> str:
-    """Words when no node could serve the wish even if it were empty; empty when one could."""
-    if not nodes:
-        return ""
-    suited = [node for node in nodes if _may_run_on(node, lab)]
-    if not suited:
-        return "No node runs images of this kind."
-    asked, most = lab.asked, max(_most_cards(node, lab) for node in suited)
-    if asked.gpus > most:
-        kind = f" of model {lab.gpu_model}" if lab.gpu_model else ""
-        return f"No node has {_gpus(asked.gpus)}{kind}: the most that one node has of one model is {most}, and all GPUs of a lab are on one node."
-    if asked.cpus > max(node.cpus for node in suited):
-        return f"The largest node has {max(node.cpus for node in suited)} CPU cores."
-    if asked.memory_mib > max(node.memory_mib for node in suited):
-        return f"The largest node has {max(node.memory_mib for node in suited) // 1024} GiB of memory."
-    if not any(_could_serve(node, lab) for node in suited):
-        return "No single node has that many GPUs, CPU cores and that much memory together."
-    return ""
+    def decide(self, lab: Waiting) -> None:
+        """Place the lab, or note why it waits."""
+        lab = self._on_its_cards(lab)
+        reasons = self._before(lab)
+        if reasons:
+            self.line.append((lab, reasons))
+            return
+        shape = self._shape(lab)
+        if shape not in self._stuck:
+            spot = self.house.spot(lab)
+            if spot:
+                self.house.place(lab, spot)
+                return
+            self._stuck[shape] = self.house.shortage(lab)
+        self.line.append((lab, (*self._claim(lab, shape), *self._stuck[shape])))
 
+    def plan(self, *, estimates: bool) -> Plan:
+        """What came of it."""
+        house = self.house
+        expected = estimates_of(house, [lab for lab, _ in self.line]) if estimates else {}
+        waits = {lab.lab_id: Wait(lab.lab_id, place, reasons, expected.get(lab.lab_id)) for place, (lab, reasons) in enumerate(self.line, start=1)}
+        return Plan(tuple(house.placements), waits, tuple(house.fetch), tuple(self.reclaims), tuple(house.reservations))
 
-def _may_run_on(node: NodeView, lab: Waiting) -> bool:
-    """Of the image's kind and, for a running lab, where its files are."""
-    return node.runtime in ("", lab.image_runtime) and (not lab.on_node or node.id == lab.on_node)
+    def _before(self, lab: Waiting) -> tuple[str, ...]:
+        """What stands against the lab wherever it ran: its class, its owner's limits, the size of the fleet."""
+        if lab.hold_id and (words := self._class_words(lab)):
+            return (words,)
+        if reasons := self.house.ledger.reasons(lab):
+            return reasons
+        asked = lab.asked
+        key = (asked.gpus, asked.cpus, asked.memory_mib, lab.gpu_model, lab.image_runtime, lab.on_node, lab.placed, lab.wants_slice)
+        if key not in self._never:
+            self._never[key] = impossible(lab, self.snapshot.nodes)
+        return (self._never[key],) if self._never[key] else ()
 
+    def _on_its_cards(self, lab: Waiting) -> Waiting:
+        """A class's lab runs on the class's model."""
+        hold = self.house.gates.holds.get(lab.hold_id)
+        return replace(lab, gpu_model=hold.model) if hold and hold.model and lab.asked.gpus else lab
 
-def _most_cards(node: NodeView, lab: Waiting) -> int:
-    """Cards of one model that the node has for the lab, free or not."""
-    return max(Counter(card.model for card in node.cards if _fits_model(card.model, lab)).values(), default=0)
+    def _class_words(self, lab: Waiting) -> str:
+        hold: Hold | None = self.house.gates.holds.get(lab.hold_id)
+        if hold is None:
+            return CLASS_OVER
+        if hold.start > self.now:
+            return class_waits(hold)
+        return class_full(hold) if self.house.gates.left(hold.id) < lab.asked.gpus else ""
 
+    def _shape(self, lab: Waiting) -> Shape:
+        """Labs of one shape fit, or do not, alike."""
+        asked, own = lab.asked, self.house.gates.own(lab)
+        special = lab.lab_id if lab.lab_id in self._special or lab.lab_id in self._promised else ""
+        size = (asked.gpus, asked.cpus, asked.memory_mib, asked.hours)
+        return (size, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, lab.placed, own, special)
 
-def _could_serve(node: NodeView, lab: Waiting) -> bool:
-    """Would the lab fit if the node were empty?"""
-    asked = lab.asked
-    return _most_cards(node, lab) >= asked.gpus and (lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib))
+    def _claim(self, lab: Waiting, shape: Shape) -> tuple[str, ...]:
+        """What is done for a lab that does not fit: cards are taken back for it, or it gets a reservation."""
+        if lab.lab_id in self._promised:
+            return (BEING_TAKEN,)
+        taker = (shape, *self.reclaimer.side(lab))
+        if taker not in self._untakable and self.reclaimer.due(lab) and self.house.ledger.inside(lab):
+            if self._take_back(lab):
+                return (BEING_TAKEN,)
+            self._untakable.add(taker)
+        if self._booked < self.snapshot.policy.reservations and self.house.suited(lab)[0]:
+            self._booked += 1
+            self.house.book(lab)
+        return ()
 
-
-def _room(node: NodeView) -> _Room:
-    cards: dict[str, list[str]] = {}
-    for card in node.cards:
-        if card.free:
-            cards.setdefault(card.model, []).append(card.uuid)
-    return _Room(node, node.free_cpus, node.free_memory_mib, cards)
-
-
-def _try(lab: Waiting, rooms: list[_Room], held: dict[int, Held], snapshot: Snapshot, fetch: dict[tuple[str, int], None]) -> tuple[Placement | None, list[str]]:
-    limits = snapshot.limits.get(lab.owner_id)
-    have = _without_itself(held.get(lab.owner_id, Held()), lab)
-    if limits is not None:
-        verdict = judge(lab.asked, have, limits)
-        if verdict.answer != Answer.NOW:
-            return None, [reason.words for reason in verdict.reasons]
-    never = impossible(lab, snapshot.nodes)
-    if never:
-        return None, [never]
-    suited, reasons = _suited(lab, rooms, snapshot, fetch)
-    for room in sorted(suited, key=lambda room: (_free(room, lab), room.memory_mib, room.node.id)):
-        if _has_space(room, lab):
-            held[lab.owner_id] = _plus(have, lab)
-            return _take(room, lab), []
-    if suited:
-        reasons = [_shortage(lab, suited), *reasons]
-    for room in suited:
-        _keep(room, lab)
-    return None, reasons or ["No node is ready."]
-
-
-def _suited(lab: Waiting, rooms: list[_Room], snapshot: Snapshot, fetch: dict[tuple[str, int], None]) -> tuple[list[_Room], list[str]]:
-    """Nodes that hold the image and are open; and what is wrong with the others. Remembers the images to fetch."""
-    suited: list[_Room] = []
-    reasons: list[str] = []
-    for room in rooms:
-        node = room.node
-        if not _may_run_on(node, lab):
-            continue
-        if node.closed:
-            reasons.append(f"Node {node.name}: {node.closed}.")
-            continue
-        image = snapshot.images.get((node.id, lab.image_id))
-        if image is None or not image.present:
-            fetch[(node.id, lab.image_id)] = None
-            reasons.append(image.words if image else "The image is about to be prepared.")
-            continue
-        suited.append(room)
-    return suited, list(dict.fromkeys(reasons))
-
-
-def _fits_model(model: str, lab: Waiting) -> bool:
-    return not lab.gpu_model or model == lab.gpu_model
-
-
-def _free(room: _Room, lab: Waiting) -> int:
-    """Free cards of one model, kept ones included."""
-    return max((len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab)), default=0)
-
-
-def _has_space(room: _Room, lab: Waiting) -> bool:
-    if lab.asked.gpus and _best_model(room, lab) is None:
-        return False
-    if lab.placed:
+    def _take_back(self, lab: Waiting) -> bool:
+        """Give notice to labs over quota, unless cards come free by themselves as soon."""
+        until = self.reclaimer.until
+        opening = self.house.soonest(lab)
+        taking = self.reclaimer.find(lab, self.house.suited(lab)[0], self.house.end(lab)) if opening is None or opening.at > until else None
+        if taking is None:
+            return False
+        self.reclaims += [Reclaim(victim.lab_id, lab.lab_id, taking.node_id, until) for victim in taking.labs]
+        self.house.keep(lab, taking.room, taking.kind, until)
         return True
-    return not room.kept_memory and room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib
 
-
-def _best_model(room: _Room, lab: Waiting) -> str | None:
-    """The model with the fewest free cards that suffices and is not kept: a lab's cards are of one model."""
-    open_models = {model: len(uuids) for model, uuids in room.cards.items() if _fits_model(model, lab) and model not in room.kept_models}
-    fitting = [(free, model) for model, free in open_models.items() if free >= lab.asked.gpus]
-    return min(fitting)[1] if fitting else None
-
-
-def _take(room: _Room, lab: Waiting) -> Placement:
-    uuids: list[str] = []
-    if lab.asked.gpus:
-        model = _best_model(room, lab) or ""
-        uuids, room.cards[model] = room.cards[model][: lab.asked.gpus], room.cards[model][lab.asked.gpus :]
-    if not lab.placed:
-        room.cpus -= lab.asked.cpus
-        room.memory_mib -= lab.asked.memory_mib
-    return Placement(lab.lab_id, room.node.id, tuple(uuids))
-
-
-def _keep(room: _Room, lab: Waiting) -> None:
-    """Hold what a waiting lab needs against later ones, where it could ever be served."""
-    if not _could_serve(room.node, lab):
-        return
-    if lab.asked.gpus and _best_model(room, lab) is None:
-        counts = Counter(card.model for card in room.node.cards if _fits_model(card.model, lab))
-        room.kept_models |= {model for model, count in counts.items() if count >= lab.asked.gpus}
-    elif not lab.placed:
-        room.kept_memory = True
-
-
-def _shortage(lab: Waiting, suited: list[_Room]) -> str:
-    if lab.asked.gpus:
-        free = max(_free(room, lab) for room in suited)
-        if free < lab.asked.gpus:
-            return f"Needs {_gpus(lab.asked.gpus, lab.gpu_model)} on one node; {free} free now."
-        if all(_best_model(room, lab) is None for room in suited):
-            return "The free cards are kept for a lab that asked earlier."
-    if any(room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib for room in suited):
-        return "The free memory is kept for a lab that asked earlier."
-    memory = max(room.memory_mib for room in suited) // 1024
-    cpus = max(room.cpus for room in suited)
-    return f"Needs {lab.asked.cpus} CPU cores and {lab.asked.memory_mib // 1024} GiB of memory on one node; at most {cpus} cores and {memory} GiB are free."
-
-
-def _gpus(count: int, model: str = "") -> str:
-    return f"{count} {model + ' ' if model else ''}GPU{'' if count == 1 else 's'}"
-
-
-def _without_itself(held: Held, lab: Waiting) -> Held:
-    """A running lab that waits for cards is judged as if it started anew."""
-    if not lab.placed:
-        return held
-    return replace(held, gpus=held.gpus - lab.gpus_held, labs=held.labs - 1, cpus=held.cpus - lab.asked.cpus, memory_mib=held.memory_mib - lab.asked.memory_mib)
-
-
-def _plus(held: Held, lab: Waiting) -> Held:
-    asked = lab.asked
-    return replace(held, gpus=held.gpus + asked.gpus, labs=held.labs + 1, cpus=held.cpus + asked.cpus, memory_mib=held.memory_mib + asked.memory_mib)
+    def _keep_promises(self) -> frozenset[str]:
+        """Labs for which others are under notice already keep the cards that come free then."""
+        waiting = {lab.lab_id: lab for lab in self.snapshot.waiting}
+        promised: dict[str, tuple[Room, Kind, datetime]] = {}
+        for room in self.house.rooms:
+            for victim, kind in room.running:
+                if victim.notice_until and victim.taken_for in waiting:
+                    at = max(victim.notice_until, self.now, promised[victim.taken_for][2] if victim.taken_for in promised else self.now)
+                    promised[victim.taken_for] = (room, kind, at)
+        for lab_id, (room, kind, at) in promised.items():
+            self.house.keep(waiting[lab_id], room, kind, at)
+        return frozenset(promised)

@@ -14,3 +14,4 @@ class Policy:
     reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
     reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back
     reclaim_notice_s: float = 300
+    estimate_depth: int = 100  # labs whose start is found by running the queue ahead; later ones follow the pace of these

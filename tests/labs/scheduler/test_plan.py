@@ -8,11 +8,12 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from labs.policy.rules import Asked, Held, Limits
-from labs.scheduler.plan import impossible, plan
+from labs.scheduler.fit import impossible
+from labs.scheduler.plan import plan
 from labs.scheduler.snapshot import Card, ImageView, NodeView, Plan, Snapshot, Waiting
 
 T0 = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-LIMITS = Limits(gpus=2, gpus_max=4, labs=4, pending=5, cpus=32, memory_gib=128, shm_gib=32, pids=8192, hours_max=72, gpu_hours_week=300, disk_gib=500, weight=2)
+LIMITS = Limits(gpus=4, gpus_max=4, labs=4, pending=5, cpus=32, memory_gib=128, shm_gib=32, pids=8192, hours_max=72, gpu_hours_week=300, disk_gib=500, weight=2)
 HELD_IMAGE = ImageView(present=True, words="")
 
 
@@ -51,7 +52,7 @@ def test_small_wishes_do_not_starve_a_large_one() -> None:
     made = _plan([_node(cards=2, free=1)], _lab("large", gpus=2), _lab("small", owner=2, after=1))
     assert _placed(made) == {}
     assert made.waits["large"].reasons == ("Needs 2 GPUs on one node; 1 free now.",)
-    assert made.waits["small"].reasons == ("The free cards are kept for a lab that asked earlier.",)
+    assert made.waits["small"].reasons == ("The free GPUs are kept for a lab that goes first.",)
 
 
 def test_cards_are_not_kept_for_a_lab_that_they_could_never_serve() -> None:
@@ -75,7 +76,7 @@ def test_memory_is_kept_only_where_it_would_suffice() -> None:
 def test_a_lab_that_waits_for_memory_is_told_how_much_is_free_and_the_next_one_that_it_is_kept() -> None:
     made = _plan([_node(free_memory_mib=32 * 1024)], _lab("large", gpus=0, memory_gib=64), _lab("next", gpus=0, owner=2, after=1))
     assert made.waits["large"].reasons == ("Needs 2 CPU cores and 64 GiB of memory on one node; at most 64 cores and 32 GiB are free.",)
-    assert made.waits["next"].reasons == ("The free memory is kept for a lab that asked earlier.",)
+    assert made.waits["next"].reasons == ("The free memory is kept for a lab that goes first.",)
 
 
 def test_a_lab_without_gpus_starts_while_cards_are_kept() -> None:
@@ -165,7 +166,9 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     image = st.sampled_from([HELD_IMAGE, HELD_IMAGE, HELD_IMAGE, ImageView(False, "The image is being prepared: 10%"), None])
     images = {(node.id, number): draw(image) for node in nodes for number in (1, 2)}
     amounts = st.builds(Held, gpus=st.integers(0, 2), labs=st.integers(1, 3), cpus=st.integers(8, 12), memory_mib=st.just(16384))
-    caps = st.builds(lambda gpus, labs: replace(LIMITS, gpus_max=gpus, labs=labs, cpus=24, memory_gib=64), st.integers(1, 8), st.integers(2, 8))
+    caps = st.builds(
+        lambda gpus, labs: replace(LIMITS, gpus=min(gpus, 2), gpus_max=gpus, labs=labs, cpus=24, memory_gib=64), st.integers(1, 8), st.integers(2, 8)
+    )
     people = (1, 2, 3)
     held, limits = {one: draw(amounts) for one in people}, {one: draw(caps) for one in people}
     return Snapshot(tuple(nodes), tuple(labs), {at: view for at, view in images.items() if view}, held, limits)

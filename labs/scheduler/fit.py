@@ -1,0 +1,113 @@
+"""Where a lab fits: which node, which cards, and what could never be."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from labs.scheduler.gates import Gates
+from labs.scheduler.rooms import Kind, Room, kind_suits, kinds_for
+from labs.scheduler.snapshot import Card, NodeView, Waiting
+from labs.scheduler.words import gpus_words
+
+
+class Spot(NamedTuple):
+    """A node and kind of card that a lab fits on now; the smallest leaves the least over."""
+
+    left_over: int
+    memory_mib: int
+    node_id: str
+    room: Room
+    kind: Kind | None
+
+
+def spot_best(lab: Waiting, rooms: Sequence[Room], gates: Gates, end: datetime) -> Spot | None:
+    """The tightest fit."""
+    return min(_spots(lab, rooms, gates, end), key=lambda spot: spot[:3], default=None)
+
+
+def _spots(lab: Waiting, rooms: Sequence[Room], gates: Gates, end: datetime) -> Iterator[Spot]:
+    own, gpus = gates.own(lab), lab.asked.gpus
+    for room in rooms:
+        if not lab.placed and (room.cpus < lab.asked.cpus or room.memory_mib < lab.asked.memory_mib):
+            continue
+        if not gpus:
+            if beside_bookings(room, None, lab, end) and not gates.closed(room, end):
+                yield Spot(max((len(cards) for cards in room.free.values()), default=0), room.memory_mib, room.node.id, room, None)
+            continue
+        for kind in kinds_for(room, lab):
+            free = room.free_for(kind, lab.lab_id)
+            if free >= gpus and beside_bookings(room, kind, lab, end) and not gates.closed(room, end) and not gates.against(room, kind, gpus, end, own):
+                yield Spot(free - gpus, room.memory_mib, room.node.id, room, kind)
+
+
+def beside_bookings(room: Room, kind: Kind | None, lab: Waiting, end: datetime) -> bool:
+    """Does the lab delay nobody who has a booking there?"""
+    asked = lab.asked
+    for booking in room.bookings:
+        if booking.at >= end or booking.lab_id == lab.lab_id:
+            continue
+        if kind is not None and kind == booking.kind and booking.spare_gpus < asked.gpus:
+            return False
+        if not lab.placed and (booking.spare_cpus < asked.cpus or booking.spare_memory_mib < asked.memory_mib):
+            return False
+    return True
+
+
+def nearest(cards: Sequence[Card], count: int, depth: int = 0) -> list[Card]:
+    """So many of the cards that sit as near to each other as can be, and leave larger islands whole."""
+    if count >= len(cards) or not any(len(card.place) > depth for card in cards):
+        return list(cards[:count])
+    islands: dict[str, list[Card]] = {}
+    for card in cards:
+        islands.setdefault(card.place[depth] if len(card.place) > depth else "", []).append(card)
+    enough = [island for island in islands.values() if len(island) >= count]
+    if enough:
+        return nearest(min(enough, key=len), count, depth + 1)
+    chosen: list[Card] = []
+    for island in sorted(islands.values(), key=len, reverse=True):
+        chosen += nearest(island, min(count - len(chosen), len(island)), depth + 1)
+    return chosen
+
+
+def impossible(lab: Waiting, nodes: Sequence[NodeView]) -> str:
+    """Words when no node could serve the wish even if it were empty; empty when one could."""
+    if not nodes:
+        return ""
+    suited = [node for node in nodes if may_run_on(node, lab)]
+    if not suited:
+        return "No node runs images of this kind."
+    asked, most = lab.asked, max(_most_cards(node, lab) for node in suited)
+    if asked.gpus > most:
+        return _too_many(lab, most)
+    if not lab.placed and asked.cpus > max(node.cpus for node in suited):
+        return f"The largest node has {max(node.cpus for node in suited)} CPU cores."
+    if not lab.placed and asked.memory_mib > max(node.memory_mib for node in suited):
+        return f"The largest node has {max(node.memory_mib for node in suited) // 1024} GiB of memory."
+    if not any(_could_serve(node, lab) for node in suited):
+        return "No single node has that many GPUs, CPU cores and that much memory together."
+    return ""
+
+
+def may_run_on(node: NodeView, lab: Waiting) -> bool:
+    """Of the image's kind and, for a running lab, where its files are."""
+    return node.runtime in ("", lab.image_runtime) and (not lab.on_node or node.id == lab.on_node)
+
+
+def _too_many(lab: Waiting, most: int) -> str:
+    kind = f" of model {lab.gpu_model}" if lab.gpu_model else ""
+    if lab.wants_slice:
+        return f"No node has such a slice of a GPU{kind}."
+    return f"No node has {gpus_words(lab.asked.gpus)}{kind}: the most that one node has of one model is {most}, and all GPUs of a lab are on one node."
+
+
+def _most_cards(node: NodeView, lab: Waiting) -> int:
+    """Cards of one kind that the node has for the lab, free or not."""
+    kinds = Counter((card.model, card.slice) for card in node.cards)
+    return max((count for kind, count in kinds.items() if kind_suits(kind, lab)), default=0)
+
+
+def _could_serve(node: NodeView, lab: Waiting) -> bool:
+    """Would the lab fit if the node were empty?"""
+    asked = lab.asked
+    return _most_cards(node, lab) >= asked.gpus and (lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib))
