@@ -144,3 +144,9 @@ def _route(lab: Lab) -> Route:
         jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port and lab.state == states.RUNNING else None,
         ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port and lab.state == states.RUNNING else None,
     )
+
+
+def labs_on_cards(*, start: datetime, until: datetime) -> list[Lab]:
+    """Labs that hold GPUs in the spell by what is known of their ends, the first to end first; for the calendar."""
+    rows = Lab.objects.select_related("owner").filter(state__in=states.HOLDING, gpus__gt=0, ends_at__gt=start)
+    return list(rows.exclude(started_at__gte=until).order_by("ends_at", "pk"))

@@ -14,6 +14,7 @@ NAVIGATION = (
     ("home", "Home", "home"),
     ("gpus", "GPUs", "cpu"),
     ("queue", "Queue", "list-details"),
+    ("calendar", "Calendar", "calendar"),
     ("images", "Images", "stack-2"),
 )
 ADMINISTRATION = (
