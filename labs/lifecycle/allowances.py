@@ -13,6 +13,7 @@ from labs.lifecycle.models import Lease
 from labs.people.models import User
 from labs.people.queries import members_below
 from labs.policy.budgets import MONTH, WEEK, Spell, back_at
+from labs.policy.excess import held_together
 from labs.policy.queries import limits_of_people, shares_of_people, windows_all
 from labs.policy.rules import Caps, Held, Limits, Share, budget_spent
 
@@ -39,7 +40,7 @@ def allowances_of(*, users: Iterable[User], now: datetime) -> dict[int, Allowanc
     shares = shares_of_people(user_ids=ids)
     members = members_below(group_ids={share.group_id for mine in shares.values() for share in mine})
     held = held_by_people(user_ids={*ids, *(one for group in members.values() for one in group)}, now=now)
-    groups = {share.group_id: replace(share, held=_sum(held, members[share.group_id])) for mine in shares.values() for share in mine}
+    groups = {share.group_id: replace(share, held=held_together(held[one] for one in members[share.group_id])) for mine in shares.values() for share in mine}
     held, groups = _with_returns({pk: held[pk] for pk in ids}, limits, groups, members, now)
     return {pk: Allowance(limits[pk], held[pk], tuple(groups[share.group_id] for share in shares.get(pk, ()))) for pk in ids}
 
@@ -61,20 +62,6 @@ def budgets_spent(*, users: Iterable[User], now: datetime) -> dict[int, str]:
     """People whose own or whose group's GPU-hours are used up, with the words: what they run may be taken back, and is never killed for it."""
     spent = {pk: budget_spent(one.held, one.limits, one.shares) for pk, one in allowances_of(users=users, now=now).items()}
     return {pk: words for pk, words in spent.items() if words}
-
-
-def _sum(held: Mapping[int, Held], user_ids: Iterable[int]) -> Held:
-    """What all of them hold together."""
-    rows = [held[one] for one in user_ids]
-    return Held(
-        gpus=sum(row.gpus for row in rows),
-        labs=sum(row.labs for row in rows),
-        pending=sum(row.pending for row in rows),
-        cpus=sum(row.cpus for row in rows),
-        memory_mib=sum(row.memory_mib for row in rows),
-        gpu_hours_week=sum(row.gpu_hours_week for row in rows),
-        gpu_hours_month=sum(row.gpu_hours_month for row in rows),
-    )
 
 
 def _with_returns(

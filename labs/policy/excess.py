@@ -1,5 +1,6 @@
-"""By how much somebody holds more than they may. Pure."""
+"""What several people hold together, and by how much somebody holds more than they may. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labs.policy.rules import Caps, Held, Limits
@@ -40,3 +41,17 @@ def excesses(held: Held, limits: Limits | Caps) -> tuple[Excess, ...]:
         if most is not None and has > most:
             found.append(Excess(name, words, has, most))
     return tuple(found)
+
+
+def held_together(rows: Iterable[Held]) -> Held:
+    """The sum of what each of them holds."""
+    rows = list(rows)
+    return Held(
+        gpus=round(sum(row.gpus for row in rows), 2),
+        labs=sum(row.labs for row in rows),
+        pending=sum(row.pending for row in rows),
+        cpus=sum(row.cpus for row in rows),
+        memory_mib=sum(row.memory_mib for row in rows),
+        gpu_hours_week=sum(row.gpu_hours_week for row in rows),
+        gpu_hours_month=sum(row.gpu_hours_month for row in rows),
+    )

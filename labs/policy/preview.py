@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from labs.people.models import Group, Role, User
 from labs.people.queries import members_below
-from labs.policy.excess import Excess, excesses
+from labs.policy.excess import Excess, excesses, held_together
 from labs.policy.models import LimitOverride, LimitWindow
 from labs.policy.queries import table_load, who_are, window_of
 from labs.policy.rules import LIMIT_NAMES, Caps, Held, Limits
@@ -74,11 +74,11 @@ def window_preview(
     return _compare(table, replace(table, windows=tuple(windows)), users, holdings, now, load)
 
 
-def group_preview(*, group: Group, caps: Caps, holdings: Holdings, total: Callable[[Iterable[Held]], Held]) -> Preview:
+def group_preview(*, group: Group, caps: Caps, holdings: Holdings) -> Preview:
     """Other caps of a whole group: what all hold together beside them, and who of the members holds something of it."""
     users = _members(group)
     held = holdings([user.pk for user in users])
-    together = excesses(total(held.values()), caps)
+    together = excesses(held_together(held.values()), caps)
     names = {one.held_name for one in together}
     holders = [(user, tuple(one for one in excesses(held[user.pk], Caps(**dict.fromkeys(Caps.__slots__, 0))) if one.held_name in names)) for user in users]
     return Preview(len(users), tuple(Effect(user, its) for user, its in holders if its), together)

@@ -1,12 +1,12 @@
 """A person's use beside their limit, as the pages draw it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from labs.lifecycle.holdings import held_by
+from labs.lifecycle.allowances import allowance_of
 from labs.people.models import User
-from labs.policy.queries import limits_of
-from labs.policy.rules import Held, Limits
+from labs.policy.rules import Caps, Held, Limits, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class Bar:
     limit: int | None
     unit: str = ""
     add: float = 0
+    note: str = ""
 
     @property
     def after(self) -> float:
@@ -35,17 +36,45 @@ class Bar:
         return self.limit is not None and self.after >= self.limit
 
 
-def bars(*, held: Held, limits: Limits, gpus: int = 0, cpus: int = 0, memory_gib: int = 0, labs: int = 0) -> list[Bar]:
-    """The bars of what is held, with a wish on top of it."""
-    return [
-        Bar("GPUs", held.gpus, limits.gpus_max, add=gpus),
-        Bar("GPU-hours in seven days", round(held.gpu_hours_week, 1), limits.gpu_hours_week, "h"),
-        Bar("CPU cores", held.cpus, limits.cpus, add=cpus),
-        Bar("Memory", round(held.memory_mib / 1024, 1), limits.memory_gib, "GiB", add=memory_gib),
-        Bar("Labs", held.labs, limits.labs, add=labs),
+def bars(*, held: Held, limits: Limits, shares: tuple[Share, ...] = (), gpus: float = 0, cpus: int = 0, memory_gib: int = 0, labs: int = 0) -> list[Bar]:
+    """The bars of what is held, with a wish on top of it; then the caps of the person's groups."""
+    wider = {one.limit: f"It is {one.words}." for one in limits.wider}
+    own = [
+        Bar("GPUs", held.gpus, limits.gpus_max, add=gpus, note=wider.get("gpus_max", "")),
+        *_budgets(held, limits, ""),
+        Bar("CPU cores", held.cpus, limits.cpus, add=cpus, note=wider.get("cpus", "")),
+        Bar("Memory", round(held.memory_mib / 1024, 1), limits.memory_gib, "GiB", add=memory_gib, note=wider.get("memory_gib", "")),
+        Bar("Labs", held.labs, limits.labs, add=labs, note=wider.get("labs", "")),
     ]
+    return own + [bar for share in shares for bar in bars_of_group(share, gpus=gpus, cpus=cpus, memory_gib=memory_gib, labs=labs)]
+
+
+def bars_of_group(share: Share, *, gpus: float = 0, cpus: int = 0, memory_gib: int = 0, labs: int = 0) -> list[Bar]:
+    """The caps that a group has, with what all its members hold of each."""
+    held, caps, of = share.held, share.caps, f" of {share.words}"
+    rows = [
+        Bar(f"GPUs{of}", held.gpus, caps.gpus, add=gpus),
+        *_budgets(held, caps, of),
+        Bar(f"CPU cores{of}", held.cpus, caps.cpus, add=cpus),
+        Bar(f"Memory{of}", round(held.memory_mib / 1024, 1), caps.memory_gib, "GiB", add=memory_gib),
+        Bar(f"Labs{of}", held.labs, caps.labs, add=labs),
+        Bar(f"Waiting labs{of}", held.pending, caps.pending),
+    ]
+    return [row for row in rows if row.limit is not None]
 
 
 def bars_of(*, user: User, now: datetime) -> list[Bar]:
     """The bars of one person as things are."""
-    return bars(held=held_by(user=user, now=now), limits=limits_of(user=user, now=now))
+    may = allowance_of(user=user, now=now)
+    return bars(held=may.held, limits=may.limits, shares=may.shares)
+
+
+def _budgets(held: Held, limits: Limits | Caps, of: str) -> Iterator[Bar]:
+    """The week always, a month only where there is a budget for it; when used up, when hours return."""
+    yield Bar(f"GPU-hours in seven days{of}", round(held.gpu_hours_week, 1), limits.gpu_hours_week, "h", note=_returns(held.week_back_at))
+    if limits.gpu_hours_month is not None:
+        yield Bar(f"GPU-hours in thirty days{of}", round(held.gpu_hours_month, 1), limits.gpu_hours_month, "h", note=_returns(held.month_back_at))
+
+
+def _returns(moment: datetime | None) -> str:
+    return f"Hours return from {moment:%a %d %b, %H:%M} on." if moment else ""

@@ -35,8 +35,12 @@ OTHER_STATES = {
     "now": ("good", "circle-check"),
     "later": ("wait", "hourglass"),
     "never": ("bad", "circle-x"),
+    "open": ("wait", "hourglass"),
     "sent": ("good", "circle-check"),
     "waiting": ("wait", "hourglass"),
+    "granted": ("good", "circle-check"),
+    "declined": ("bad", "circle-x"),
+    "withdrawn": ("quiet", "x"),
 }
 
 
