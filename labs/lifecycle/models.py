@@ -112,6 +112,19 @@ class Lab(models.Model):
         return self.state in states.LIVE
 
     @property
+    def gpu_words(self) -> str:
+        """The GPUs of its present attempt: `2 GPUs NVIDIA H200`, `a slice of a GPU (1g.10gb)`, `no GPU`."""
+        if self.wants_slice:
+            return "a slice of a GPU" + (f" ({self.wants_slice})" if self.wants_slice != "any" else "")
+        return _gpu_words(self.gpus, self.gpu_model)
+
+    @property
+    def asked_words(self) -> str:
+        """The GPUs that it waits for: a running one, those of its next attempt."""
+        later = self.state == states.RUNNING and self.next_gpus is not None
+        return _gpu_words(self.next_gpus or 0, self.next_gpu_model) if later else self.gpu_words
+
+    @property
     def waits(self) -> bool:
         """Does it stand in the queue: to start, or, while it runs, for the GPUs of its next attempt?"""
         return self.state == states.QUEUED or (self.state == states.RUNNING and self.next_gpus is not None)
@@ -140,6 +153,11 @@ class Lab(models.Model):
     def end(self) -> states.End | None:
         """The typed reason, once there is one."""
         return states.ENDS.get(self.reason_code)
+
+
+def _gpu_words(count: int, model: str) -> str:
+    words = {0: "no GPU", 1: "1 GPU"}.get(count, f"{count} GPUs")
+    return f"{words} {model}" if model else words
 
 
 class Lease(models.Model):

@@ -31,6 +31,8 @@ class LabWish(Strict):
     memory_gib: int = Field(8, ge=1, le=MOST)
     shm_gib: int | None = Field(None, ge=1, le=MOST, description="Shared memory, counted inside the memory; null for half of it.")
     hours: int = Field(4, ge=1, le=MOST)
+    wants_slice: str = Field("", max_length=40, pattern=r"^[ -~]*$", description='One MIG slice instead of whole GPUs: its profile, or "any".')
+    requeue: bool = Field(True, description="Queue it again when its GPUs were taken back.")
     may_borrow: bool = Field(True, description="May take free GPUs beyond your guarantee, which can be taken back with 5 minutes' notice.")
     ask_first: bool = Field(False, description="When its turn comes, hold what it needs for 10 minutes and ask, instead of starting it.")
     name: str = Field(

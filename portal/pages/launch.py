@@ -15,16 +15,16 @@ from labs.catalogue.models import Image
 from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
+from labs.lifecycle.occupancy import nodes_view
 from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.queueing import estimates_score
 from labs.lifecycle.services import lab_request
-from labs.lifecycle.occupancy import nodes_view
 from labs.people.errors import Refused
 from labs.policy.queries import limits_of
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import Card, NodeView
 from portal.pages.access import PersonRequest, person_required
-from portal.pages.forms.launch import LaunchForm
+from portal.pages.forms.launch import SLICE, LaunchForm
 from portal.pages.presets import sizes_for
 from portal.pages.quota import bars, bars_of
 
@@ -69,8 +69,13 @@ class Offer:
 
     @property
     def cards(self) -> list[Card]:
-        """Every healthy card."""
-        return [card for node in self.nodes for card in node.cards]
+        """Every healthy card that is given whole."""
+        return [card for node in self.nodes for card in node.cards if not card.slice]
+
+    @property
+    def slices(self) -> list[Card]:
+        """Every slice of a card in MIG mode."""
+        return [card for node in self.nodes for card in node.cards if card.slice]
 
 
 def _offer(request: PersonRequest) -> Offer:
@@ -78,7 +83,8 @@ def _offer(request: PersonRequest) -> Offer:
 
 
 def _form(offer: Offer, data: Any) -> LaunchForm:
-    return LaunchForm(data, images=offer.images, models=sorted({card.model for card in offer.cards}), limits=offer.limits)
+    profiles = sorted({card.slice for card in offer.slices})
+    return LaunchForm(data, images=offer.images, models=sorted({card.model for card in offer.cards}), slices=profiles, limits=offer.limits)
 
 
 def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
@@ -113,11 +119,20 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
     context = _verdict(request, form) | {
         "models": [(model, free[model], count) for model, count in sorted(everywhere.items())],
         "free": sum(free.values()),
+        "slices": _slices(offer),
         "images": [(image, *progress.get(image.pk, ABSENT)) for image in offer.images],
         "most_cpus": min(limits.cpus, max((node.cpus for node in nodes), default=limits.cpus)),
         "most_memory": min(limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=limits.memory_gib)),
     }
     return render(request, "launch/launch.html", context, status=status)
+
+
+def _slices(offer: Offer) -> list[tuple[str, str, int, int]]:
+    """(value, words, free, all) of each kind of slice."""
+    kinds: dict[tuple[str, str, int], list[bool]] = {}
+    for card in offer.slices:
+        kinds.setdefault((card.slice, card.model, card.memory_mib // 1024), []).append(card.free)
+    return [(f"{SLICE}{profile}", f"Slice {profile} of {model}, {gib} GiB", sum(free), len(free)) for (profile, model, gib), free in sorted(kinds.items())]
 
 
 def _image_words() -> dict[int, tuple[str, str]]:

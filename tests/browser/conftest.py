@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.support.pages import PASSWORD
-from tests.support.served import Served, served_house
+from tests.support.served import Served, house_at_work, served_house
 
 CHROMIUM = "/usr/bin/chromium"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -28,12 +28,25 @@ Enter = Callable[..., Visit]
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[Served]:
-    """The house. What it is made of is installed in CI; elsewhere its tests are left out where it is not."""
+    """The house in which nothing moves."""
+    _need_programs()
+    with served_house() as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def at_work() -> Iterator[Served]:
+    """A house whose loops tick over a runtime in memory: people `tests.support.at_work.PEOPLE`, four cards, no lab yet."""
+    _need_programs()
+    with house_at_work() as house:
+        yield house
+
+
+def _need_programs() -> None:
+    """What a house is made of is installed in CI; elsewhere its tests are left out where it is not."""
     for program in ("redis-server", CHROMIUM):
         if not shutil.which(program):
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {program}")
-    with served_house() as house:
-        yield house
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +61,16 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def enter(served: Served, chromium: Browser) -> Iterator[Enter]:
     """Enter the house: `enter("alice", narrow=True, colours="dark")`; without a name as a stranger."""
+    yield from _door(served, chromium)
+
+
+@pytest.fixture
+def come(at_work: Served, chromium: Browser) -> Iterator[Enter]:
+    """Enter the house at work, in the same way."""
+    yield from _door(at_work, chromium)
+
+
+def _door(served: Served, chromium: Browser) -> Iterator[Enter]:
     contexts: list[BrowserContext] = []
 
     def go(person: str = "", *, narrow: bool = False, colours: str = "light", javascript: bool = True) -> Visit:

@@ -30,24 +30,46 @@ class Served:
 
 @contextmanager
 def served_house() -> Iterator[Served]:
-    """Serve a furnished house for as long as the block lasts."""
+    """Serve a furnished house, in which nothing moves, for as long as the block lasts."""
+    with _house() as (environ, stack):
+        command = [sys.executable, "-m", "tests.support.house"]
+        furnished = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+        if furnished.returncode:
+            raise RuntimeError(furnished.stderr)
+        yield _serve(environ, stack, furnished.stdout)
+
+
+@contextmanager
+def house_at_work() -> Iterator[Served]:
+    """Serve a house whose loops tick, for as long as the block lasts."""
+    with _house() as (environ, stack):
+        command = [sys.executable, "-m", "tests.support.at_work"]
+        loops = stack.enter_context(_running(command, environ, stdout=subprocess.PIPE))
+        assert loops.stdout is not None
+        facts = loops.stdout.readline().decode()  # it is furnished
+        yield _serve(environ, stack, facts)
+
+
+@contextmanager
+def _house() -> Iterator[tuple[dict[str, str], ExitStack]]:
+    """A folder, a Redis and an environment of this house's own; what else is entered on the stack ends before them."""
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpulab-browser-"))
         port, redis_port = free_port(), free_port()
         environ = _environ(home, port, redis_port)
         stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", home], environ))
         wait_for(lambda: _listens(redis_port), within=10, what="Redis answers")
-        furnished = subprocess.run(
-            [sys.executable, "-m", "tests.support.house"], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120
-        )
-        if furnished.returncode:
-            raise RuntimeError(furnished.stderr)
-        facts = json.loads(furnished.stdout)
-        command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-        stack.enter_context(_running(command, environ))
-        url = environ["GPULAB_PORTAL_URL"]
-        wait_for(lambda: _answers(f"{url}/accounts/login/"), within=30, what="the portal answers")
-        yield Served(url, facts["labs"], facts["invitation"])
+        yield environ, stack
+
+
+def _serve(environ: dict[str, str], stack: ExitStack, facts: str) -> Served:
+    """The portal, answering; `facts` are what the furnishing printed."""
+    told, url = json.loads(facts), environ["GPULAB_PORTAL_URL"]
+    port = url.rsplit(":", 1)[1]
+    command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
+    stack.enter_context(_running(command, environ))
+    wait_for(lambda: _answers(f"{url}/accounts/login/"), within=30, what="the portal answers")
+    return Served(url, told["labs"], told["invitation"])
 
 
 def free_port() -> int:
@@ -72,10 +94,10 @@ def _environ(home: str, port: int, redis_port: int) -> dict[str, str]:
 
 
 @contextmanager
-def _running(command: list[str], environ: Mapping[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=subprocess.DEVNULL)
+def _running(command: list[str], environ: Mapping[str, str], stdout: int = subprocess.DEVNULL) -> Iterator["subprocess.Popen[bytes]"]:
+    process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=stdout)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         try:
