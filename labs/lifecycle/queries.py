@@ -17,7 +17,7 @@ from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import Role, User
-from labs.policy.rules import Held, Limits, beyond_left, more_needed
+from labs.policy.rules import Held, Limits, Share, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
@@ -94,6 +94,7 @@ class Preview:
     limits: Limits
     estimate: Estimate | None = None
     more: Mapping[str, int] | None = None  # own limit -> what to ask for, so that it would be granted
+    shares: tuple[Share, ...] = ()
 
     @property
     def borrows(self) -> float:
@@ -111,13 +112,13 @@ def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
         image = image_offered(image_id=wish.image_id)
         wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now)
     except Refused as refused:
-        return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more)
+        return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more, shares=may.shares)
     placed, wait = would_wait(user=user, waiting=wish_waiting(owner=user, wish=wish, image=image, now=now), now=now)
     if placed or wait is None:
-        return Preview("now", (), 0, "", wish, held, limits)
+        return Preview("now", (), 0, "", wish, held, limits, shares=may.shares)
     left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits, may.shares)
     first = left[0].field if left else ""
-    return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left))
+    return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left), may.shares)
 
 
 def relay_snapshot(*, node_id: str) -> RelaySnapshot:

@@ -46,6 +46,7 @@ def launch(request: PersonRequest) -> HttpResponse:
             lab = lab_request(owner=request.user, wish=form.wish, now=timezone.now(), actor=request.user, idempotency_key=form.cleaned_data["key"])
         except Refused as refused:
             form.add_error(refused.field if refused.field in form.fields else None, refused.words)
+            form.more = refused.more
         else:
             return redirect("lab", lab_id=lab.pk)
     return _page(request, form, offer, status=422)
@@ -152,5 +153,5 @@ def _verdict(request: PersonRequest, form: LaunchForm) -> dict[str, Any]:
     now = timezone.now()
     preview = wish_preview(user=request.user, wish=form.wish, now=now)
     wish = preview.wish
-    taken = bars(held=preview.held, limits=preview.limits, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
+    taken = bars(held=preview.held, limits=preview.limits, shares=preview.shares, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
     return {"form": form, "preview": preview, "bars": taken, "score": estimates_score(now=now) if preview.estimate else None}

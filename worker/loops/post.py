@@ -16,6 +16,7 @@ from labs.lifecycle.telling import labs_ending_tell
 from labs.notices.kinds import CHANNELS, KINDS, MAIL, WEBHOOK
 from labs.notices.outbox import Due, delivery_failed, delivery_sent, delivery_take, due_now, notices_prune
 from labs.notices.targets import addresses_allowed
+from labs.policy.asking import grants_end
 from worker.notifiers.base import Message, Notifier, NotifierFault
 from worker.notifiers.email import EmailNotifier
 from worker.notifiers.webhook import WebhookNotifier
@@ -30,6 +31,8 @@ NOTIFIERS: dict[str, Notifier] = {
     MAIL: EmailNotifier(),
     WEBHOOK: WebhookNotifier(allows=lambda addresses: addresses_allowed(addresses, settings.WEBHOOK_REACH)),
 }
+#: How late the end of a grant is still told.
+GRANTS_SINCE = timedelta(hours=1)
 PRUNE_EVERY = timedelta(hours=6)
 _pruned: dict[str, datetime] = {}
 
@@ -52,6 +55,7 @@ def aside(channel: str, work: Callable[[], object]) -> None:
 def tick(*, now: datetime, submit: Submit = aside, notifiers: Mapping[str, Notifier] = NOTIFIERS) -> int:
     """Queue the reminders of this moment, hand every due delivery to the pool; how many were due."""
     labs_ending_tell(now=now)
+    grants_end(now=now, since=now - GRANTS_SINCE)
     if now - _pruned.get("at", now - PRUNE_EVERY) >= PRUNE_EVERY:
         _pruned["at"] = now
         notices_prune(now=now)

@@ -1,6 +1,6 @@
 """The launch form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django import forms
 
@@ -39,6 +39,7 @@ class LaunchForm(forms.Form):
         self.models = models
         self.slices = slices
         self.limits = limits
+        self.more: Mapping[str, int] = {}  # what would have to be asked for, once it was refused
 
     def clean_gpu_model(self) -> str:
         """One of the fleet's models, or any; or a slice of a card, as `slice:PROFILE`."""

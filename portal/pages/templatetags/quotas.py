@@ -1,6 +1,10 @@
 """How the pages about quotas write limits."""
 
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
 from django import template
+from django.urls import reverse
 
 from labs.policy.models import LimitWindow
 from portal.pages.forms.manage import LIMIT_WORDS
@@ -13,6 +17,12 @@ register = template.Library()
 def limit(name: str) -> str:
     """What a limit is called, with its unit."""
     return LIMIT_WORDS.get(name, name)
+
+
+@register.filter
+def ask_url(more: Mapping[str, int]) -> str:
+    """Where to ask for what a refusal says was needed, with the numbers filled in."""
+    return f"{reverse('quota_ask')}?{urlencode(more)}"
 
 
 @register.filter
