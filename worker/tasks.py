@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import images, post, reconcile, schedule
+from worker.loops import images, post, reconcile, schedule, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -36,6 +36,12 @@ def pulse() -> None:
 def reconcile_now() -> None:
     """Look at this node's labs now."""
     reconcile.tick(hands=node.hands(), now=node.clock().now())
+
+
+@shared_task(name="worker.warn")
+def warn_now() -> None:
+    """Tell this node's labs what is to come."""
+    warn.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.lab_start")

@@ -13,10 +13,40 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.jupyter import cell_run
 from tests.support.waiting import wait_for
-from worker.runtimes.base import LabSpec, Network, Observed, Runtime, RuntimeFault
+from worker.runtimes.base import LabSpec, Network, Notice, Observed, Runtime, RuntimeFault
 
 Specs = Callable[..., LabSpec]
+NOTICE = Notice("reclaim", "Save “it”.", "2026-11-21T14:25:00Z")
+#: One program that catches SIGUSR1 and keeps what it was told, and one that does not catch it and would end of it.
+TWO_PROGRAMS = """
+import os, subprocess, sys, time
+catch = '''
+import os, signal, time
+home = os.path.expanduser("~")
+def heard(*_):
+    if os.path.exists(os.environ["GPULAB_NOTICE"]):
+        text = open(os.environ["GPULAB_NOTICE"]).read()
+        open(f"{home}/heard.new", "w").write(text)
+        os.rename(f"{home}/heard.new", f"{home}/heard")
+signal.signal(signal.SIGUSR1, heard)
+open(f"{home}/ready", "w").close()
+while True: time.sleep(1)
+'''
+home = os.path.expanduser("~")
+subprocess.Popen([sys.executable, "-c", catch], start_new_session=True)
+quiet = subprocess.Popen(["sleep", "300"], start_new_session=True)
+open(f"{home}/quiet", "w").write(str(quiet.pid))
+while not os.path.exists(f"{home}/ready"): time.sleep(0.05)
+"""
+WHAT_THEY_DID = """
+import json, os, time
+home, until = os.path.expanduser("~"), time.monotonic() + 10
+while not os.path.exists(f"{home}/heard") and time.monotonic() < until: time.sleep(0.05)
+state = open(f"/proc/{open(f'{home}/quiet').read()}/stat").read().rpartition(")")[2].split()[0]
+print(json.dumps({"heard": json.load(open(f"{home}/heard")), "lives": state in "SR"}))
+"""
 
 
 def get(address: tuple[str, int], path: str, token: str = "") -> tuple[int, bytes]:
@@ -132,6 +162,28 @@ class RuntimeContract:
         assert last.strip() in runtime.logs(spec.name, 200)
         assert len(whole.splitlines()) > 1
         assert runtime.logs("gpulab-nobody-1", 10) == ""
+
+    def test_what_a_lab_is_told_reaches_the_programs_that_listen_and_harms_no_other(self, runtime: Runtime, make_spec: Specs) -> None:
+        spec = make_spec()
+        if not self.real:
+            runtime.start(spec)
+            assert runtime.tell(spec.name, NOTICE) == 0
+            return
+        address = jupyter_of(ready(runtime, spec))
+        base, headers = f"http://{address[0]}:{address[1]}{spec.base_url}", {"Authorization": f"token {spec.token}"}
+        cell_run(base, headers, TWO_PROGRAMS)
+        assert runtime.tell(spec.name, NOTICE) == 2, "the program, and Jupyter's server, which writes a line into its log"
+        answer = cell_run(base, headers, WHAT_THEY_DID)
+        assert json.loads(answer) == {"heard": {"code": "reclaim", "words": "Save “it”.", "at": "2026-11-21T14:25:00Z"}, "lives": True}
+        assert runtime.tell(spec.name, None) == 2
+        assert cell_run(base, headers, "import os; print(os.path.exists(os.environ['GPULAB_NOTICE']))").strip() == "False"
+
+    def test_telling_a_lab_that_is_gone_is_telling_nobody(self, runtime: Runtime, make_spec: Specs) -> None:
+        spec = make_spec()
+        assert runtime.tell(spec.name, NOTICE) == 0
+        runtime.start(spec)
+        runtime.stop(spec.name, 0)
+        assert runtime.tell(spec.name, NOTICE) == 0
 
     def test_stop_returns_when_it_is_gone_and_may_be_called_again(self, runtime: Runtime, make_spec: Specs) -> None:
         spec = make_spec()

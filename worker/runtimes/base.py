@@ -4,6 +4,7 @@ A driver knows nothing of the database, of Celery or of the portal. It receives 
 and answers with facts. Every verb may be called twice: the second call is a no-op that answers the same.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -143,6 +144,23 @@ class ImageFacts:
     labels: Mapping[str, str]  # gpulab.torch, gpulab.cuda, gpulab.python where the image tells
 
 
+#: Where a lab's programs find what they are told; the environment names the file.
+NOTICE_VARIABLE = "GPULAB_NOTICE"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the programs of a lab are told: a stable code, the words that its owner reads, and the moment in ISO 8601 (UTC)."""
+
+    code: str
+    words: str
+    at: str
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps({"code": self.code, "words": self.words, "at": self.at}) + "\n"
+
+
 #: percent 0..100, words ("downloading torch, 120 of 200 MB")
 Progress = Callable[[int, str], None]
 
@@ -182,6 +200,13 @@ class Runtime(Protocol):
 
     def processes(self, name: str) -> list[int]:
         """Host pids of the lab's processes; maps NVML's pids to labs."""
+        ...
+
+    def tell(self, name: str, notice: Notice | None) -> int:
+        """Put the notice into the file that GPULAB_NOTICE names (None: take it away) and send SIGUSR1 to the lab's programs that catch it.
+
+        To those alone: the signal's default action ends a program. How many were sent it; 0 when the lab is gone.
+        """
         ...
 
     def image_inspect(self, image: str) -> ImageFacts | None:

@@ -10,6 +10,7 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Notice,
     Observed,
     Progress,
     RuntimeFault,
@@ -58,6 +59,7 @@ class FakeRuntime:
         self.starts: list[str] = []
         self.workspaces: set[str] = set()
         self.networks: set[str] = set()
+        self.told: list[tuple[str, Notice | None]] = []
         self._labs: dict[str, tuple[LabSpec, Observed]] = {}
         self._lock = threading.Lock()
 
@@ -127,6 +129,11 @@ class FakeRuntime:
     def processes(self, name: str) -> list[int]:
         """No process of the host belongs to a fake lab."""
         return []
+
+    def tell(self, name: str, notice: Notice | None) -> int:
+        """Remembered in `told`; no program runs in a fake lab."""
+        self.told.append((name, notice))
+        return 0
 
     def image_inspect(self, image: str) -> ImageFacts | None:
         """Held when `images` names it; with no `images` given, everything is held."""

@@ -6,13 +6,16 @@ import re
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_NODE, MIB, LabSpec, RuntimeFault
+from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault
+from worker.runtimes.docker.handover import NOTICE
 
 JUPYTER_PORT = "8888/tcp"
 SSH_PORT = "2222/tcp"
 LOOPBACK = "127.0.0.1"
 #: Seen by nobody: what the NVIDIA toolkit understands as "no card", whatever the image says.
 NO_GPU = "void"
+#: Where a lab sees what it was handed, read-only.
+GIVEN = "/run/gpulab"
 LOG_FILE_SIZE, LOG_FILES = "10m", "2"
 RUN_MIB = 64
 
@@ -68,6 +71,7 @@ def _environment(spec: LabSpec) -> dict[str, str]:
         "GPULAB_IMAGE_DIGEST": overlay_name(spec.image_digest),
         # Said even where the device request says it again: the official images ask for all cards.
         "NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_uuids) or NO_GPU,
+        NOTICE_VARIABLE: f"{GIVEN}/{NOTICE}",
     }
     return dict(spec.environment) | own
 
@@ -105,7 +109,7 @@ def _tmpfs(spec: LabSpec) -> dict[str, str]:
 
 
 def _mounts(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
-    bound = {"/etc/passwd": given / "passwd", "/etc/group": given / "group", "/run/gpulab": given / "secrets"}
+    bound = {"/etc/passwd": given / "passwd", "/etc/group": given / "group", GIVEN: given / "secrets"}
     if spec.shared_data:
         bound["/data"] = Path(spec.shared_data)
     mounts: list[dict[str, Any]] = [{"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for target, source in bound.items()]

@@ -11,6 +11,8 @@ from pathlib import Path
 from worker.runtimes.base import LabSpec
 
 USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+#: What the lab's programs are told, beside what it was handed at its start.
+NOTICE = "notice.json"
 #: Locks are files that stay; few names share one.
 LOCKS = 1024
 GROUPS = "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n"
@@ -48,6 +50,20 @@ class Handover:
         _put(secrets / "authorized_keys", spec.gateway_key.strip() + "\n" if spec.gateway_key else "", 0o400, spec)
         _own(secrets, 0o500, spec)
         return given
+
+    def notice(self, name: str, text: str) -> bool:
+        """Put what the lab's programs are told where they see it (empty: take it away); False when there is no such container."""
+        secrets = self._folder / name / "secrets"
+        if not secrets.is_dir():
+            return False
+        if not text:
+            (secrets / NOTICE).unlink(missing_ok=True)
+            return True
+        new = secrets / f"{NOTICE}.new"
+        new.write_text(text)
+        new.chmod(0o444)
+        new.rename(secrets / NOTICE)
+        return True
 
     def remove(self, name: str) -> None:
         """Forget a container's files; no complaint if there are none."""

@@ -13,6 +13,7 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Notice,
     Observed,
     Progress,
     RuntimeFault,
@@ -29,6 +30,7 @@ from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.inside import inside
 from worker.runtimes.docker.network import network_ensure, networks_prune
 from worker.runtimes.docker.observe import from_inspect, from_list
+from worker.runtimes.docker.tell import catchers_signal
 from worker.runtimes.docker.usage import usage_of
 from worker.runtimes.docker.verify import compare, engine_readings
 from worker.runtimes.docker.volumes import workspace_ensure
@@ -249,6 +251,12 @@ class DockerRuntime:
                 return []
         column = table["Titles"].index("PID")
         return [int(row[column]) for row in table["Processes"]]
+
+    def tell(self, name: str, notice: Notice | None) -> int:
+        """By a file among those that the lab was handed, and by a signal from inside."""
+        if not self._handover.notice(name, notice.text() if notice else ""):
+            return 0
+        return catchers_signal(self._engine.api, name)
 
     def firewall_probe(self) -> list[str] | None:
         """What a lab reaches and must not, tried now; None without a lab or a lab image to try from."""

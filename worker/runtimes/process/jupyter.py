@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import LabSpec
+from worker.runtimes.base import NOTICE_VARIABLE, LabSpec
+from worker.runtimes.process.state import NOTICE
 
 # Found by measuring: language servers and the notebook shim cost start time and memory, and a lab works without.
 EXTENSIONS = {"jupyterlab": True, "jupyter_server_terminals": True, "jupyter_lsp": False, "notebook_shim": False, "notebook": False}
@@ -77,6 +78,7 @@ def environment(*, spec: LabSpec, inside: Inside) -> Mapping[str, str]:
         "NVIDIA_VISIBLE_DEVICES": gpus or "void",
         "GPULAB_LAB": spec.lab_id,
         "GPULAB_DATA": inside.data,
+        NOTICE_VARIABLE: f"{inside.run}/{NOTICE}",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     return {**spec.environment, **ours}

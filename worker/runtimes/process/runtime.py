@@ -10,12 +10,13 @@ import threading
 import time
 from pathlib import Path
 
-from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
+from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Notice, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.environment import Environment, driver_is_there, environment_build, environment_of
 from worker.runtimes.process.plan import Host, plan_make
-from worker.runtimes.process.state import LOG, LabFolder, folders, pids_kill, wait_gone
+from worker.runtimes.process.state import LOG, NOTICE, LabFolder, folders, pids_kill, wait_gone
+from worker.runtimes.process.tell import catchers_signal
 from worker.runtimes.process.view import can_unshare
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -155,6 +156,21 @@ class ProcessRuntime:
     def processes(self, name: str) -> list[int]:
         """The lab's pids, the keeper's not among them."""
         return self._folder(name).pids()
+
+    def tell(self, name: str, notice: Notice | None) -> int:
+        """By a file in the lab's folder, and by a signal to the processes below its keeper."""
+        folder = self._folder(name)
+        if not folder.is_running:
+            return 0
+        file = folder.path / NOTICE
+        if notice is None:
+            file.unlink(missing_ok=True)
+        else:
+            new = file.with_suffix(".new")
+            new.write_text(notice.text())
+            new.chmod(0o644)
+            new.rename(file)
+        return catchers_signal(folder.pids)
 
     def image_inspect(self, image: str) -> ImageFacts | None:
         """The environment as it was built for this host and the present lock; None until then."""

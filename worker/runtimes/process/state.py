@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PLAN, STATE, EXIT, LOG, TOKEN = ("plan.json", "state.json", "exit.json", "lab.log", "token")
+PLAN, STATE, EXIT, LOG, TOKEN, NOTICE = ("plan.json", "state.json", "exit.json", "lab.log", "token", "notice.json")
 
 
 def json_write(path: Path, content: Mapping[str, Any], *, mode: int = 0o600) -> None:
