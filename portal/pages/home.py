@@ -60,7 +60,8 @@ def home_labs(request: PersonRequest) -> HttpResponse:
 def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
     live = list(labs_of(user=request.user, live=True))
     waits = waits_of(user=request.user, now=now) if any(lab.waits for lab in live) else {}
-    cards = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK]
+    units = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK and not gpu.mig]
+    cards, slices = [gpu for gpu in units if not gpu.profile], [gpu for gpu in units if gpu.profile]
     leased = leases_open()
     return {
         "lines": [Line(lab, waits.get(lab.pk), use_of(lab_id=lab.pk, now=now) if lab.state == states.RUNNING else None) for lab in live],
@@ -68,6 +69,8 @@ def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
         "bars": bars_of(user=request.user, now=now),
         "cards": len(cards),
         "free": sum(1 for gpu in cards if gpu.pk not in leased),
+        "slices": len(slices),
+        "slices_free": sum(1 for gpu in slices if gpu.pk not in leased),
         "card_free_at": card_free_at(now=now),
     }
 

@@ -82,7 +82,7 @@ def test_the_form_says_before_the_click_that_it_would_wait(as_alice: Client, as_
     as_charlie.post(reverse("launch"), wish(image, key="c"))
     page = as_alice.get(reverse("launch_verdict"), wish(image)).content.decode()
     assert "Waits at place 1" in page
-    assert "Queue (place 1)" in page
+    assert "Queue (place 1" in page
 
 
 def test_the_form_explains_that_cards_are_given_whole(as_alice: Client) -> None:
@@ -100,3 +100,36 @@ def test_a_nonsense_address_is_shown_as_a_mistake_and_not_as_a_crash(as_alice: C
     page = as_alice.get(reverse("launch"), {"gpus": "x", "memory_gib": "'"})
     assert page.status_code == 200
     assert "Something is not filled in right" in page.content.decode()
+
+
+@pytest.fixture
+def slices(node: Node) -> Node:
+    """The second card is in MIG mode, with one slice."""
+    node.gpus.filter(index=1).update(mig=True)
+    node.gpus.create(
+        uuid="MIG-00000001-test", index=2, model="NVIDIA H200", memory_mib=18 * 1024, parent_id="GPU-00000001-test", profile="1g.18gb", share=1 / 7
+    )
+    return node
+
+
+def test_a_slice_can_be_chosen_where_the_fleet_has_one(as_alice: Client, alice: User, image: Image, slices: Node) -> None:
+    page = as_alice.get(reverse("launch")).content.decode()
+    assert "Slice 1g.18gb of NVIDIA H200, 18 GiB · 1 of 1 free" in page
+    assert "NVIDIA H200 · 1 of 1 free" in page
+    as_alice.post(reverse("launch"), wish(image, gpu_model="slice:1g.18gb", gpus=3))
+    lab = Lab.objects.get(owner=alice)
+    assert (lab.wants_slice, lab.gpus, lab.gpu_model, lab.gpu_words) == ("1g.18gb", 1, "", "a slice of a GPU (1g.18gb)")
+
+
+def test_a_slice_that_no_node_has_is_told_beside_the_choice(as_alice: Client, image: Image) -> None:
+    answer = as_alice.post(reverse("launch"), wish(image, gpu_model="slice:7g.141gb"))
+    assert answer.status_code == 422 and "No node has slices of that size." in answer.content.decode()
+
+
+def test_a_fleet_without_slices_offers_none(as_alice: Client) -> None:
+    assert "Slice " not in as_alice.get(reverse("launch")).content.decode()
+
+
+def test_a_person_can_choose_not_to_be_queued_again_when_cards_are_taken_back(as_alice: Client, alice: User, image: Image) -> None:
+    as_alice.post(reverse("launch"), wish(image, once="on"))
+    assert not Lab.objects.get(owner=alice).requeue
