@@ -19,6 +19,7 @@ class Gate:
     slack: int
     left: dict[str, int]  # hold -> cards that its own people have not taken yet
     words: str
+    until: datetime  # when the last of its holds ends
 
     def covers(self, room: Room, kind: Kind) -> bool:
         """Are these cards in its scope?"""
@@ -29,12 +30,18 @@ class Gates:
     """All windows that a plan must respect."""
 
     def __init__(self, holds: tuple[Hold, ...], rooms: list[Room], now: datetime, last: datetime) -> None:
+        self._now = now
         current = [hold for hold in holds if hold.until > now and hold.start < last]
         self.holds = {hold.id: hold for hold in current}
         self._closing = [hold for hold in current if hold.closes]
         moments = sorted({max(hold.start, now) for hold in current if not hold.closes})
         self.gates = [gate for at in moments for gate in _gates_at(at, current, rooms)]
         self._people = frozenset(owner for hold in current for owner in hold.people)
+
+    @property
+    def moments(self) -> list[datetime]:
+        """When a window begins or ends."""
+        return sorted({at for hold in self.holds.values() for at in (max(hold.start, self._now), hold.until)})
 
     def own(self, lab: Waiting) -> tuple[str, ...]:
         """The holds whose cards the lab may use."""
@@ -60,6 +67,19 @@ class Gates:
                     return gate.words
         return ""
 
+    def passes(self, room: Room, kind: Kind | None, lab: Waiting, start: datetime, end: datetime) -> bool:
+        """Would the lab be in nobody's way there if it started later? By what is known now of who is there then."""
+        if any(hold.node_id in ("", room.node.id) and hold.start < end and start < hold.until for hold in self._closing):
+            return False
+        if lab.hold_id and self.holds[lab.hold_id].start > start:
+            return False
+        own = self.own(lab)
+        return all(
+            max(gate.slack, 0) + sum(gate.left.get(hold, 0) for hold in own) >= lab.asked.gpus
+            for gate in self.gates
+            if kind and gate.at < end and start < gate.until and gate.covers(room, kind)
+        )
+
     def take(self, room: Room, kind: Kind | None, gpus: int, end: datetime, own: tuple[str, ...]) -> None:
         """A lab starts there and ends by then."""
         for gate in self.gates:
@@ -77,10 +97,10 @@ def _gates_at(at: datetime, holds: list[Hold], rooms: list[Room]) -> Iterator[Ga
     wanted = [(hold, sliced, count) for hold in holds for sliced, count in ((False, hold.gpus), (True, hold.slices))]
     active = [(hold, sliced, count) for hold, sliced, count in wanted if not hold.closes and count and hold.start <= at < hold.until]
     for node_id, model, sliced in sorted({(hold.node_id, hold.model, sliced) for hold, sliced, _ in active}):
-        gate = Gate(at, node_id, model, sliced, 0, {}, "")
         within = [(hold, count) for hold, kind, count in active if kind == sliced and node_id in ("", hold.node_id) and model in ("", hold.model)]
+        words = " and ".join(hold.words for hold, _ in within)
+        gate = Gate(at, node_id, model, sliced, 0, {}, words, max(hold.until for hold, _ in within))
         gate.left = {hold.id: max(count - _own_use(hold, gate, rooms, at), 0) for hold, count in within}
-        gate.words = " and ".join(hold.words for hold, _ in within)
         gate.slack = sum(_open_at(room, gate, at) for room in rooms) - sum(gate.left.values())
         yield gate
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from labs.policy.rules import Answer, Held, Share, judge
-from labs.scheduler.snapshot import Person, Snapshot, Waiting
+from labs.policy.rules import Answer, Held, Limits, Share, judge
+from labs.scheduler.snapshot import Person, Running, Snapshot, Waiting
 from labs.scheduler.words import over_quota_refused
 
 
@@ -25,6 +25,14 @@ class Ledger:
     def held(self, owner_id: int) -> Held:
         """What the person holds now."""
         return self._held.get(owner_id) or Held()
+
+    def limits(self, owner_id: int) -> Limits | None:
+        """What the person may have; None is no limit."""
+        return self._limits.get(owner_id)
+
+    def shares(self, owner_id: int) -> tuple[Share, ...]:
+        """The groups whose caps count for the person, with what their people hold now."""
+        return tuple(self._shares[group] for group in self._groups(owner_id))
 
     def ratio(self, owner_id: int) -> float:
         """GPUs held divided by those guaranteed."""
@@ -69,7 +77,7 @@ class Ledger:
         limits = self._limits.get(lab.owner_id)
         if limits is None:
             return ()
-        shares = tuple(_share_without(self._shares[group], lab) for group in self._groups(lab.owner_id))
+        shares = tuple(_share_without(share, lab) for share in self.shares(lab.owner_id))
         verdict = judge(lab.asked, _without_itself(self.held(lab.owner_id), lab), limits, shares)
         if verdict.answer != Answer.NOW:
             return tuple(reason.words for reason in verdict.reasons)
@@ -86,8 +94,10 @@ class Ledger:
         self._judged = {} if owner_id is None else {key: value for key, value in self._judged.items() if key[0] != owner_id}
 
 
-def amount(lab: Waiting) -> float:
+def amount(lab: Waiting | Running) -> float:
     """What the lab counts for: cards, or the fraction that its slice is."""
+    if isinstance(lab, Running):
+        return lab.share or len(lab.gpu_uuids)
     return lab.asked.gpus * lab.asked.gpu_share
 
 

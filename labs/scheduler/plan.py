@@ -63,7 +63,7 @@ class _Planner:
     def plan(self, *, estimates: bool) -> Plan:
         """What came of it."""
         house = self.house
-        expected = estimates_of(house, [lab for lab, _ in self.line]) if estimates else {}
+        expected = estimates_of(house, [lab for lab, _ in self.line], self._promised | {one.taken_for for one in self.reclaims}) if estimates else {}
         waits = {lab.lab_id: Wait(lab.lab_id, place, reasons, expected.get(lab.lab_id)) for place, (lab, reasons) in enumerate(self.line, start=1)}
         return Plan(tuple(house.placements), waits, tuple(house.fetch), tuple(self.reclaims), tuple(house.reservations))
 

@@ -15,3 +15,8 @@ class Policy:
     reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back
     reclaim_notice_s: float = 300
     estimate_depth: int = 100  # labs whose start is found by running the queue ahead; later ones follow the pace of these
+    estimate_early: float = 0.3  # quantile of what past labs used of their limit, for the run in which labs end early, ...
+    estimate_late: float = 0.75  # ... and for the one in which they end late
+    estimate_shrink: float = 0.8  # how far the ends of the range are moved outwards, ...
+    estimate_stretch: float = 1.4  # ... for labs that will ask meanwhile and go first
+    estimate_margin_s: float = 300

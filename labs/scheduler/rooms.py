@@ -19,7 +19,7 @@ class Release:
     gpus: int
     cpus: int
     memory_mib: int
-    known: bool = True  # somebody's, with a limit; else it may come free at any moment, and nobody builds on that
+    lab: Running | Waiting | None = None  # whose it is; nobody's may come free at any moment, and no lab builds on that
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ def rooms_of(snapshot: Snapshot, now: datetime) -> list[Room]:
         if lab.node_id in by_node:
             _running_into(by_node[lab.node_id], lab, where, now)
     for room, kind in where.values():  # busy, and nobody says until when: any moment
-        room.releases.append(Release(now, kind, 1, 0, 0, known=False))
+        room.releases.append(Release(now, kind, 1, 0, 0))
     for room in rooms:
         _rest_into(room, now)
     return rooms
@@ -103,7 +103,7 @@ def _card_into(room: Room, card: Card, where: dict[str, tuple[Room, Kind]]) -> N
 def _running_into(room: Room, lab: Running, where: dict[str, tuple[Room, Kind]], now: datetime) -> None:
     cards = [where.pop(uuid) for uuid in lab.gpu_uuids if uuid in where]
     kind = cards[0][1] if cards else None
-    room.releases.append(Release(max(lab.notice_until or lab.ends_at, now), kind, len(cards), lab.cpus, lab.memory_mib))
+    room.releases.append(Release(max(lab.notice_until or lab.ends_at, now), kind, len(cards), lab.cpus, lab.memory_mib, lab))
     if kind:
         room.running.append((lab, kind))
 
@@ -113,7 +113,7 @@ def _rest_into(room: Room, now: datetime) -> None:
     cpus = room.node.cpus - room.cpus - sum(release.cpus for release in room.releases)
     memory = room.node.memory_mib - room.memory_mib - sum(release.memory_mib for release in room.releases)
     if cpus > 0 or memory > 0:
-        room.releases.append(Release(now, None, 0, max(cpus, 0), max(memory, 0), known=False))
+        room.releases.append(Release(now, None, 0, max(cpus, 0), max(memory, 0)))
 
 
 def kind_suits(kind: Kind, lab: Waiting) -> bool:
@@ -136,7 +136,7 @@ def room_take(room: Room, lab: Waiting, cards: list[Card], kind: Kind | None, en
     cpus, memory = (0, 0) if lab.placed else (lab.asked.cpus, lab.asked.memory_mib)
     room.cpus -= cpus
     room.memory_mib -= memory
-    room.releases.append(Release(end, kind, len(cards), cpus, memory))
+    room.releases.append(Release(end, kind, len(cards), cpus, memory, lab))
     for booking in room.bookings:
         if booking.at < end:
             booking.spend(kind, len(cards), cpus, memory)
@@ -179,7 +179,7 @@ def opening(room: Room, lab: Waiting, kind: Kind | None, start: datetime, end: d
 
 def _changes(room: Room, kind: Kind | None, *, sure: bool = False) -> Iterator[tuple[datetime, int, int, int]]:
     for release in room.releases:
-        if release.known or not sure:
+        if release.lab or not sure:
             yield release.at, release.gpus if release.kind == kind else 0, release.cpus, release.memory_mib
     for booking in room.bookings:
         gpus = booking.gpus if booking.kind == kind else 0
