@@ -10,6 +10,7 @@ from labs.lifecycle.models import Estimate, Lab, Lease, QueueMove
 from labs.lifecycle.scoring import Score, score
 from labs.lifecycle.waiting import snapshot_load, waiting_labs
 from labs.people.models import User
+from labs.scheduler.levers import levers, starts_without_gpus
 from labs.scheduler.plan import plan
 from labs.scheduler.snapshot import Estimate as Range
 from labs.scheduler.snapshot import Lever, Placement, Snapshot, Wait, Waiting
@@ -46,7 +47,7 @@ def waits_of(*, user: User, now: datetime) -> dict[str, QueueEntry]:
     if not mine:
         return {}
     snapshot = snapshot_load(now=now)
-    bare = _start_without_gpus(snapshot, {pk for pk in mine if labs[pk].state == states.QUEUED and labs[pk].gpus}, now)
+    bare = {pk for pk in mine if labs[pk].state == states.QUEUED and labs[pk].gpus and starts_without_gpus(snapshot, pk, now)}
     return {entry.lab.pk: replace(entry, without_gpus=entry.lab.pk in bare) for entry in _entries(labs, snapshot, now) if entry.lab.pk in mine}
 
 
@@ -56,8 +57,14 @@ def wait_of(*, lab: Lab, now: datetime) -> QueueEntry | None:
 
 
 def levers_of(*, lab: Lab, now: datetime) -> tuple[Lever, ...]:
-    """What its owner could change so that it starts sooner, each found by the scheduler's own plan."""
-    return ()
+    """What its owner could change so that it starts sooner, each found by the scheduler's own plan.
+
+    Of a running lab that waits for other cards only these can change: it has its time, and has what it runs on.
+    """
+    found = levers(snapshot_load(now=now), lab.pk, now) if lab.waits else ()
+    if lab.state == states.QUEUED:
+        return found
+    return tuple(one for one in found if one.code.startswith(("gpus:", "model:")) and one.waiting.asked.gpus not in (0, lab.gpus))
 
 
 def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placement | None, Wait | None]:
@@ -90,12 +97,3 @@ def _entries(labs: dict[str, Lab], snapshot: Snapshot, now: datetime) -> list[Qu
 
 def _entry(lab: Lab, wait: Wait, moves: dict[str, QueueMove]) -> QueueEntry:
     return QueueEntry(lab, wait.place, wait.reasons, wait.estimate, moves.get(lab.pk))
-
-
-def _start_without_gpus(snapshot: Snapshot, lab_ids: set[str], now: datetime) -> set[str]:
-    """Which of these labs the same plan would place now if they asked for no GPU."""
-    if not lab_ids:
-        return set()
-    changed = tuple(replace(one, asked=replace(one.asked, gpus=0), gpu_model="", wants_slice="") if one.lab_id in lab_ids else one for one in snapshot.waiting)
-    made = plan(replace(snapshot, waiting=changed), now)
-    return {one.lab_id for one in made.placements if one.lab_id in lab_ids}
