@@ -20,6 +20,7 @@ from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.rules import Occurrence, spell_words
 from labs.timetable.wishes import ClassWish, clash_refuse, right_check, times_clash, wish_check, wish_times
 
+DAY, LONGEST_MAINTENANCE, FARTHEST = timedelta(days=1), timedelta(days=90), timedelta(days=2 * 366)
 #: Changes that are nearer than this are told to the class's people.
 NEWS = timedelta(days=7)
 _FIELDS = ("title", "group", "image", "start", "unit", "cards", "gpu_model", "node", "gpus", "cpus", "memory_gib", "give_back_min")
@@ -133,14 +134,22 @@ def _meeting_row(meeting: Meeting, actor: User) -> Meeting:
 def _meeting_check(row: Meeting, starts_at: datetime, ends_at: datetime, cards: int, now: datetime) -> None:
     if not row.stands or row.ends_at <= now:
         raise Refused("It does not take place, or is over.", code="state")
-    if ends_at <= max(starts_at, now):
-        raise Refused("It ends before it begins, or in the past.", field="ends_at")
+    _spell_check(starts_at, ends_at, now, most=DAY)
     if row.starts_at <= now and starts_at != row.starts_at:
         raise Refused("It has begun: only its end and its cards can change.", field="starts_at")
     if starts_at != row.starts_at and starts_at < now:
         raise Refused("That is in the past.", field="starts_at")
     if cards < row.reservation.gpus:
         raise Refused(f"Each lab needs {row.reservation.gpus}.", field="cards")
+
+
+def _spell_check(starts_at: datetime, ends_at: datetime, now: datetime, *, most: timedelta) -> None:
+    if ends_at <= max(starts_at, now):
+        raise Refused("It ends before it begins, or in the past.", field="ends_at")
+    if ends_at - starts_at > most:
+        raise Refused(f"It may last {most.days} day{'' if most.days == 1 else 's'} at most.", field="ends_at")
+    if starts_at - now > FARTHEST:
+        raise Refused("That is too far away: plan it when it is nearer.", field="starts_at")
 
 
 def _cards_check(row: Meeting, cards: int, actor: User) -> None:
@@ -209,8 +218,7 @@ def maintenance_create(*, node: Node, starts_at: datetime, ends_at: datetime, wo
     _administrator_check(actor)
     if not words.strip():
         raise Refused("Say what is done, so that people know why they wait.", field="words")
-    if ends_at <= max(starts_at, now):
-        raise Refused("It ends before it begins, or in the past.", field="ends_at")
+    _spell_check(starts_at, ends_at, now, most=LONGEST_MAINTENANCE)
     with _one_at_a_time():
         row = Maintenance(node=node, starts_at=starts_at, ends_at=ends_at, words=words.strip()[:200], ends_labs=ends_labs, created_by=actor, created_at=now)
         row.save()

@@ -15,6 +15,8 @@ from labs.timetable.holdings import closures_between, demands_between, house_zon
 from labs.timetable.models import Reservation
 from labs.timetable.rules import MOST_MEETINGS, Clash, Demand, Hours, Occurrence, clash_words, clashes, occurrences
 
+#: What a calendar is for; years beyond are typing errors.
+FIRST_YEAR, LAST_YEAR = 2000, 2100
 #: Clashes that are told one by one.
 MOST_TOLD = 3
 
@@ -91,6 +93,8 @@ _NEVER = Occurrence(datetime.min.date(), datetime.min, datetime.min)
 def _hours_check(hours: Hours) -> None:
     if not hours.weekdays:
         raise Refused("Choose at least one day of the week.", field="weekdays")
+    if not FIRST_YEAR <= hours.first_day.year <= LAST_YEAR:
+        raise Refused("That is beyond this calendar.", field="first_day")
     if hours.last_day < hours.first_day:
         raise Refused("The last day is before the first.", field="last_day")
     if hours.last_day - hours.first_day > timedelta(days=MOST_MEETINGS):

@@ -18,7 +18,7 @@ from labs.timetable.wishes import ClassWish
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MOST = 30_000
 #: `2026-12-24 – 2027-01-06` or a single day.
-SPELL = re.compile(r"^(\d{4}-\d{2}-\d{2})(?:\s*(?:–|-|to|until)\s*(\d{4}-\d{2}-\d{2}))?$")
+SPELL = re.compile(r"^([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\s*(?:–|-|to|until)\s*([0-9]{4}-[0-9]{2}-[0-9]{2}))?$")
 
 
 def _whole(label: str, help_text: str = "") -> forms.IntegerField:

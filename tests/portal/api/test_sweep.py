@@ -26,9 +26,15 @@ OPERATIONS = [
     ("post", "/api/v1/labs/{lab_id}/ask-first"),
     ("post", "/api/v1/labs/{lab_id}/claim"),
     ("post", "/api/v1/labs/{lab_id}/move"),
+    ("get", "/api/v1/calendar"),
+    ("post", "/api/v1/reservations"),
+    ("post", "/api/v1/reservations/{reservation_id}/cancel"),
     ("get", "/api/v1/gpus"),
     ("get", "/api/v1/images"),
     ("get", "/api/v1/me"),
+    ("get", "/api/v1/me/requests"),
+    ("post", "/api/v1/me/requests"),
+    ("post", "/api/v1/me/requests/{request_id}/withdraw"),
 ]
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
@@ -50,6 +56,7 @@ def _value(schema: dict[str, Any], schemas: dict[str, Any]) -> st.SearchStrategy
         "boolean": st.booleans,
         "integer": lambda: st.integers(schema.get("minimum"), schema.get("maximum")) | st.integers(schema.get("minimum", 0), schema.get("minimum", 0) + 8),
         "string": lambda: st.from_regex(schema["pattern"].replace("$", r"\Z")) if "pattern" in schema else TEXT,
+        "array": lambda: st.lists(_value(schema["items"], schemas), max_size=3),
         "object": lambda: _object(schema, schemas),
     }
     return kinds[schema["type"]]()
@@ -72,6 +79,7 @@ def _request(operation: dict[str, Any], schemas: dict[str, Any], lab: Lab) -> st
     return st.fixed_dictionaries(
         {
             "lab_id": st.sampled_from([lab.pk, lab.pk, lab.name]) | TEXT.filter(bool),
+            "number": st.integers(0, 3) | st.integers(0, 10**30),
             "query": st.fixed_dictionaries({}, optional=query),
             "key": st.just("") | st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=90),
             "body": bodies,
@@ -101,7 +109,11 @@ def test_no_request_makes_a_server_error_or_an_undocumented_answer(
     @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
     @given(_request(operation, document["components"]["schemas"], lab))
     def sweep(request: dict[str, Any]) -> None:
-        path = address.replace("{lab_id}", quote(request["lab_id"], safe=""))
+        path = (
+            address.replace("{lab_id}", quote(request["lab_id"], safe=""))
+            .replace("{reservation_id}", str(request["number"]))
+            .replace("{request_id}", str(request["number"]))
+        )
         headers = {"Idempotency-Key": request["key"]} if request["key"] else {}
         body = request["body"] if method == "post" else b""
         answer = client.generic(method.upper(), f"{path}?{urlencode(request['query'])}", body, content_type="application/json", headers=headers)
