@@ -1,35 +1,68 @@
-"""The caller: limits, what is held, what is left."""
+"""The caller: limits, what is held, what is left, and asking for more."""
 
+from datetime import date, datetime, time
 from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Router
+from ninja.responses import Status
 
-from labs.lifecycle.holdings import held_by
-from labs.policy.queries import limits_of
-from labs.policy.rules import Held, Limits
-from portal.api import schemas
-from portal.api.auth import caller
+from labs.lifecycle.allowances import allowance_of
+from labs.people.errors import Refused
+from labs.policy.asking import request_create, request_withdraw
+from labs.policy.models import QuotaRequest
+from labs.policy.queries import requests_of
+from labs.policy.rules import Held, Limits, Share
+from portal.api import schemas_me as schemas
+from portal.api.auth import caller, may_launch
 
 router = Router(tags=["me"])
+#: How many past requests are listed.
+MOST_REQUESTS = 50
 
 
 @router.get("/me", response=schemas.Me, summary="Look at yourself")
 def me(request: HttpRequest) -> Any:
     """Who the token belongs to, what that person may have, holds, and has left."""
-    user, now = caller(request), timezone.now()
-    limits, held = limits_of(user=user, now=now), held_by(user=user, now=now)
+    user = caller(request)
+    may = allowance_of(user=user, now=timezone.now())
     return {
         "id": user.pk,
         "email": user.email,
         "display_name": str(user),
         "role": user.role,
         "scope": request.auth.scope,  # type: ignore[attr-defined]
-        "limits": limits,
-        "held": _held(held),
-        "left": _left(limits, held),
+        "limits": may.limits,
+        "held": _held(may.held),
+        "left": _left(may.limits, may.held),
+        "groups": [_share(share) for share in may.shares],
     }
+
+
+@router.get("/me/requests", response=list[schemas.QuotaRequest], summary="Look at what you asked for")
+def quota_request_list(request: HttpRequest) -> Any:
+    """The caller's requests for more, newest first; at most fifty."""
+    return list(requests_of(user=caller(request))[:MOST_REQUESTS])
+
+
+@router.post("/me/requests", response={201: schemas.QuotaRequest}, summary="Ask for more")
+def quota_request_create(request: HttpRequest, asking: schemas.Asking) -> Status[Any]:
+    """A teacher of yours or an administrator answers, and you are told. One request is open at once."""
+    may_launch(request)
+    try:
+        until = datetime.combine(date.fromisoformat(asking.until), time(23, 59), timezone.get_default_timezone())
+    except ValueError as error:
+        raise Refused("There is no such day.", field="until", code="invalid") from error
+    return Status(201, request_create(user=caller(request), asked=asking.asked.model_dump(), until=until, why=asking.why, now=timezone.now()))
+
+
+@router.post("/me/requests/{int:request_id}/withdraw", response=schemas.QuotaRequest, summary="Withdraw a request")
+def quota_request_withdraw(request: HttpRequest, request_id: int) -> Any:
+    """Only while it is open."""
+    may_launch(request)
+    request_withdraw(user=caller(request), request_id=request_id, now=timezone.now())
+    return QuotaRequest.objects.get(user=caller(request), pk=request_id)
 
 
 def _held(held: Held) -> dict[str, Any]:
@@ -40,6 +73,7 @@ def _held(held: Held) -> dict[str, Any]:
         "cpus": held.cpus,
         "memory_gib": held.memory_mib / 1024,
         "gpu_hours_week": round(held.gpu_hours_week, 2),
+        "gpu_hours_month": round(held.gpu_hours_month, 2),
     }
 
 
@@ -52,5 +86,10 @@ def _left(limits: Limits, held: Held) -> dict[str, Any]:
         "cpus": limits.cpus,
         "memory_gib": limits.memory_gib,
         "gpu_hours_week": limits.gpu_hours_week,
+        "gpu_hours_month": limits.gpu_hours_month,
     }
     return {name: None if caps[name] is None else round(max(caps[name] - have, 0), 2) for name, have in _held(held).items()}
+
+
+def _share(share: Share) -> dict[str, Any]:
+    return {"name": share.words, "caps": share.caps, "held": _held(share.held)}

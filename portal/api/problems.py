@@ -36,14 +36,25 @@ class Problem(Schema):
     detail: str = Field(description="A sentence for a person.")
     code: str = Field(description="A word for a program.")
     errors: list[Fault] = Field(default=[], description="The fields that caused it, where fields did.")
+    more: dict[str, int] = Field(default={}, description="Which limits would have to be how much: what POST /me/requests takes as `asked`.")
 
 
-def problem(status: int, detail: str, *, code: str = "", errors: list[dict[str, str]] | None = None, headers: Mapping[str, str] | None = None) -> HttpResponse:
+def problem(
+    status: int,
+    detail: str,
+    *,
+    code: str = "",
+    errors: list[dict[str, str]] | None = None,
+    more: Mapping[str, int] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> HttpResponse:
     """A response with a problem as its body."""
     known = HTTPStatus(status)
-    body = {"type": "about:blank", "title": known.phrase, "status": status, "detail": detail, "code": code or known.name.lower()}
+    body: dict[str, Any] = {"type": "about:blank", "title": known.phrase, "status": status, "detail": detail, "code": code or known.name.lower()}
     if errors:
         body["errors"] = errors
+    if more:
+        body["more"] = dict(more)
     return JsonResponse(body, status=status, content_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
@@ -78,7 +89,7 @@ def not_allowed(methods: str) -> HttpResponse:
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
     status = 409 if error.code in CONFLICT_CODES else 422
     errors = [{"field": error.field, "words": error.words}] if error.field else None
-    return problem(status, error.words, code=error.code, errors=errors)
+    return problem(status, error.words, code=error.code, errors=errors, more=error.more)
 
 
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:

@@ -39,6 +39,9 @@ def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
         ("get", "/gpus"),
         ("get", "/images"),
         ("get", "/me"),
+        ("get", "/me/requests"),
+        ("post", "/me/requests"),
+        ("post", "/me/requests/{request_id}/withdraw"),
     }
 
 

@@ -1,12 +1,14 @@
 """The cards, the images and oneself."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, NodeImage
-from labs.policy.services import override_set
+from labs.policy.asking import request_grant
+from labs.policy.services import group_limits_set, override_set, window_add
 
 pytestmark = pytest.mark.django_db
 
@@ -63,3 +65,46 @@ def test_a_changed_limit_holds_from_the_next_request_on(calls: Any, alice: Any, 
     assert caller.get("/me").json()["limits"]["gpus_max"] == 4
     override_set(user=alice, values={"gpus_max": 3}, until=None, note="", actor=root_admin, now=now)
     assert caller.get("/me").json()["limits"]["gpus_max"] == 3
+
+
+def test_a_group_that_is_capped_is_told_with_what_it_holds(
+    calls: Any, alice: Any, bob: Any, team: Any, root_admin: Any, lab_of: Any, running: Any, now: Any
+) -> None:
+    group_limits_set(group=team, values={"gpus": 6}, actor=root_admin, now=now)
+    running(lab_of(alice, gpus=1), ["GPU-00000000-test"])
+    [group] = calls(bob).get("/me").json()["groups"]
+    assert (group["name"], group["caps"]["gpus"], group["caps"]["labs"], group["held"]["gpus"]) == ("team Vision", 6, None, 1)
+
+
+def test_what_is_wider_now_is_told_with_its_end(calls: Any, bob: Any, root_admin: Any, now: Any) -> None:
+    window_add(values={"name": "always", "limit": "gpus_max", "times": 2}, actor=root_admin, now=now)
+    limits = calls(bob).get("/me").json()["limits"]
+    assert limits["gpus_max"] == 2
+    assert limits["wider"] == [{"limit": "gpus_max", "usual": 1, "value": 2, "until": None, "words": "2 instead of 1 (always)"}]
+
+
+def test_a_refusal_says_what_to_ask_for_and_that_is_asked(calls: Any, bob: Any, alice: Any, image: Any, node: Any, root_admin: Any, now: Any) -> None:
+    refused = calls(bob).post("/labs", {"image": image.pk, "gpus": 2}).json()
+    assert (refused["code"], refused["more"]) == ("over_limit", {"gpus_max": 2})
+    until = (now + timedelta(days=3)).date().isoformat()
+    asked = calls(bob).post("/me/requests", {"asked": refused["more"], "until": until, "why": "Thesis"})
+    assert asked.status_code == 201 and asked.json()["state"] == "open"
+    request_grant(request_id=asked.json()["id"], values={"gpus_max": 2}, until=now + timedelta(days=3), answer="", actor=root_admin, now=now)
+    assert calls(bob).post("/labs", {"image": image.pk, "gpus": 2}).status_code == 201
+    assert [one["state"] for one in calls(bob).get("/me/requests").json()] == ["granted"]
+    assert calls(alice).get("/me/requests").json() == []
+
+
+def test_a_request_is_withdrawn_by_whom_it_is_of(calls: Any, bob: Any, alice: Any, now: Any) -> None:
+    until = (now + timedelta(days=3)).date().isoformat()
+    asked = calls(bob).post("/me/requests", {"asked": {"gpus_max": 4}, "until": until, "why": "Thesis"}).json()
+    assert calls(alice).post(f"/me/requests/{asked['id']}/withdraw").status_code == 404
+    assert calls(bob).post(f"/me/requests/{asked['id']}/withdraw").json()["state"] == "withdrawn"
+    assert calls(bob).post(f"/me/requests/{asked['id']}/withdraw").status_code == 409
+
+
+@pytest.mark.parametrize(
+    "bad", [{"asked": {}}, {"asked": {"weight": 3}}, {"asked": {"gpus_max": "4"}}, {"until": "2026-02-31"}, {"until": "soon"}, {"why": ""}, {"x": 1}], ids=str
+)
+def test_a_bad_request_is_a_problem(calls: Any, bob: Any, bad: dict[str, Any]) -> None:
+    assert calls(bob).post("/me/requests", {"asked": {"gpus_max": 4}, "until": "2026-12-01", "why": "Thesis"} | bad).status_code == 422
