@@ -4,15 +4,16 @@ Labs of a class run on the class's cards: they count for the class, not for the 
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, DateTimeField, DurationField, ExpressionWrapper, Q, Sum, Value
+from django.db.models.functions import Coalesce, Greatest, Least
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, Lease
 from labs.people.models import User
-from labs.policy.budgets import MONTH, WEEK, Spell, hours_since
+from labs.policy.budgets import MONTH, WEEK, Spell
 from labs.policy.rules import Held
 from labs.timetable.models import Meeting
 
@@ -23,11 +24,11 @@ def held_by(*, user: User, now: datetime) -> Held:
 
 
 def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]:
-    """What each of them holds now, in three queries however many there are."""
+    """What each of them holds now, in four queries however many there are."""
     ids = list(user_ids)
     labs = {row["owner_id"]: row for row in _placed_and_pending(ids)}
     gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, lab__meeting=None, closed_at=None).values_list("lab__owner_id").annotate(n=Sum("gpu__share")))
-    spells = spells_since(user_ids=ids, since=now - MONTH)
+    week, month = (gpu_hours_since(user_ids=ids, since=now - span, now=now) for span in (WEEK, MONTH))
     return {
         user_id: Held(
             gpus=round(gpus.get(user_id, 0), 2),
@@ -35,8 +36,8 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
             pending=row.get("pending") or 0,
             cpus=row.get("cpus") or 0,
             memory_mib=row.get("memory") or 0,
-            gpu_hours_week=hours_since(spells.get(user_id, ()), now - WEEK, now),
-            gpu_hours_month=hours_since(spells.get(user_id, ()), now - MONTH, now),
+            gpu_hours_week=week.get(user_id, 0.0),
+            gpu_hours_month=month.get(user_id, 0.0),
         )
         for user_id in ids
         for row in [labs.get(user_id, {})]
@@ -44,8 +45,15 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
 
 
 def gpu_hours_since(*, user_ids: Iterable[int], since: datetime, now: datetime) -> dict[int, float]:
-    """GPU-hours by person from the leases that overlap [since, now]; a slice counts for its share of a card."""
-    return {user_id: hours_since(spells, since, now) for user_id, spells in spells_since(user_ids=user_ids, since=since).items()}
+    """GPU-hours by person from the leases that overlap [since, now]; a slice counts for its share of a card. Summed by the database."""
+    start = Greatest("opened_at", Value(since, output_field=DateTimeField()))
+    end = Least(Coalesce("closed_at", Value(now, output_field=DateTimeField())), Value(now, output_field=DateTimeField()))
+    spell = ExpressionWrapper(end - start, output_field=DurationField())
+    leases = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since), opened_at__lt=now, lab__owner_id__in=list(user_ids), lab__meeting=None)
+    found: dict[int, float] = {}
+    for owner_id, share, held in leases.values_list("lab__owner_id", "gpu__share").annotate(held=Sum(spell)):
+        found[owner_id] = found.get(owner_id, 0.0) + share * (held / timedelta(hours=1))
+    return found
 
 
 def spells_since(*, user_ids: Iterable[int], since: datetime) -> dict[int, list[Spell]]:

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node
 from labs.lifecycle.fairness import decayed_hours, usage_decayed
+from labs.lifecycle.holdings import gpu_hours_since
 from labs.lifecycle.models import Lab, Lease, QueueMove
 from labs.lifecycle.moves import lab_assign, lab_gone, lab_ready
 from labs.lifecycle.services import lab_stop
@@ -177,3 +178,12 @@ def test_a_longer_queue_takes_no_more_queries(image: Image, node: Node, team: Gr
 def test_leases_of_people_who_hold_nothing_cost_nothing(lab_of: Any, alice: Any, now: Any) -> None:
     _ended(_run(lab_of(alice, gpus=1), now - 90 * DAY, CARDS[0]), alice, now - 80 * DAY)
     assert usage_decayed(now=now) == {} and Lease.objects.count() == 1
+
+
+def test_hours_that_the_database_adds_up_are_those_of_the_clock(lab_of: Any, alice: Any, now: Any) -> None:
+    lab, since = lab_of(alice), (now - 7 * DAY).replace(microsecond=0)
+    ended = [(since - HOUR, since + HOUR / 2), (since + DAY, since + DAY + HOUR / 3), (since - 2 * DAY, since - DAY), (since - HOUR, since)]
+    Lease.objects.bulk_create(Lease(lab=lab, gpu_id=CARDS[0], attempt=1, opened_at=opened, closed_at=closed) for opened, closed in ended)
+    Lease.objects.create(lab=lab, gpu_id=CARDS[0], attempt=1, opened_at=now - HOUR / 4)
+    Lease.objects.create(lab=lab, gpu_id=CARDS[1], attempt=1, opened_at=now + HOUR)
+    assert gpu_hours_since(user_ids=[alice.pk], since=since, now=now)[alice.pk] == pytest.approx(1 / 2 + 1 / 3 + 1 / 4)
