@@ -28,6 +28,8 @@ READ_EVERY_S = 300
 HALF_LIVES = 5
 #: The past from which the length of labs is learnt, and how many labs of it.
 RUNS_SINCE, RUNS_MOST = timedelta(days=60), 5000
+#: Fewer labs than these say little of a person: everybody's are taken then.
+RUNS_LEAST = 5
 #: Labs that their owner did not end: they do not tell how long their owner's labs run.
 CUT_SHORT = ("preempted", "administrator", "person_disabled")
 
@@ -105,7 +107,7 @@ def usage_decayed(*, now: datetime) -> dict[int, float]:
 
 
 def runs_past(*, now: datetime) -> dict[int, tuple[float, ...]]:
-    """By person, sorted: which part of their limit past labs ran, 0 to 1. Under 0: everybody's."""
+    """By person who had a few, sorted: which part of their limit past labs ran, 0 to 1. Under 0: everybody's."""
     return _kept("runs", now, lambda: _runs(now))
 
 
@@ -133,7 +135,7 @@ def _runs(now: datetime) -> dict[int, tuple[float, ...]]:
         part = min((over - started) / timedelta(hours=hours), 1.0)
         found.setdefault(owner_id, []).append(part)
         found[0].append(part)
-    return {owner_id: tuple(sorted(parts)) for owner_id, parts in found.items()}
+    return {owner_id: tuple(sorted(parts)) for owner_id, parts in found.items() if not owner_id or len(parts) >= RUNS_LEAST}
 
 
 def _summed(by_person: Mapping[int, float], tree: Tree) -> dict[int, float]:

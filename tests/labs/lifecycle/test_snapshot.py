@@ -140,13 +140,16 @@ def test_a_person_stands_below_team_and_organisation(lab_of: Any, alice: Any, ch
     assert (seen.groups[team.pk].weight, seen.groups[team.pk].guarantee, seen.groups[course.pk].weight) == (3, 4, 1)
 
 
-def test_how_long_labs_ran_is_learnt_from_those_that_ended_by_their_owner(lab_of: Any, alice: Any, root_admin: Any, now: Any) -> None:
-    _ended(_run(lab_of(alice, hours=4), now - 3 * HOUR), alice, now - 2 * HOUR)
-    cut = _run(lab_of(alice, hours=4), now - 3 * HOUR)
-    _ended(cut, root_admin, now)
+def test_how_long_labs_ran_is_learnt_from_those_that_ended_by_their_owner(lab_of: Any, alice: Any, charlie: Any, root_admin: Any, now: Any) -> None:
+    for _ in range(5):
+        _ended(_run(lab_of(alice, hours=4), now - 3 * HOUR), alice, now - 2 * HOUR)
+    _ended(_run(lab_of(charlie, hours=4), now - 3 * HOUR), charlie, now - HOUR)
+    _ended(_run(lab_of(alice, hours=4), now - 3 * HOUR), root_admin, now)
     lab_of(alice)
+    lab_of(charlie)
     seen = snapshot_load(now=now)
-    assert seen.people[alice.pk].runs == seen.runs == (pytest.approx(0.25),)
+    assert seen.people[alice.pk].runs == (pytest.approx(0.25),) * 5
+    assert (seen.people[charlie.pk].runs, len(seen.runs)) == ((), 6), "one lab says little of a person"
 
 
 # ------------------------------------------------------------------ cost
