@@ -4,21 +4,25 @@ from datetime import datetime, timedelta
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Estimate, Lab
-from labs.scheduler.snapshot import Plan
+from labs.scheduler.plan import plan
+from labs.scheduler.snapshot import Snapshot
 
 #: A wait that is over within this was none that anybody planned by.
 SHORT = timedelta(minutes=1)
+#: What is said later than this after the click is not what its owner read first.
+FIRST = timedelta(minutes=2)
 
 
-def estimates_note(*, made: Plan, now: datetime) -> int:
-    """Keep the first estimate of every lab that waits for its first start, and note which of them have come; how many are new.
+def estimates_note(*, snapshot: Snapshot, now: datetime) -> int:
+    """Keep the first estimate of every lab that came into the queue just now, and note which of them have started; how many are new.
 
-    Called after a plan was carried out. Estimates of labs that left the queue without a start are dropped.
+    Called with the snapshot of the plan that was carried out. Estimates of labs that left the queue without a start are dropped.
     """
     Estimate.objects.filter(came_at=None, lab__state__in=states.HOLDING).update(came_at=now)
     Estimate.objects.filter(came_at=None, lab__state__in=states.FINAL).delete()
-    said = {lab_id: wait.estimate for lab_id, wait in made.waits.items() if wait.estimate and wait.estimate.latest - now > SHORT}
-    fresh = Lab.objects.filter(state=states.QUEUED, estimate=None, pk__in=said).values_list("pk", flat=True) if said else []
-    rows = [Estimate(lab_id=lab_id, made_at=now, earliest=said[lab_id].soonest, latest=said[lab_id].latest) for lab_id in fresh]
+    new = set(Lab.objects.filter(state=states.QUEUED, estimate=None, requested_at__gt=now - FIRST).values_list("pk", flat=True))
+    waits = plan(snapshot, now).waits if new else {}
+    said = {lab_id: wait.estimate for lab_id, wait in waits.items() if lab_id in new and wait.estimate and wait.estimate.latest - now > SHORT}
+    rows = [Estimate(lab_id=lab_id, made_at=now, earliest=one.soonest, latest=one.latest) for lab_id, one in said.items()]
     Estimate.objects.bulk_create(rows, ignore_conflicts=True)
     return len(rows)

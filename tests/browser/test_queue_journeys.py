@@ -27,6 +27,13 @@ def state(page: Page, words: str) -> None:
     expect(page.locator(".head .state").first).to_have_text(words, timeout=WITHIN_MS)
 
 
+def end(page: Page, name: str) -> None:
+    """Stop the lab whose page is open."""
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name=f"Stop {name}").click()
+    state(page, "Stopped")
+
+
 @pytest.fixture
 def crowd(come: Enter) -> Iterator[Callable[[], None]]:
     """charlie's lab holds all four cards; call it to end that lab. It has ended after the test in any case."""
@@ -36,14 +43,9 @@ def crowd(come: Enter) -> Iterator[Callable[[], None]]:
     page.get_by_role("button", name="Launch now").click()
     state(page, "Running")
 
-    def end() -> None:
-        if page.get_by_role("button", name="Stop", exact=True).count():
-            page.get_by_role("button", name="Stop", exact=True).click()
-            page.get_by_role("button", name="Stop crowd").click()
-        state(page, "Stopped")
-
-    yield end
-    end()
+    yield lambda: end(page, "crowd")
+    if page.get_by_role("button", name="Stop", exact=True).count():
+        end(page, "crowd")
 
 
 def test_a_person_who_waits_reads_why_and_pulls_a_lever(come: Enter, crowd: Callable[[], None]) -> None:
@@ -60,9 +62,7 @@ def test_a_person_who_waits_reads_why_and_pulls_a_lever(come: Enter, crowd: Call
     page.get_by_role("button", name=re.compile("^Do it: .*no GPU|^Do it: .*0 GPUs|^Do it: .*without", re.IGNORECASE)).click()
     state(page, "Running")
     assert visit.faults == []
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Stop thesis").click()
-    state(page, "Stopped")
+    end(page, "thesis")
 
 
 def test_a_person_who_asked_to_be_told_claims_what_is_held(come: Enter, crowd: Callable[[], None]) -> None:
@@ -75,6 +75,4 @@ def test_a_person_who_asked_to_be_told_claims_what_is_held(come: Enter, crowd: C
     expect(page.locator("#offer time[data-left]")).to_have_text("9 min left")
     page.get_by_role("button", name="Claim it and start").click()
     state(page, "Running")
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Stop later").click()
-    state(page, "Stopped")
+    end(page, "later")

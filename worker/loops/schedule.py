@@ -33,7 +33,8 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)
         elif failed := _image_failed(lab):
             lab_end(lab_id=lab.pk, code="image_failed", now=now, detail=failed)
-    made = plan(snapshot_load(now=now), now)
+    snapshot = snapshot_load(now=now)
+    made = plan(snapshot, now, estimates=False)
     for node_id, image_id in made.fetch:
         _fetch(node_id, image_id)
     placed = 0
@@ -41,7 +42,7 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
         placed += lab_assign(lab_id=placement.lab_id, node_id=placement.node_id, gpu_uuids=placement.gpu_uuids, now=now, fence=fence)
     for one in made.reclaims:
         reclaim_begin(lab_id=one.lab_id, taken_for=one.taken_for, now=now, fence=fence)
-    estimates_note(made=made, now=now)
+    estimates_note(snapshot=snapshot, now=now)
     return placed
 
 

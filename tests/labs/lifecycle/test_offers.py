@@ -117,7 +117,9 @@ def test_a_queued_lab_can_be_told_to_ask_and_to_start_by_itself_after_all(lab_of
 def test_an_offer_counts_against_the_quota_like_a_lab(lab_of: Any, alice: Any, now: Any, node: Any) -> None:
     for index in range(2, 8):
         node.gpus.create(uuid=f"GPU-0000000{index}-test", index=index, model="NVIDIA H200", memory_mib=143771, compute_capability="9.0")
-    first, second = lab_of(alice, gpus=4, ask_first=True), lab_of(alice, gpus=1)
+    first = lab_of(alice, gpus=4, ask_first=True)
     tick(now)
     assert _lab(first).state == states.OFFERED
+    second = lab_of(alice, gpus=1)
+    tick(now)
     assert _lab(second).state == states.QUEUED  # alice's cap is 4
