@@ -1,6 +1,6 @@
 """Making and changing people, their keys, tokens and invitations. Every change is an event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -61,6 +61,15 @@ def person_update(*, user: User, display_name: str, role: str, actor: User, now:
         _revoked(user)
 
 
+def people_role_set(*, users: Iterable[User], role: str, actor: User, now: datetime) -> int:
+    """Give all of them a role; how many have another one now. All or nobody."""
+    with transaction.atomic():
+        changing = [user for user in users if user.role != role]
+        for user in changing:
+            person_update(user=user, display_name=user.display_name, role=role, actor=actor, now=now)
+    return len(changing)
+
+
 def person_groups_set(*, user: User, groups: list[Group], actor: User, now: datetime) -> None:
     """Put the person into exactly these groups."""
     with transaction.atomic():
@@ -115,6 +124,17 @@ def invitation_create(*, email: str, role: str, group: Group | None, actor: User
         )
         event_record(kind="person.invited", subject=f"invitation:{invitation.pk}", words=f"{email} was invited as {role}.", actor=actor, now=now)
     return invitation, secret
+
+
+def invitation_withdraw(*, invitation_id: int, actor: User, now: datetime) -> Invitation:
+    """Let an open invitation end now: its link makes no account any more. Invitation.DoesNotExist when it is not open."""
+    with transaction.atomic():
+        found = Invitation.objects.select_for_update().get(pk=invitation_id, accepted_at=None, expires_at__gt=now)
+        found.expires_at = now
+        found.save(update_fields=["expires_at"])
+        words = f"The invitation of {found.email} was withdrawn."
+        event_record(kind="person.uninvited", subject=f"invitation:{found.pk}", words=words, actor=actor, now=now)
+    return found
 
 
 def invitation_accept(*, secret: str, display_name: str, password: str, now: datetime) -> User:

@@ -14,11 +14,10 @@ from labs.ledger.models import Event
 from labs.ledger.queries import events_search
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.manage import AuditForm
+from portal.pages.spreadsheet import cell
 
 PAGE = 100
 COLUMNS = ("at", "actor_name", "kind", "subject", "words")
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @require_safe
@@ -57,8 +56,4 @@ async def _lines(events: QuerySet[Event]) -> AsyncIterator[str]:
     writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
     async for event in events.aiterator(chunk_size=1000):
-        yield writer.writerow([_safe(event.at.isoformat()), *(_safe(getattr(event, name)) for name in COLUMNS[1:])])
-
-
-def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+        yield writer.writerow([event.at.isoformat(), *(cell(getattr(event, name)) for name in COLUMNS[1:])])

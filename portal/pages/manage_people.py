@@ -1,5 +1,7 @@
 """People: accounts, invitations, roles, and what each uses beside their limit."""
 
+import csv
+
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -9,19 +11,33 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from labs.lifecycle.holdings import held_by_people
+from labs.lifecycle.allowances import Allowance, allowances_of
 from labs.lifecycle.queries import labs_of
-from labs.people.models import User
+from labs.people.models import Role, User
 from labs.people.queries import invitations_open, people_all
-from labs.people.services import invitation_create, person_create, person_disable, person_enable, person_groups_set, person_update, reset_link_create
-from labs.policy.queries import limits_of
+from labs.people.services import (
+    invitation_create,
+    invitation_withdraw,
+    people_role_set,
+    person_create,
+    person_disable,
+    person_enable,
+    person_groups_set,
+    person_update,
+    reset_link_create,
+)
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.manage import PersonEditForm, PersonForm
 from portal.pages.quota import bars_of
+from portal.pages.spreadsheet import cell
 from portal.pages.telling import try_form, try_or_tell
 
 PAGE = 50
 LINK = "handed_out_link"
+COLUMNS = (
+    "name", "email", "role", "active", "groups", "joined", "gpus", "gpus_limit", "gpu_hours_7d", "gpu_hours_7d_limit",
+    "memory_gib", "memory_gib_limit", "labs", "labs_limit",
+)  # fmt: skip
 
 
 @require_safe
@@ -31,15 +47,76 @@ def manage_people(request: PersonRequest) -> HttpResponse:
     now = timezone.now()
     text = request.GET.get("text", "")[:100]
     page = Paginator(people_all(text=text), PAGE).get_page(request.GET.get("page"))
-    held = held_by_people(user_ids=[person.pk for person in page], now=now)
+    may = allowances_of(users=page, now=now)
     context = {
         "page": page,
-        "rows": [(person, held[person.pk], limits_of(user=person, now=now)) for person in page],
+        "rows": [(person, may[person.pk].held, may[person.pk].limits) for person in page],
+        "roles": Role.choices,
         "text": text,
         "invitations": list(invitations_open(now=now)),
         "link": request.session.pop(LINK, None),
     }
     return render(request, "manage/people.html", context)
+
+
+@require_safe
+@administrator_required
+def manage_people_csv(request: PersonRequest) -> HttpResponse:
+    """Everybody who was searched for, with use beside limit, as a file."""
+    now = timezone.now()
+    people = list(people_all(text=request.GET.get("text", "")[:100]))
+    may = allowances_of(users=people, now=now)
+    answer = HttpResponse(content_type="text/csv; charset=utf-8", headers={"Content-Disposition": 'attachment; filename="gpulab-people.csv"'})
+    writer = csv.writer(answer)
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(person, may[person.pk]) for person in people)
+    return answer
+
+
+def _row(person: User, may: Allowance) -> list[object]:
+    groups = "; ".join(str(membership.group) for membership in person.memberships.all())
+    held, limits = may.held, may.limits
+    return [
+        cell(str(person)),
+        cell(person.email),
+        person.role,
+        "yes" if person.is_active else "no",
+        cell(groups),
+        person.date_joined.date().isoformat(),
+        held.gpus,
+        limits.gpus_max,
+        round(held.gpu_hours_week, 2),
+        "" if limits.gpu_hours_week is None else limits.gpu_hours_week,
+        round(held.memory_mib / 1024, 1),
+        limits.memory_gib,
+        held.labs,
+        limits.labs,
+    ]
+
+
+@require_POST
+@administrator_required
+def manage_people_role(request: PersonRequest) -> HttpResponse:
+    """Give everybody who is ticked a role."""
+    ticked = [int(pk) for pk in request.POST.getlist("person") if pk.isdecimal()][:PAGE]
+    role = request.POST.get("role", "")
+    users = list(people_all().filter(pk__in=ticked))
+    if not users:
+        messages.error(request, "Tick the people first whose role is to change.")
+    else:
+        many = f"{len(users)} {'person' if len(users) == 1 else 'people'}"
+        done = f"The role of {many} is {Role(role).label.lower() if role in Role.values else role} now."
+        try_or_tell(request, lambda: people_role_set(users=users, role=role, actor=request.user, now=timezone.now()), done=done)
+    return redirect("manage_people")
+
+
+@require_POST
+@administrator_required
+def manage_invitation_withdraw(request: PersonRequest, invitation_id: int) -> HttpResponse:
+    """Let an invitation end."""
+    found = invitation_withdraw(invitation_id=invitation_id, actor=request.user, now=timezone.now())
+    messages.success(request, f"The invitation of {found.email} was withdrawn: its link makes no account any more.")
+    return redirect("manage_people")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

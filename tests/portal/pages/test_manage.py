@@ -1,5 +1,7 @@
 """What administrators do on their pages."""
 
+import csv
+import io
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -15,6 +17,7 @@ from labs.ledger.models import Event
 from labs.ledger.services import event_record
 from labs.lifecycle.models import Lab
 from labs.people.models import Group, User
+from labs.people.services import invitation_create
 from labs.policy.models import LimitOverride, RoleLimits
 from labs.policy.queries import limits_of, limits_of_role
 
@@ -208,3 +211,48 @@ def test_the_export_carries_what_was_searched(root_admin: User, now: datetime) -
     assert lines[0] == "at,actor_name,kind,subject,words"
     assert len(lines) == 2
     assert lines[1].endswith("'=HYPERLINK(1)")
+
+
+def test_everybody_is_exported_with_use_beside_limit_and_without_formulas(as_root: Client, bob: User, team: Group) -> None:
+    User.objects.filter(pk=bob.pk).update(display_name="=cmd()")
+    answer = as_root.get(reverse("manage_people_csv"), {"text": "bob@"})
+    [row] = csv.DictReader(io.StringIO(answer.content.decode()))
+    assert answer["Content-Disposition"] == 'attachment; filename="gpulab-people.csv"'
+    assert (row["name"], row["email"], row["role"], row["groups"], row["gpus"], row["gpus_limit"]) == (
+        "'=cmd()",
+        "bob@example.edu",
+        "student",
+        "Vision",
+        "0",
+        "1",
+    )
+
+
+def test_a_role_is_given_to_all_who_are_ticked(as_root: Client, alice: User, bob: User, charlie: User) -> None:
+    page = as_root.post(reverse("manage_people_role"), {"person": [alice.pk, bob.pk], "role": "teacher"}, follow=True).content.decode()
+    assert "The role of 2 people is teacher now." in page
+    assert set(User.objects.filter(role="teacher")) == {alice, bob}
+    assert Event.objects.filter(kind="person.changed").count() == 2
+
+
+@pytest.mark.parametrize(("data", "words"), [({"role": "teacher"}, "Tick the people first"), ({"person": "x", "role": "teacher"}, "Tick the people first")])
+def test_a_role_for_nobody_says_so(as_root: Client, data: dict[str, str], words: str) -> None:
+    assert words in as_root.post(reverse("manage_people_role"), data, follow=True).content.decode()
+
+
+def test_a_role_for_many_is_given_to_all_or_to_nobody(as_root: Client, root_admin: User, bob: User) -> None:
+    for role in ("student", "king"):
+        as_root.post(reverse("manage_people_role"), {"person": [bob.pk, root_admin.pk], "role": "researcher" if role == "student" else role})
+    bob.refresh_from_db()
+    root_admin.refresh_from_db()
+    assert (bob.role, root_admin.role) == ("student", "administrator")
+
+
+def test_an_invitation_that_was_withdrawn_makes_no_account(as_root: Client, client: Client, root_admin: User, now: datetime) -> None:
+    invitation, secret = invitation_create(email="ivy@example.edu", role="student", group=None, actor=root_admin, now=now)
+    assert "ivy@example.edu" in as_root.get(reverse("manage_people")).content.decode()
+    address = reverse("manage_invitation_withdraw", args=[invitation.pk])
+    as_root.post(address)
+    assert invitation not in as_root.get(reverse("manage_people")).context["invitations"]
+    assert client.get(reverse("invitation", args=[secret])).status_code == 410
+    assert as_root.post(address).status_code == 404
