@@ -6,7 +6,7 @@ Run as a program it migrates the configured database, furnishes it and prints wh
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 
 import django
 from django.core.management import call_command
@@ -23,9 +23,11 @@ from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from labs.people.models import User
 from labs.people.services import group_create, invitation_create, person_create, person_groups_set
-from labs.policy.services import override_set
+from labs.policy.asking import request_create
+from labs.policy.services import group_limits_set, override_set, window_add
 from labs.telemetry.services import lab_usage_record
 from tests.support.pages import PASSWORD
+from tests.support.timetable import timetable_furnish
 
 CHECKS = [
     {"name": "Network rules", "state": "green", "words": "Labs cannot reach the host, private ranges or the metadata address.", "fix": ""},
@@ -57,6 +59,9 @@ def house_furnish(*, now: datetime) -> House:
     course = group_create(kind="course", name="Deep Learning 101", slug="dl-101", parent=university, actor=root, now=now)
     person_groups_set(user=alice, groups=[vision], actor=root, now=now)
     person_groups_set(user=bob, groups=[vision, course], actor=root, now=now)
+    group_limits_set(group=vision, values={"gpus": 4, "gpu_hours_week": 200, "guarantee": 2}, actor=root, now=now)
+    window_add(values={"name": "nights", "limit": "gpus_max", "times": 2, "start": time(20), "end": time(7), "role": "researcher"}, actor=root, now=now)
+    request_create(user=bob, asked={"gpus_max": 4, "hours_max": 24}, until=now + timedelta(days=14), why="The last chapter needs four cards at once.", now=now)
     override_set(user=bob, values={"gpus_max": 2, "memory_gib": 64}, until=now + timedelta(days=14), note="Thesis", actor=root, now=now)
     _, secret = invitation_create(email="ivy@example.edu", role="student", group=course, actor=root, now=now)
     image = _machine(now)
@@ -151,7 +156,7 @@ def _readings(house: House, now: datetime) -> None:
                 cpu_ns=int(second * 1e9 * 1.6),
                 memory_mib=7000 + 5 * second,
                 shm_mib=900,
-                gpus=[card] * lab.gpus,
+                gpus=[card | {"uuid": f"GPU-{number}"} for number in range(lab.gpus)],
                 now=now - timedelta(seconds=240 - second),
             )
 
@@ -161,4 +166,7 @@ if __name__ == "__main__":  # the served house furnishes itself in a process of 
     moment = timezone.now()
     made = house_furnish(now=moment)
     _readings(made, moment)
-    print(json.dumps({"invitation": made.invitation, "labs": {name: lab.pk for name, lab in made.labs.items()}}))
+    series = timetable_furnish(root=made.root, now=moment)
+    meeting = series.meetings.earliest("starts_at")
+    labs = {name: lab.pk for name, lab in made.labs.items()}
+    print(json.dumps({"invitation": made.invitation, "labs": labs, "series": series.pk, "meeting": meeting.pk}))
