@@ -5,7 +5,8 @@ Redis down means that a sample is lost, in one log line; it is never an error fo
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -14,8 +15,8 @@ from django.conf import settings
 from labs.bus.bus import publish
 from labs.fleet.models import Gpu
 from labs.telemetry import shelf
-from labs.telemetry.models import GpuMinute
-from labs.telemetry.rollup import minute_of, minutes_rolled
+from labs.telemetry.models import GpuMinute, LabMinute
+from labs.telemetry.rollup import lab_minutes_rolled, minute_of, minutes_rolled
 
 log = logging.getLogger(__name__)
 Sample = dict[str, Any]
@@ -39,11 +40,11 @@ def readings_record(*, node_id: str, readings: Sequence[Mapping[str, Any]], now:
         return
     publish(f"gpus.{node_id}", "sample", **sample)
     if before and minute_of(before["at"]) < minute_of(sample["at"]):
-        minute_close(node_id=node_id, minute=minute_of(before["at"]), now=now)
+        minute_close(node_id=node_id, minute=minute_of(before["at"]))
 
 
-def minute_close(*, node_id: str, minute: datetime, now: datetime) -> None:
-    """Write the rows of a minute that is over; once an hour, forget the rows that are too old."""
+def minute_close(*, node_id: str, minute: datetime) -> None:
+    """Write the rows of a minute that is over."""
     per_minute = 60 // settings.DEFAULTS["telemetry"]["sample_s"]
     rows = minutes_rolled(shelf.last(shelf.node_key(node_id), 2 * per_minute + 2), minute)
     known = set(Gpu.objects.filter(node_id=node_id).values_list("uuid", flat=True))
@@ -63,14 +64,6 @@ def minute_close(*, node_id: str, minute: datetime, now: datetime) -> None:
         ],
         ignore_conflicts=True,
     )
-    if minute.minute == 0:
-        minutes_prune(now=now)
-
-
-def minutes_prune(*, now: datetime) -> int:
-    """Forget the rows older than `telemetry.keep_minutes_days`; how many."""
-    before = now - timedelta(days=settings.DEFAULTS["telemetry"]["keep_minutes_days"])
-    return GpuMinute.objects.filter(minute__lt=before).delete()[0]
 
 
 def lab_usage_record(
@@ -86,10 +79,11 @@ def lab_usage_record(
     key = shelf.lab_key(lab_id)
     keep_s = 2 * shelf.CHART_SAMPLES * settings.DEFAULTS["telemetry"]["sample_s"]
     try:
+        before = shelf.newest(key)
         sample: Sample = {
             "at": now.timestamp(),
             "cpu_ns": cpu_ns,
-            "cpu_pct": cpu_pct(before=shelf.newest(key), cpu_ns=cpu_ns, at=now.timestamp()),
+            "cpu_pct": cpu_pct(before=before, cpu_ns=cpu_ns, at=now.timestamp()),
             "memory_mib": memory_mib,
             "shm_mib": shm_mib,
             "gpus": list(gpus),
@@ -100,6 +94,21 @@ def lab_usage_record(
         log.warning("a sample of lab %s is lost: %s", lab_id, error)
         return
     publish(f"lab.{lab_id}", "usage", **sample)
+    if before and minute_of(before["at"]) < minute_of(sample["at"]):
+        lab_minutes_close(lab_id=lab_id, until=minute_of(sample["at"]))
+
+
+def lab_minutes_close(*, lab_id: str, until: datetime | None = None) -> None:
+    """Write the minutes of a lab's recent samples that are not written yet: those before `until`, or all when the lab has ended."""
+    try:
+        samples = shelf.last(shelf.lab_key(lab_id), shelf.CHART_SAMPLES)
+    except redis.RedisError as error:
+        log.warning("the last minutes of lab %s are lost: %s", lab_id, error)
+        return
+    rolled = lab_minutes_rolled(samples, idle_below=settings.DEFAULTS["idle"]["gpu_pct_below"])
+    written = set(LabMinute.objects.filter(lab=lab_id, minute__in=list(rolled)).values_list("minute", flat=True))
+    rows = [LabMinute(lab_id=lab_id, minute=minute, **asdict(use)) for minute, use in rolled.items() if minute not in written and (not until or minute < until)]
+    LabMinute.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def cpu_pct(*, before: Mapping[str, Any] | None, cpu_ns: int | None, at: float) -> float | None:

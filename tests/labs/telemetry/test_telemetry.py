@@ -11,8 +11,9 @@ import redis
 from labs.bus.redis import client
 from labs.fleet.models import Gpu, Node
 from labs.telemetry import queries, shelf
+from labs.telemetry.hours import telemetry_prune
 from labs.telemetry.models import GpuMinute
-from labs.telemetry.services import cpu_pct, lab_usage_record, minutes_prune, readings_record
+from labs.telemetry.services import cpu_pct, lab_usage_record, readings_record
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -87,7 +88,7 @@ def test_old_minutes_are_forgotten(node: Node, now: datetime):
     gpu = node.gpus.first()
     for days in (29, 31):
         GpuMinute.objects.create(gpu=gpu, minute=now - timedelta(days=days))
-    assert minutes_prune(now=now) == 1
+    assert telemetry_prune(now=now) == 1
     assert GpuMinute.objects.get().minute == now - timedelta(days=29)
 
 
