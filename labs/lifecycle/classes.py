@@ -11,6 +11,7 @@ from labs.ledger.services import Actor
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_announce, lab_end
+from labs.lifecycle.occupancy import ANY_SLICE
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
@@ -32,6 +33,7 @@ def class_wish(*, meeting: Meeting, now: datetime, name: str = "") -> Wish:
         gpu_model=held.gpu_model,
         name=name,
         may_borrow=False,
+        wants_slice=ANY_SLICE if held.is_slice else "",
     )
 
 

@@ -12,6 +12,7 @@ from labs.catalogue.models import Image
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of, limits_now
+from labs.lifecycle.crossing import crossing_check
 from labs.lifecycle.models import Lab, LabToken, name_validator
 from labs.lifecycle.moves import lab_announce, lab_end
 from labs.lifecycle.occupancy import ANY_SLICE
@@ -76,6 +77,7 @@ def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
         ends_at = now + timedelta(hours=hours)
         if row.ends_at and ends_at <= row.ends_at:
             raise Refused("It runs longer than that already.", field="hours")
+        crossing_check(lab=row, ends_at=ends_at, now=now)
         Lab.objects.filter(pk=row.pk).update(ends_at=ends_at)
         row.ends_at = ends_at
         event_record(kind="lab.extended", subject=row.subject, words=f"Runs until {ends_at:%d %b %H:%M} now.", actor=actor, now=now, hours=hours)

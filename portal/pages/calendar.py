@@ -57,7 +57,7 @@ def _context(request: PersonRequest) -> dict[str, Any]:
         "after": monday + timedelta(days=7),
         "zone": zone.key,
         "may_reserve": may_reserve(user=user),
-        "open_classes": _open_classes(user, now),
+        "open_classes": classes_open(user=user, now=now),
         "ends": [lab for lab in labs if lab.ends_at and lab.ends_at < until][:MOST_LISTED],
         "waits": [entry for entry in waits if entry.estimate and start <= entry.estimate.soonest < until][:MOST_LISTED],
     }
@@ -70,7 +70,7 @@ def _monday(request: PersonRequest, today: date) -> date:
     return monday_of(asked if asked and abs(asked - today) < FARTHEST else today)
 
 
-def _open_classes(user: User, now: datetime) -> list[tuple[Meeting, Lab | None]]:
+def classes_open(*, user: User, now: datetime) -> list[tuple[Meeting, Lab | None]]:
     """The person's classes that go on, with their lab there."""
     return [(meeting, meeting.labs.filter(owner=user).order_by("-requested_at").first()) for meeting in meetings_open(user=user, now=now)]
 

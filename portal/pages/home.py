@@ -18,6 +18,7 @@ from labs.lifecycle.queries import labs_of, leases_open
 from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
+from portal.pages.calendar import classes_open
 from portal.pages.presets import presets
 from portal.pages.quota import bars_of
 from portal.pages.use import Use, use_of
@@ -42,6 +43,7 @@ def home(request: PersonRequest) -> HttpResponse:
     offered = list(images_offered(runtimes=runtimes()))
     moving = _labs_context(request, now)
     context = moving | {
+        "open_classes": classes_open(user=request.user, now=now),
         "presets": presets(images=offered, limits=limits_of(user=request.user, now=now)),
         "key": secrets.token_urlsafe(16),
         "greeting": _greeting(request),

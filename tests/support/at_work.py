@@ -21,7 +21,7 @@ from labs.people.services import group_create, person_create, person_groups_set
 from tests.support.hands import NoCards
 from tests.support.pages import PASSWORD
 from worker.hands import Hands
-from worker.loops import reconcile, schedule
+from worker.loops import reconcile, schedule, timetable
 from worker.runtimes.fake import FakeRuntime
 
 PERIOD_S = 0.25
@@ -53,9 +53,9 @@ def node_make(now: datetime) -> Node:
 
 
 def loops_of(node: Node) -> list[Callable[[datetime], object]]:
-    """What ticks: the scheduler, and the node's hands."""
+    """What ticks: the timetable, the scheduler, and the node's hands."""
     hands = Hands(node_id=node.pk, runtime=FakeRuntime(node_id=node.realm), probe=NoCards())
-    return [lambda now: schedule.tick(now=now), lambda now: reconcile.tick(hands=hands, now=now)]
+    return [lambda now: timetable.tick(now=now), lambda now: schedule.tick(now=now), lambda now: reconcile.tick(hands=hands, now=now)]
 
 
 def work(node: Node) -> None:

@@ -1,5 +1,7 @@
 """Every page that a person can open, by name and by who opens it; for the browser tests and the screenshots."""
 
+from datetime import date, timedelta
+
 from tests.support.served import Served
 
 PASSWORD = "correct-horse-battery-9"
@@ -23,7 +25,13 @@ def of_person(served: Served) -> dict[str, str]:
         "lab-ended": f"/labs/{served.labs['big-batch']}/",
         "gpus": "/gpus/",
         "queue": "/queue/",
+        "calendar": calendar_address(),
+        "calendar-empty": "/calendar/?week=2027-06-01",
+        "class": f"/calendar/classes/{served.meeting}/",
+        "maintenance": "/calendar/maintenance/",
         "images": "/images/",
+        "quota": "/quota/",
+        "quota-ask": "/quota/ask/?gpus_max=8&hours_max=96",
         "account": "/account/",
         "password": "/accounts/password/change/",
         "two-factor": "/accounts/2fa/",
@@ -33,6 +41,12 @@ def of_person(served: Served) -> dict[str, str]:
         "sessions": "/account/sessions/",
         "notifications": "/account/notifications/",
     }
+
+
+def calendar_address() -> str:
+    """The week in which the furnished house has classes."""
+    today = date.today()
+    return f"/calendar/?week={today + timedelta(days=7 - today.weekday())}"
 
 
 def of_newcomer() -> dict[str, str]:
@@ -48,6 +62,13 @@ def of_administrator(served: Served) -> dict[str, str]:
         "manage-person-add": "/manage/people/add/",
         "manage-person": "/manage/people/3/",
         "manage-quotas": "/manage/quotas/?person=3",
+        "calendar-of-root": calendar_address(),
+        "class-of-root": f"/calendar/classes/{served.meeting}/",
+        "reserve": "/calendar/reserve/",
+        "series": f"/calendar/series/{served.series}/",
+        "maintenance-of-root": "/calendar/maintenance/",
+        "quota-requests": "/quota/requests/",
+        "quota-request": "/quota/requests/1/",
         "manage-nodes": "/manage/nodes/",
         "manage-labs": "/manage/labs/",
         "manage-images": "/manage/images/",

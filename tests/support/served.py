@@ -21,11 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Where the portal answers, the ids of its labs by name, and the secret of an open invitation."""
+    """Where the portal answers, the ids of its labs by name, the secret of an open invitation, a class and its first meeting where there is one."""
 
     url: str
     labs: Mapping[str, str]
     invitation: str
+    series: int = 0
+    meeting: int = 0
 
 
 @contextmanager
@@ -69,7 +71,7 @@ def _serve(environ: dict[str, str], stack: ExitStack, facts: str) -> Served:
     command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
     stack.enter_context(_running(command, environ))
     wait_for(lambda: _answers(f"{url}/accounts/login/"), within=30, what="the portal answers")
-    return Served(url, told["labs"], told["invitation"])
+    return Served(url, told["labs"], told["invitation"], told.get("series", 0), told.get("meeting", 0))
 
 
 def free_port() -> int:

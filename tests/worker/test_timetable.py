@@ -225,3 +225,39 @@ def test_people_on_a_node_are_told_of_its_maintenance_once_and_their_labs_end_wh
     assert "maintenance until 11:00" in " ".join(entry.reasons)
     day(TEN + timedelta(minutes=61))
     assert Lab.objects.get(pk=other.pk).state == "running"
+
+
+def test_a_lab_is_not_extended_into_a_class_that_needs_its_cards(lab_of, charlie, meeting_of, day):
+    lab = lab_of(charlie, gpus=1, hours=2)
+    day(TEN - timedelta(hours=4))
+    meeting_of()
+
+    def extend(hours: int) -> None:
+        lab_extend(lab=Lab.objects.get(pk=lab.pk), hours=hours, actor=charlie, now=TEN - timedelta(hours=3))
+
+    with pytest.raises(Refused, match=r"It can run until 10:00: its GPUs are needed for a class then \(Vision 101 holds 2\)"):
+        extend(5)
+    extend(3)
+    Meeting.objects.update(cards=1)
+    extend(5)
+
+
+def test_a_lab_is_not_extended_into_maintenance_of_its_node(lab_of, alice, root_admin, node, day):
+    lab = lab_of(alice, hours=2)
+    day(TEN - timedelta(hours=4))
+    spell = {"node": node, "words": "New disks", "ends_labs": False, "actor": root_admin, "now": BEFORE}
+    maintenance_create(starts_at=TEN, ends_at=TEN + timedelta(hours=1), **spell)
+    with pytest.raises(Refused, match=r"until 10:00: n1 is under maintenance \(New disks\)"):
+        lab_extend(lab=Lab.objects.get(pk=lab.pk), hours=5, actor=alice, now=TEN - timedelta(hours=3))
+
+
+def test_a_class_on_slices_gives_each_a_slice(meeting_of, student, teacher, day, node):
+    card = node.gpus.first()
+    type(card).objects.filter(pk=card.pk).update(mig=True)
+    for number in range(3):
+        node.gpus.create(uuid=f"MIG-{number}", parent=card, index=0, model="NVIDIA H200", profile="1g.18gb", share=1 / 7, memory_mib=18000)
+    meeting = meeting_of(unit="slice", cards=3)
+    day(TEN, rounds=6)
+    held = Lease.objects.filter(lab__meeting=meeting, closed_at=None)
+    assert {lease.gpu_id[:4] for lease in held} == {"MIG-"}
+    assert held.count() == 2
