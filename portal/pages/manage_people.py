@@ -83,7 +83,7 @@ def _row(person: User, may: Allowance) -> list[object]:
         "yes" if person.is_active else "no",
         cell(groups),
         person.date_joined.date().isoformat(),
-        held.gpus,
+        f"{held.gpus:g}",
         limits.gpus_max,
         round(held.gpu_hours_week, 2),
         "" if limits.gpu_hours_week is None else limits.gpu_hours_week,

@@ -114,4 +114,4 @@ def asking_rows(user: User) -> list[tuple[QuotaRequest, str]]:
 def given_words(row: object) -> str:
     """What an exception changes, in words."""
     values = {name: getattr(row, name) for name in LIMIT_NAMES}
-    return ", ".join(f"{LIMIT_WORDS[name]} {value}" for name, value in values.items() if value is not None)
+    return " · ".join(f"{label}: {values[name]}" for name, label in LIMIT_WORDS.items() if values[name] is not None)

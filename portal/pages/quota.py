@@ -46,12 +46,12 @@ def bars(*, held: Held, limits: Limits, shares: tuple[Share, ...] = (), gpus: fl
         Bar("Memory", round(held.memory_mib / 1024, 1), limits.memory_gib, "GiB", add=memory_gib, note=wider.get("memory_gib", "")),
         Bar("Labs", held.labs, limits.labs, add=labs, note=wider.get("labs", "")),
     ]
-    return own + [bar for share in shares for bar in bars_of_group(share, gpus=gpus, cpus=cpus, memory_gib=memory_gib, labs=labs)]
+    return own + [bar for share in shares for bar in bars_of_group(share, of=f" of {share.words}", gpus=gpus, cpus=cpus, memory_gib=memory_gib, labs=labs)]
 
 
-def bars_of_group(share: Share, *, gpus: float = 0, cpus: int = 0, memory_gib: int = 0, labs: int = 0) -> list[Bar]:
-    """The caps that a group has, with what all its members hold of each."""
-    held, caps, of = share.held, share.caps, f" of {share.words}"
+def bars_of_group(share: Share, *, of: str = "", gpus: float = 0, cpus: int = 0, memory_gib: int = 0, labs: int = 0) -> list[Bar]:
+    """The caps that a group has, with what all its members hold of each; `of` ends their names."""
+    held, caps = share.held, share.caps
     rows = [
         Bar(f"GPUs{of}", held.gpus, caps.gpus, add=gpus),
         *_budgets(held, caps, of),

@@ -66,8 +66,8 @@ class LimitsForm(forms.Form):
 
     def __init__(self, *args: Any, required: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in LIMIT_NAMES:
-            field = forms.IntegerField(label=LIMIT_WORDS[name], min_value=0, max_value=MOST, required=required and name not in BUDGETS)
+        for name, label in LIMIT_WORDS.items():
+            field = forms.IntegerField(label=label, min_value=0, max_value=MOST, required=required and name not in BUDGETS)
             self.fields[name] = field
 
     @property
