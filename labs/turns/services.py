@@ -36,3 +36,10 @@ def turn_give(*, name: str, holder: str) -> bool:
 def turn_holds(*, name: str, fence: int) -> bool:
     """Is `fence` still the turn's number? Call it in the transaction that writes: nobody takes over before that has ended."""
     return Turn.objects.select_for_update().filter(pk=name, fence=fence).exists()
+
+
+def turn_seize(*, name: str, holder: str, lasts_s: float) -> None:
+    """Take the turn from whoever has it: their fencing number is an old one from the end of this transaction on."""
+    until = ExpressionWrapper(Now() + timedelta(seconds=lasts_s), output_field=DateTimeField())
+    Turn.objects.get_or_create(pk=name, defaults={"holder": holder, "fence": 0, "until": Now()})
+    Turn.objects.filter(pk=name).update(holder=holder, fence=F("fence") + 1, until=until)
