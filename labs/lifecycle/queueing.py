@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Min
 
 from labs.lifecycle import states
-from labs.lifecycle.models import Estimate, Lab, Lease, QueueMove
+from labs.lifecycle.models import Estimate, Lab, Lease, QueueMove, Reclaim
 from labs.lifecycle.scoring import Score, score
 from labs.lifecycle.waiting import snapshot_load, waiting_labs
 from labs.people.models import User
@@ -75,10 +75,11 @@ def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placemen
 
 
 def card_free_at(*, now: datetime) -> datetime | None:
-    """When the next card comes free by the limit of the lab that holds it; None when none is held."""
+    """When the next card comes free: by the limit of the lab that holds it, or because it is taken back; None when none is held."""
     held = Lease.objects.filter(closed_at=None, lab__state=states.RUNNING, lab__ends_at__gt=now)
-    at: datetime | None = held.aggregate(at=Min("lab__ends_at"))["at"]
-    return at
+    limits = held.aggregate(at=Min("lab__ends_at"))["at"]
+    taken = Reclaim.objects.filter(closed_at=None, ends_at__gt=now).aggregate(at=Min("ends_at"))["at"]
+    return min((at for at in (limits, taken) if at is not None), default=None)
 
 
 def estimates_score(*, now: datetime) -> Score:

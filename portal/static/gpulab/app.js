@@ -15,9 +15,10 @@
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
-  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-  const clockAndDay = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
-  const clockAndDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+  const hours = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const clock = new Intl.DateTimeFormat(undefined, hours);
+  const clockAndDay = new Intl.DateTimeFormat(undefined, { weekday: "short", ...hours });
+  const clockAndDate = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...hours });
 
   // A clock alone for today, with the day for this week, else with the date.
   const clockWords = (at) => {
@@ -161,6 +162,12 @@
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
     setTimeout(() => delete form.dataset.sent, 5000);
+  });
+
+  // A part in which somebody has opened something to fill in is not replaced under their hands.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    const part = event.detail.elt;
+    if (part.hasAttribute("data-hold") && part.querySelector("details[open]")) event.preventDefault();
   });
 
   addEventListener("pageshow", () => each(document, "form[data-sent]", (form) => delete form.dataset.sent));
