@@ -1,12 +1,12 @@
 """Where a lab fits: which node, which cards, and what could never be."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from labs.scheduler.gates import Gates
-from labs.scheduler.rooms import Kind, Room, kind_suits, kinds_for
+from labs.scheduler.rooms import Kind, Room, kind_suits
 from labs.scheduler.snapshot import Card, NodeView, Waiting
 from labs.scheduler.words import gpus_words
 
@@ -21,24 +21,19 @@ class Spot(NamedTuple):
     kind: Kind | None
 
 
-def spot_best(lab: Waiting, rooms: Sequence[Room], gates: Gates, end: datetime) -> Spot | None:
-    """The tightest fit."""
-    return min(_spots(lab, rooms, gates, end), key=lambda spot: spot[:3], default=None)
-
-
-def _spots(lab: Waiting, rooms: Sequence[Room], gates: Gates, end: datetime) -> Iterator[Spot]:
-    own, gpus = gates.own(lab), lab.asked.gpus
-    for room in rooms:
-        if not lab.placed and (room.cpus < lab.asked.cpus or room.memory_mib < lab.asked.memory_mib):
+def spot_best(lab: Waiting, choices: Sequence[tuple[Room, Kind | None]], gates: Gates, end: datetime) -> Spot | None:
+    """The tightest fit among nodes that have the cards."""
+    asked, own, best = lab.asked, gates.own(lab), None
+    for room, kind in choices:
+        if not lab.placed and (room.cpus < asked.cpus or room.memory_mib < asked.memory_mib):
             continue
-        if not gpus:
-            if beside_bookings(room, None, lab, end) and not gates.closed(room, end):
-                yield Spot(max((len(cards) for cards in room.free.values()), default=0), room.memory_mib, room.node.id, room, None)
+        left = room.free_for(kind, lab.lab_id) - asked.gpus if kind else max((len(cards) for cards in room.free.values()), default=0)
+        spot = Spot(left, room.memory_mib, room.node.id, room, kind)
+        if best is not None and best[:3] <= spot[:3]:
             continue
-        for kind in kinds_for(room, lab):
-            free = room.free_for(kind, lab.lab_id)
-            if free >= gpus and beside_bookings(room, kind, lab, end) and not gates.closed(room, end) and not gates.against(room, kind, gpus, end, own):
-                yield Spot(free - gpus, room.memory_mib, room.node.id, room, kind)
+        if beside_bookings(room, kind, lab, end) and not gates.closed(room, end) and not gates.against(room, kind, asked.gpus, end, own):
+            best = spot
+    return best
 
 
 def beside_bookings(room: Room, kind: Kind | None, lab: Waiting, end: datetime) -> bool:
@@ -77,7 +72,7 @@ def impossible(lab: Waiting, nodes: Sequence[NodeView]) -> str:
     suited = [node for node in nodes if may_run_on(node, lab)]
     if not suited:
         return "No node runs images of this kind."
-    asked, most = lab.asked, max(_most_cards(node, lab) for node in suited)
+    asked, most = lab.asked, max(most_cards(node, lab) for node in suited)
     if asked.gpus > most:
         return _too_many(lab, most)
     if not lab.placed and asked.cpus > max(node.cpus for node in suited):
@@ -101,7 +96,7 @@ def _too_many(lab: Waiting, most: int) -> str:
     return f"No node has {gpus_words(lab.asked.gpus)}{kind}: the most that one node has of one model is {most}, and all GPUs of a lab are on one node."
 
 
-def _most_cards(node: NodeView, lab: Waiting) -> int:
+def most_cards(node: NodeView, lab: Waiting) -> int:
     """Cards of one kind that the node has for the lab, free or not."""
     kinds = Counter((card.model, card.slice) for card in node.cards)
     return max((count for kind, count in kinds.items() if kind_suits(kind, lab)), default=0)
@@ -110,4 +105,4 @@ def _most_cards(node: NodeView, lab: Waiting) -> int:
 def _could_serve(node: NodeView, lab: Waiting) -> bool:
     """Would the lab fit if the node were empty?"""
     asked = lab.asked
-    return _most_cards(node, lab) >= asked.gpus and (lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib))
+    return most_cards(node, lab) >= asked.gpus and (lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib))

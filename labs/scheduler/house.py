@@ -1,16 +1,17 @@
 """The whole house while a plan is made: rooms, windows, who holds what, what was decided so far."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from labs.scheduler.fit import Spot, beside_bookings, may_run_on, nearest, spot_best
+from labs.scheduler.fit import Spot, beside_bookings, impossible, may_run_on, most_cards, nearest, spot_best
 from labs.scheduler.gates import Gates
 from labs.scheduler.ledger import Ledger
 from labs.scheduler.rooms import Booking, Kind, Room, kinds_for, opening, room_book, room_take, rooms_of
-from labs.scheduler.snapshot import Placement, Reservation, Snapshot, Waiting
-from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, closed_words, held_words, set_aside_words, shortage_words
+from labs.scheduler.snapshot import NodeView, Placement, Reservation, Snapshot, Waiting
+from labs.scheduler.stock import Stock
+from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, set_aside_words, space_short
 
 
 class Opening(NamedTuple):
@@ -21,6 +22,14 @@ class Opening(NamedTuple):
     node_id: str
     room: Room
     kind: Kind | None
+
+
+class Suit(NamedTuple):
+    """Nodes that hold a lab's image and are open, and what is wrong with the others."""
+
+    rooms: list[Room]
+    nodes: frozenset[str]
+    others: tuple[str, ...]
 
 
 class House:
@@ -35,7 +44,9 @@ class House:
         self.placements: list[Placement] = []
         self.reservations: list[Reservation] = []
         self.fetch: dict[tuple[str, int], None] = {}
-        self._suited: dict[tuple[object, ...], tuple[list[Room], list[str]]] = {}
+        self._stock = Stock(self.rooms)
+        self._suited: dict[tuple[object, ...], Suit] = {}
+        self._able: dict[tuple[object, ...], list[NodeView]] = {}
         self._ends: dict[float, datetime] = {}
 
     def end(self, lab: Waiting) -> datetime:
@@ -45,14 +56,25 @@ class House:
         hours = lab.asked.hours
         return self._ends.get(hours) or self._ends.setdefault(hours, self.now + timedelta(hours=hours))
 
-    def suited(self, lab: Waiting) -> tuple[list[Room], list[str]]:
+    def suited(self, lab: Waiting) -> Suit:
         """Nodes that hold the image and are open; and what is wrong with the others. Remembers the images to fetch."""
-        hold = self.gates.holds.get(lab.hold_id)
         key = (lab.image_id, lab.image_runtime, lab.on_node, lab.hold_id)
-        if key not in self._suited:
+        found = self._suited.get(key)
+        if found is None:
+            hold = self.gates.holds.get(lab.hold_id)
             rooms = [room for room in self.rooms if may_run_on(room.node, lab) and (hold is None or hold.node_id in ("", room.node.id))]
-            self._suited[key] = self._open(rooms, lab.image_id)
-        return self._suited[key]
+            found = self._suited[key] = self._open(rooms, lab.image_id)
+        return found
+
+    def impossible(self, lab: Waiting) -> str:
+        """Words when no node could serve the wish even if it were empty; most often the first one could."""
+        asked, key = lab.asked, (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_runtime, lab.on_node)
+        able = self._able.get(key)
+        if able is None:
+            able = self._able[key] = [room.node for room in self.rooms if may_run_on(room.node, lab) and most_cards(room.node, lab) >= asked.gpus]
+        if any(lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib) for node in able):
+            return ""
+        return impossible(lab, self.snapshot.nodes)
 
     def place(self, lab: Waiting, spot: Spot) -> None:
         """The lab starts there."""
@@ -60,18 +82,32 @@ class House:
         cards = nearest(room.cards_for(kind, lab.lab_id), lab.asked.gpus) if kind else []
         over = not self.ledger.inside(lab)
         room_take(room, lab, cards, kind, end)
+        if kind:
+            self._stock.taken(room, kind)
         self.gates.take(room, kind, len(cards), end, self.gates.own(lab))
         self.ledger.take(lab)
         self.placements.append(Placement(lab.lab_id, room.node.id, tuple(card.uuid for card in cards), over))
 
     def spot(self, lab: Waiting) -> Spot | None:
         """Where it can start now."""
-        return spot_best(lab, self.suited(lab)[0], self.gates, self.end(lab))
+        return spot_best(lab, self._choices(lab), self.gates, self.end(lab))
+
+    def without_cards(self, lab: Waiting) -> tuple[str, ...]:
+        """Every reason, when no suited node has the cards; empty when one has, or none are needed."""
+        suit = self.suited(lab)
+        if not suit.rooms:
+            return suit.others or (NO_NODE,)
+        most = self._stock.most(lab, suit.nodes) if lab.asked.gpus else 0
+        return (cards_short(lab, most), *suit.others) if most < lab.asked.gpus else ()
+
+    def _choices(self, lab: Waiting) -> Sequence[tuple[Room, Kind | None]]:
+        suit = self.suited(lab)
+        return self._stock.choices(lab, suit.nodes) if lab.asked.gpus else [(room, None) for room in suit.rooms]
 
     def soonest(self, lab: Waiting) -> Opening | None:
         """Where it can start first by the limits of what runs; None if nothing is known that would let it."""
         end = self.end(lab)
-        return min((found for room in self.suited(lab)[0] for found in self._openings(room, lab, end)), key=lambda one: one[:3], default=None)
+        return min((found for room in self.suited(lab).rooms for found in self._openings(room, lab, end)), key=lambda one: one[:3], default=None)
 
     def _openings(self, room: Room, lab: Waiting, end: datetime) -> Iterator[Opening]:
         for kind in kinds_for(room, lab) if lab.asked.gpus else (None,):
@@ -94,32 +130,27 @@ class House:
         self.reservations.append(Reservation(lab.lab_id, room.node.id, kind[0] if kind else "", asked.gpus, at))
 
     def shortage(self, lab: Waiting) -> tuple[str, ...]:
-        """Every reason why nothing fits now."""
-        rooms, others = self.suited(lab)
-        if not rooms:
-            return tuple(others) or (NO_NODE,)
-        missing = shortage_words(lab, rooms)
-        found = [missing] if missing else list(dict.fromkeys(words for room in rooms for words in self._barred(room, lab)))
-        return (*(found or [NO_NODE]), *others)
+        """Every reason why nothing fits now, where cards are free."""
+        choices = self._choices(lab)
+        wide = [(room, kind) for room, kind in choices if lab.placed or (room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib)]
+        barred = dict.fromkeys(words for room, kind in wide for words in self._barred(room, kind, lab))
+        missing = (space_short(lab, [room for room, _ in choices]),) if choices and not wide else ()
+        return (*missing, *barred, *self.suited(lab).others) or (NO_NODE,)
 
-    def _barred(self, room: Room, lab: Waiting) -> list[str]:
+    def _barred(self, room: Room, kind: Kind | None, lab: Waiting) -> Iterator[str]:
         """What stands between the lab and what is free there."""
         end, asked = self.end(lab), lab.asked
-        if not lab.placed and (room.cpus < asked.cpus or room.memory_mib < asked.memory_mib):
-            return []
-        kinds = [kind for kind in kinds_for(room, lab) if room.free_for(kind, lab.lab_id) >= asked.gpus] if asked.gpus else [None]
-        found = []
-        for kind in kinds:
-            closed, held = self.gates.closed(room, end), self.gates.against(room, kind, asked.gpus, end, self.gates.own(lab))
-            found += [set_aside_words(room, closed)] if closed else []
-            found += [held_words(held)] if held else []
-            if not beside_bookings(room, kind, lab, end):
-                alone = replace(lab, placed=True)  # cards only
-                found.append(KEPT_CARDS if kind and not beside_bookings(room, kind, alone, end) else KEPT_MEMORY)
-        return found
+        if closed := self.gates.closed(room, end):
+            yield set_aside_words(room, closed)
+        if held := self.gates.against(room, kind, asked.gpus, end, self.gates.own(lab)):
+            yield held_words(held)
+        if not beside_bookings(room, kind, lab, end):
+            cards_only = replace(lab, placed=True)
+            yield KEPT_CARDS if kind and not beside_bookings(room, kind, cards_only, end) else KEPT_MEMORY
 
-    def _open(self, rooms: list[Room], image_id: int) -> tuple[list[Room], list[str]]:
-        suited, reasons = [], []
+    def _open(self, rooms: list[Room], image_id: int) -> Suit:
+        suited: list[Room] = []
+        reasons: list[str] = []
         for room in rooms:
             node = room.node
             image = self.snapshot.images.get((node.id, image_id))
@@ -130,4 +161,4 @@ class House:
                 reasons.append(image.words if image else "The image is about to be prepared.")
             else:
                 suited.append(room)
-        return suited, list(dict.fromkeys(reasons))
+        return Suit(suited, frozenset(room.node.id for room in suited), tuple(dict.fromkeys(reasons)))

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from labs.policy.rules import Answer, Held, Limits, Share, judge
+from labs.policy.rules import Answer, Asked, Held, Limits, Share, judge
 from labs.scheduler.snapshot import Person, Running, Snapshot, Waiting
 from labs.scheduler.words import over_quota_refused
 
@@ -15,6 +15,7 @@ class Ledger:
         self._held = dict(snapshot.held)
         self._shares = dict(snapshot.shares)
         self._versions: dict[int, int] = {}
+        self._allowed: dict[tuple[int, bool], list[Asked]] = {}
         self._judged: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._ratios: dict[int, float] = {}
 
@@ -56,8 +57,15 @@ class Ledger:
         key = (lab.owner_id, lab.asked, lab.may_borrow, lab.placed, lab.gpus_held)
         found = self._judged.get(key)
         if found is None:
-            found = self._judged[key] = self._judge(lab)
+            found = self._judged[key] = () if self._smaller_than_allowed(lab) else self._judge(lab)
         return found
+
+    def _smaller_than_allowed(self, lab: Waiting) -> bool:
+        """Was a wish of the same person allowed that asks for no less of anything? Then this one is."""
+        if lab.placed:
+            return False
+        allowed = self._allowed.setdefault((lab.owner_id, lab.may_borrow), [])
+        return any(_covers(one, lab.asked) for one in allowed)
 
     def take(self, lab: Waiting) -> None:
         """The lab is placed."""
@@ -83,6 +91,8 @@ class Ledger:
             return tuple(reason.words for reason in verdict.reasons)
         if not lab.may_borrow and not self.inside(lab):
             return (over_quota_refused(self.held(lab.owner_id).gpus, limits.gpus),)
+        if not lab.placed:
+            self._allowed.setdefault((lab.owner_id, lab.may_borrow), []).append(lab.asked)
         return ()
 
     def _groups(self, owner_id: int) -> tuple[int, ...]:
@@ -91,7 +101,12 @@ class Ledger:
 
     def _forget(self, owner_id: int | None) -> None:
         """What was judged of one person, or of everybody."""
-        self._judged = {} if owner_id is None else {key: value for key, value in self._judged.items() if key[0] != owner_id}
+        if owner_id is None:
+            self._judged, self._allowed = {}, {}
+            return
+        self._judged = {key: value for key, value in self._judged.items() if key[0] != owner_id}
+        self._allowed.pop((owner_id, True), None)
+        self._allowed.pop((owner_id, False), None)
 
 
 def amount(lab: Waiting | Running) -> float:
@@ -99,6 +114,18 @@ def amount(lab: Waiting | Running) -> float:
     if isinstance(lab, Running):
         return lab.share or len(lab.gpu_uuids)
     return lab.asked.gpus * lab.asked.gpu_share
+
+
+def _covers(allowed: Asked, asked: Asked) -> bool:
+    return (
+        allowed.cpus >= asked.cpus
+        and allowed.memory_mib >= asked.memory_mib
+        and allowed.hours >= asked.hours
+        and allowed.gpus * allowed.gpu_share >= asked.gpus * asked.gpu_share
+        and (allowed.gpus > 0 or asked.gpus == 0)
+        and allowed.shm_mib >= asked.shm_mib
+        and asked.shm_mib <= asked.memory_mib
+    )
 
 
 def _without_itself(held: Held, lab: Waiting) -> Held:

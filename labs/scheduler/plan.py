@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from labs.scheduler.estimate import estimates_of
-from labs.scheduler.fit import impossible
 from labs.scheduler.house import House
 from labs.scheduler.order import Order
 from labs.scheduler.reclaim import Reclaimer
@@ -38,11 +37,10 @@ class _Planner:
         self.reclaims: list[Reclaim] = []
         self.line: list[tuple[Waiting, tuple[str, ...]]] = []  # who waits, in order, and why
         self._booked = 0
-        self._stuck: dict[Shape, tuple[str, ...]] = {}  # what did not fit once does not fit later: a plan only gives away
-        self._never: dict[Shape, str] = {}
+        self._stuck: dict[Shape, tuple[str, ...]] = {}
         self._untakable: set[Shape] = set()
-        self._special = frozenset(card.kept_for for node in snapshot.nodes for card in node.cards if card.kept_for)
         self._promised = self._keep_promises()
+        self._special = self._promised.union(*(room.kept for room in self.house.rooms))  # labs with cards of their own
 
     def decide(self, lab: Waiting) -> None:
         """Place the lab, or note why it waits."""
@@ -51,14 +49,33 @@ class _Planner:
         if reasons:
             self.line.append((lab, reasons))
             return
-        shape = self._shape(lab)
+        kind = self._kind(lab)
+        stuck = self._stuck.get(kind) or self._try(lab, kind)
+        if stuck:
+            self.line.append((lab, (*self._claim(lab, kind), *stuck)))
+
+    def _kind(self, lab: Waiting) -> Shape:
+        """Labs of one kind find the same cards."""
+        special = lab.lab_id if lab.lab_id in self._special else ""
+        return (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, self.house.gates.own(lab), special)
+
+    def _try(self, lab: Waiting, kind: Shape) -> tuple[str, ...]:
+        """Place the lab, or say why not. What did not fit once does not fit later: a plan only gives away."""
+        if bare := self.house.without_cards(lab):
+            self._stuck[kind] = bare
+            return bare
+        shape = self._shape(lab, kind)
         if shape not in self._stuck:
             spot = self.house.spot(lab)
             if spot:
                 self.house.place(lab, spot)
-                return
+                return ()
             self._stuck[shape] = self.house.shortage(lab)
-        self.line.append((lab, (*self._claim(lab, shape), *self._stuck[shape])))
+        return self._stuck[shape]
+
+    def _shape(self, lab: Waiting, kind: Shape) -> Shape:
+        """Labs of one shape fit, or do not, alike."""
+        return (kind, lab.asked.hours, lab.asked.cpus, lab.asked.memory_mib, lab.placed)
 
     def plan(self, *, estimates: bool) -> Plan:
         """What came of it."""
@@ -73,11 +90,8 @@ class _Planner:
             return (words,)
         if reasons := self.house.ledger.reasons(lab):
             return reasons
-        asked = lab.asked
-        key = (asked.gpus, asked.cpus, asked.memory_mib, lab.gpu_model, lab.image_runtime, lab.on_node, lab.placed, lab.wants_slice)
-        if key not in self._never:
-            self._never[key] = impossible(lab, self.snapshot.nodes)
-        return (self._never[key],) if self._never[key] else ()
+        never = self.house.impossible(lab)
+        return (never,) if never else ()
 
     def _on_its_cards(self, lab: Waiting) -> Waiting:
         """A class's lab runs on the class's model."""
@@ -92,23 +106,17 @@ class _Planner:
             return class_waits(hold)
         return class_full(hold) if self.house.gates.left(hold.id) < lab.asked.gpus else ""
 
-    def _shape(self, lab: Waiting) -> Shape:
-        """Labs of one shape fit, or do not, alike."""
-        asked, own = lab.asked, self.house.gates.own(lab)
-        special = lab.lab_id if lab.lab_id in self._special or lab.lab_id in self._promised else ""
-        size = (asked.gpus, asked.cpus, asked.memory_mib, asked.hours)
-        return (size, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, lab.placed, own, special)
-
-    def _claim(self, lab: Waiting, shape: Shape) -> tuple[str, ...]:
+    def _claim(self, lab: Waiting, kind: Shape) -> tuple[str, ...]:
         """What is done for a lab that does not fit: cards are taken back for it, or it gets a reservation."""
         if lab.lab_id in self._promised:
             return (BEING_TAKEN,)
-        taker = (shape, *self.reclaimer.side(lab))
-        if taker not in self._untakable and self.reclaimer.due(lab) and self.house.ledger.inside(lab):
-            if self._take_back(lab):
-                return (BEING_TAKEN,)
-            self._untakable.add(taker)
-        if self._booked < self.snapshot.policy.reservations and self.house.suited(lab)[0]:
+        if self.reclaimer.due(lab) and self.house.ledger.inside(lab):
+            taker = (self._shape(lab, kind), *self.reclaimer.side(lab))
+            if taker not in self._untakable and len(self._untakable) < self.snapshot.policy.reclaim_tries:
+                if self._take_back(lab):
+                    return (BEING_TAKEN,)
+                self._untakable.add(taker)
+        if self._booked < self.snapshot.policy.reservations and self.house.suited(lab).rooms:
             self._booked += 1
             self.house.book(lab)
         return ()
@@ -117,7 +125,7 @@ class _Planner:
         """Give notice to labs over quota, unless cards come free by themselves as soon."""
         until = self.reclaimer.until
         opening = self.house.soonest(lab)
-        taking = self.reclaimer.find(lab, self.house.suited(lab)[0], self.house.end(lab)) if opening is None or opening.at > until else None
+        taking = self.reclaimer.find(lab, self.house.suited(lab).nodes, self.house.end(lab)) if opening is None or opening.at > until else None
         if taking is None:
             return False
         self.reclaims += [Reclaim(victim.lab_id, lab.lab_id, taking.node_id, until) for victim in taking.labs]

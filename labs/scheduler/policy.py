@@ -14,7 +14,8 @@ class Policy:
     reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
     reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back
     reclaim_notice_s: float = 300
-    estimate_depth: int = 100  # labs whose start is found by running the queue ahead; later ones follow the pace of these
+    reclaim_tries: int = 25  # labs for which nobody was found to take cards from, before the rest of the line waits for the next plan
+    estimate_depth: int = 50  # labs whose start is found by running the queue ahead; later ones follow the pace of these
     estimate_early: float = 0.3  # quantile of what past labs used of their limit, for the run in which labs end early, ...
     estimate_late: float = 0.75  # ... and for the one in which they end late
     estimate_shrink: float = 0.8  # how far the ends of the range are moved outwards, ...

@@ -1,12 +1,12 @@
 """Which labs over quota give their cards back to one that is inside its quota and has waited."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from labs.scheduler.gates import Gates
-from labs.scheduler.rooms import Kind, Room, kinds_for
+from labs.scheduler.rooms import Kind, Room, kind_suits, kinds_for
 from labs.scheduler.snapshot import Running, Snapshot, Waiting
 
 
@@ -34,6 +34,8 @@ class Reclaimer:
     def __init__(self, snapshot: Snapshot, rooms: Sequence[Room], gates: Gates, now: datetime) -> None:
         self._snapshot, self._gates, self._now = snapshot, gates, now
         self._claims = _Claims(set(), {})
+        self._most: dict[Kind, int] | None = None
+        self._patient = now - timedelta(seconds=snapshot.policy.reclaim_after_s)
         self._oldest = _oldest_inside(snapshot)
         self._victims = frozenset(lab.owner_id for room in rooms for lab, _ in room.running if self._may_end(lab))
         self._rooms = [room for room in rooms if any(self._may_end(lab) for lab, _ in room.running)]
@@ -49,13 +51,26 @@ class Reclaimer:
 
     def due(self, lab: Waiting) -> bool:
         """Has it waited long enough, and is there anything to take?"""
-        waited = (self._now - lab.since).total_seconds()
-        return bool(self._rooms and lab.asked.gpus and not lab.hold_id) and waited > self._snapshot.policy.reclaim_after_s
+        if not lab.asked.gpus or lab.hold_id or not self._rooms or lab.since >= self._patient:
+            return False
+        if self._most is None:
+            self._most = self._potential()
+        return any(kind_suits(kind, lab) and most >= lab.asked.gpus for kind, most in self._most.items())
 
-    def find(self, lab: Waiting, rooms: Sequence[Room], end: datetime) -> Taking | None:
+    def _potential(self) -> dict[Kind, int]:
+        """The most cards of a kind, free or to be taken from anybody, that a node has."""
+        most: dict[Kind, int] = {}
+        for room in self._rooms:
+            for kind in room.total:
+                able = sum(len(lab.gpu_uuids) for lab, of in room.running if of == kind and lab.lab_id not in self._claims.labs and self._may_end(lab))
+                if able:
+                    most[kind] = max(most.get(kind, 0), able + len(room.free.get(kind, ())))
+        return most
+
+    def find(self, lab: Waiting, nodes: Container[str], end: datetime) -> Taking | None:
         """The cheapest node, youngest labs first; marks them as taken."""
-        suited = {room.node.id for room in rooms}
-        found = min((taking for room in self._rooms if room.node.id in suited for taking in self._on(room, lab, end)), key=lambda one: one[:2], default=None)
+        found = min((taking for room in self._rooms if room.node.id in nodes for taking in self._on(room, lab, end)), key=lambda one: one[:2], default=None)
+        self._most = self._most if found is None else None
         for victim in found.labs if found else ():
             self._claims.labs.add(victim.lab_id)
             for group in self._top(victim.owner_id):

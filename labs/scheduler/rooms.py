@@ -57,6 +57,7 @@ class Room:
     releases: list[Release] = field(default_factory=list)
     running: list[tuple[Running, Kind]] = field(default_factory=list)  # with cards
     bookings: list[Booking] = field(default_factory=list)
+    suits: dict[tuple[str, str], list[Kind]] = field(default_factory=dict)  # wish for model and slice -> kinds
 
     def free_for(self, kind: Kind, lab_id: str) -> int:
         """Free cards of that kind that the lab may take."""
@@ -124,7 +125,11 @@ def kind_suits(kind: Kind, lab: Waiting) -> bool:
 
 def kinds_for(room: Room, lab: Waiting) -> list[Kind]:
     """The kinds of card on the node that suit the lab, free or not."""
-    return [kind for kind in room.total if kind_suits(kind, lab)]
+    wish = (lab.gpu_model, lab.wants_slice)
+    found = room.suits.get(wish)
+    if found is None:
+        found = room.suits[wish] = [kind for kind in room.total if kind_suits(kind, lab)]
+    return found
 
 
 def room_take(room: Room, lab: Waiting, cards: list[Card], kind: Kind | None, end: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from labs.scheduler.rooms import Room, kinds_for
+from labs.scheduler.rooms import Room
 from labs.scheduler.snapshot import Hold, Waiting
 
 BEING_TAKEN = "GPUs are being taken back for it from labs that run over quota: they come free within minutes."
@@ -49,19 +49,14 @@ KEPT_CARDS = "The free GPUs are kept for a lab that goes first."
 KEPT_MEMORY = "The free memory is kept for a lab that goes first."
 
 
-def shortage_words(lab: Waiting, rooms: Sequence[Room]) -> str:
-    """What is missing on the nodes that could serve the lab; empty when each of cards, cores and memory is there somewhere."""
-    asked = lab.asked
-    if asked.gpus:
-        free = max((room.free_for(kind, lab.lab_id) for room in rooms for kind in kinds_for(room, lab)), default=0)
-        if free < asked.gpus:
-            needs = f"a {lab.wants_slice + ' ' if lab.wants_slice != 'any' else ''}slice of a GPU" if lab.wants_slice else gpus_words(asked.gpus, lab.gpu_model)
-            return f"Needs {needs} on one node; {free} free now."
-    if lab.placed or any(room.cpus >= asked.cpus and room.memory_mib >= asked.memory_mib and _has_cards(room, lab) for room in rooms):
-        return ""
+def cards_short(lab: Waiting, free: int) -> str:
+    """No node has the cards now; one has so many."""
+    profile = "" if lab.wants_slice == "any" else f"{lab.wants_slice} "
+    needs = f"a {profile}slice of a GPU" if lab.wants_slice else gpus_words(lab.asked.gpus, lab.gpu_model)
+    return f"Needs {needs} on one node; {free} free now."
+
+
+def space_short(lab: Waiting, rooms: Sequence[Room]) -> str:
+    """No node that has the cards has the cores and the memory too."""
     cpus, memory = max(0, *(room.cpus for room in rooms)), max(0, *(room.memory_mib for room in rooms)) // 1024
-    return f"Needs {asked.cpus} CPU cores and {asked.memory_mib // 1024} GiB of memory on one node; at most {cpus} cores and {memory} GiB are free."
-
-
-def _has_cards(room: Room, lab: Waiting) -> bool:
-    return not lab.asked.gpus or any(room.free_for(kind, lab.lab_id) >= lab.asked.gpus for kind in kinds_for(room, lab))
+    return f"Needs {lab.asked.cpus} CPU cores and {lab.asked.memory_mib // 1024} GiB of memory on one node; at most {cpus} cores and {memory} GiB are free."

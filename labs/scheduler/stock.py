@@ -1,0 +1,46 @@
+"""Which nodes have free cards of which kind: so that a lab is tried where it could fit, not everywhere."""
+
+from collections.abc import Container
+
+from labs.scheduler.rooms import Kind, Room, kind_suits, kinds_for
+from labs.scheduler.snapshot import Waiting
+
+
+class Stock:
+    """Free cards, by kind."""
+
+    def __init__(self, rooms: list[Room]) -> None:
+        self._kinds: dict[tuple[str, str], list[Kind]] = {}
+        self._open: dict[Kind, list[Room]] = {kind: [] for room in rooms for kind in room.total}
+        self._kept: dict[str, list[Room]] = {}
+        for room in rooms:
+            for kind in room.free:
+                self._open[kind].append(room)
+            for lab_id in room.kept:
+                self._kept.setdefault(lab_id, []).append(room)
+
+    def choices(self, lab: Waiting, nodes: Container[str]) -> list[tuple[Room, Kind | None]]:
+        """Nodes, of these, that have the cards for the lab now."""
+        gpus = lab.asked.gpus
+        mine = self._kept.get(lab.lab_id, [])
+        found: list[tuple[Room, Kind | None]] = [(room, kind) for room in mine for kind in kinds_for(room, lab) if room.free_for(kind, lab.lab_id) >= gpus]
+        for kind in self._suiting(lab):
+            found += [(room, kind) for room in self._open[kind] if len(room.free[kind]) >= gpus and room not in mine]
+        return [choice for choice in found if choice[0].node.id in nodes]
+
+    def most(self, lab: Waiting, nodes: Container[str]) -> int:
+        """The most free cards that one of these nodes has for the lab."""
+        kept = (room.free_for(kind, lab.lab_id) for room in self._kept.get(lab.lab_id, ()) for kind in kinds_for(room, lab))
+        free = (len(room.free[kind]) for kind in self._suiting(lab) for room in self._open[kind] if room.node.id in nodes)
+        return max(*kept, *free, 0, 0)
+
+    def taken(self, room: Room, kind: Kind) -> None:
+        """Cards of that kind were given away there."""
+        if not room.free.get(kind) and room in self._open[kind]:
+            self._open[kind].remove(room)
+
+    def _suiting(self, lab: Waiting) -> list[Kind]:
+        wish = (lab.gpu_model, lab.wants_slice)
+        if wish not in self._kinds:
+            self._kinds[wish] = [kind for kind in self._open if kind_suits(kind, lab)]
+        return self._kinds[wish]
