@@ -27,10 +27,10 @@ class Grant:
 
 def lease_judge(*, lab: Lab, owner: User, gpus: int, gpu_uuids: Sequence[str], now: datetime) -> Grant | None:
     """May the lab have exactly these cards now? Call it under the locks of its owner and of the lab; the cards are locked until the transaction ends."""
-    cards = tuple(Gpu.objects.select_for_update(no_key=True).filter(pk__in=gpu_uuids).order_by("pk"))
+    cards = tuple(Gpu.objects.select_for_update(no_key=True).filter(pk__in=gpu_uuids).order_by("pk")) if gpu_uuids else ()
     if len(gpu_uuids) != gpus or len(cards) != gpus or not _of_its_kind(lab, cards):
         return None
-    if Keep.objects.filter(gpu__in=cards, closed_at=None).exclude(lab=lab).exists():
+    if _taken(lab, cards):
         return None
     if lab.meeting_id is not None:
         return Grant(cards, over_quota=False) if class_has_room(meeting_id=lab.meeting_id, gpus=gpus, now=now) else None
@@ -49,6 +49,14 @@ def share_held(*, lab: Lab) -> float:
     """What the lab's open leases count for."""
     held: float | None = Lease.objects.filter(lab=lab, closed_at=None).aggregate(share=Sum("gpu__share"))["share"]
     return held or 0.0
+
+
+def _taken(lab: Lab, cards: Sequence[Gpu]) -> bool:
+    """Is one leased already, or kept for somebody else? Asked before the quota is, so that whoever comes second for a card does not hold it up."""
+    if not cards:
+        return False
+    kept = Keep.objects.filter(gpu__in=cards, closed_at=None).exclude(lab=lab)
+    return Lease.objects.filter(gpu__in=cards, closed_at=None).exists() or kept.exists()
 
 
 def _of_its_kind(lab: Lab, cards: Iterable[Gpu]) -> bool:

@@ -1,13 +1,11 @@
 """64 racing requests for one GPU give one winner, round after round, on PostgreSQL, through real connections."""
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import datetime
-from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 
 from labs.fleet.models import Gpu
 from labs.ledger.models import Event
@@ -17,6 +15,7 @@ from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from labs.people.models import Role, User
 from tests.conftest import need
+from tests.support.racing import Race, racing
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres, pytest.mark.timeout(120)]
 RACERS, ROUNDS = 64, 20
@@ -41,28 +40,10 @@ def racers(root_admin: User, node: Any, now: datetime) -> list[User]:
 
 
 @pytest.fixture
-def at_once() -> Iterator[Callable[[Callable[[int], Any], int], list[Any]]]:
-    """Run `what(n)` in so many threads, each with a database connection of its own, which all begin at the same moment."""
-    with ThreadPoolExecutor(RACERS) as pool:
-
-        def race(what: Callable[[int], Any], count: int) -> list[Any]:
-            together = Barrier(count)
-
-            def one(n: int) -> Any:
-                connection.ensure_connection()
-                together.wait(30)
-                return what(n)
-
-            return list(pool.map(one, range(count)))
-
+def at_once() -> Iterator[Race]:
+    """Run `what(n)` in so many threads at the same moment."""
+    with racing(RACERS) as race:
         yield race
-        hang_up = Barrier(RACERS)
-
-        def close(_: int) -> None:
-            hang_up.wait(30)
-            connections.close_all()
-
-        list(pool.map(close, range(RACERS)))
 
 
 def _assign(lab_id: str, now: datetime) -> bool:
