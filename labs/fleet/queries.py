@@ -37,6 +37,11 @@ def gpu_models() -> list[str]:
     return list(Gpu.objects.filter(profile="", mig=False).order_by("model").values_list("model", flat=True).distinct())
 
 
+def models_with_memory() -> list[tuple[str, int]]:
+    """The models that the fleet has, each with the memory of a card, MiB."""
+    return list(Gpu.objects.filter(profile="", mig=False).order_by("model").values_list("model", "memory_mib").distinct())
+
+
 def slice_profiles() -> list[str]:
     """The MIG profiles of the slices that the fleet gives out, smallest first, for the launch form; empty where there are none."""
     return list(Gpu.objects.exclude(profile="").filter(health=Gpu.Health.OK).order_by("share", "profile").values_list("profile", flat=True).distinct())

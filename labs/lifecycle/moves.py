@@ -11,6 +11,7 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
+from labs.lifecycle.diagnosis import end_told_by
 from labs.lifecycle.endings import lab_requeue, lab_settle
 from labs.lifecycle.leasing import lease_judge, leases_open
 from labs.lifecycle.models import Lab, Lease, Reclaim
@@ -181,9 +182,12 @@ def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: 
 
 
 def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None, detail: str = "", log_tail: str = "") -> bool:
-    """Begin the end of a live lab for the typed reason `code`; the first reason stays. False when it is ending already."""
-    end = states.ENDS[code]
-    words = f"{end.words} {detail}".strip()
+    """Begin the end of a live lab for the typed reason `code`; the first reason stays. False when it is ending already.
+
+    Where a main process ended by itself, its log may know better.
+    """
+    code = (end_told_by(log_tail) or code) if code == "exited" else code
+    words = f"{states.ENDS[code].words} {detail}".strip()
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=lab_id)
         if lab.state not in (states.QUEUED, states.OFFERED, states.STARTING, states.RUNNING) and not (

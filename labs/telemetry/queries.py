@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import redis
 
 from labs.fleet.models import Node
+from labs.lifecycle.models import Lab
 from labs.telemetry import shelf
-from labs.telemetry.models import GpuMinute
+from labs.telemetry.models import GpuMinute, LabMinute
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -57,6 +58,11 @@ def lab_usage_latest(*, lab_id: str, now: datetime) -> dict[str, Any] | None:
 def lab_usage_recent(*, lab_id: str) -> list[dict[str, Any]]:
     """A lab's last samples, oldest first."""
     return _read(shelf.last, shelf.lab_key(lab_id), shelf.CHART_SAMPLES, default=[])
+
+
+def lab_minutes_last(*, lab: Lab, count: int = 30) -> list[LabMinute]:
+    """What the lab did in the last minutes that were measured, oldest first."""
+    return list(LabMinute.objects.filter(lab=lab).order_by("-minute")[:count])[::-1]
 
 
 def _read(read: Callable[..., T], *arguments: Any, default: T) -> T:

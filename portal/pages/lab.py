@@ -17,6 +17,7 @@ from labs.lifecycle.queueing import estimates_score, levers_of, wait_of
 from labs.lifecycle.services import lab_log_ask
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
+from portal.pages.lab_end import end_card
 from portal.pages.use import use_of
 
 #: The steps of a start: the stage that completes each, and its words.
@@ -76,6 +77,7 @@ def _state_context(request: PersonRequest, row: Lab) -> dict[str, Any]:
         "cards": gpus_of(lab=row) if row.gpus else [],
         "hours_max": limits.hours_max,
         "ssh_command": ssh_command(row.name),
+        "card": None if row.is_live else end_card(lab=row, now=now),
     }
 
 

@@ -1,0 +1,83 @@
+"""The card of an ended lab: why, how full it was, and again with what was missing."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab
+from labs.lifecycle.moves import lab_end, lab_gone
+from labs.people.models import User
+from labs.telemetry.models import LabMinute
+
+SHM = "ERROR: Unexpected bus error encountered in worker. This might be caused by insufficient shared memory (shm)."
+
+
+@pytest.fixture
+def ended(alice: User, lab_of: Callable[..., Lab], now: datetime) -> Callable[..., Lab]:
+    """End a lab of alice's that ran: `ended("exited", log)`."""
+
+    def end(code: str, log: str = "") -> Lab:
+        lab = lab_of(alice, gpus=1)
+        Lab.objects.filter(pk=lab.pk).update(state=states.RUNNING, node_id="n1", started_at=now, ends_at=now + timedelta(hours=2))
+        for minute in range(3):
+            moment = now + timedelta(minutes=minute)
+            LabMinute.objects.create(lab=lab, minute=moment, cards=1, gpu_pct_sum=40.0 * minute, memory_mib_max=3 * 1024, shm_mib_max=2000)
+        assert lab_end(lab_id=lab.pk, code=code, now=now, log_tail=log)
+        assert lab_gone(lab_id=lab.pk, now=now)
+        lab.refresh_from_db()
+        return lab
+
+    return end
+
+
+def page(client: Client, person: User, lab: Lab) -> str:
+    client.force_login(person)
+    return client.get(reverse("lab", args=[lab.pk])).content.decode()
+
+
+def test_a_log_that_tells_of_full_shared_memory_is_the_reason_and_brings_the_fix(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    lab = ended("exited", SHM)
+    assert (lab.reason_code, lab.state) == ("out_of_shm", states.FAILED)
+    text = page(client, alice, lab)
+    assert "shared memory (/dev/shm) was full" in text
+    assert "Launch again with 4 GiB of shared memory" in text
+    assert "shm_gib=4&amp;hours" in text
+    assert "memory_gib=8" in text
+
+
+def test_an_end_that_was_asked_for_is_not_explained_away_by_the_log(ended: Callable[..., Lab]) -> None:
+    assert ended("asked", SHM).reason_code == "asked"
+
+
+def test_the_last_minutes_are_drawn_with_their_peaks(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    text = page(client, alice, ended("asked"))
+    assert text.count("<polyline") == 3
+    assert "at most 80%" in text
+    assert "at most 3.0 of 4 GiB" in text
+
+
+def test_what_was_not_measured_is_not_drawn(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    lab = ended("asked")
+    LabMinute.objects.all().delete()
+    text = page(client, alice, lab)
+    assert "<polyline" not in text
+    assert "You stopped it." in text
+
+
+def test_the_form_that_launches_it_again_is_filled_in(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    lab = ended("out_of_memory")
+    text = page(client, alice, lab)
+    address = text.split('href="/launch')[1].split('"')[0].replace("&amp;", "&")
+    form = client.get(f"/launch{address}").content.decode()
+    assert 'name="memory_gib"' in form
+    assert 'value="8"' in form
+
+
+def test_an_administrator_sees_why_and_launches_nothing_for_others(client: Client, root_admin: User, ended: Callable[..., Lab]) -> None:
+    text = page(client, root_admin, ended("asked"))
+    assert "How it ended" in text
+    assert "Launch again" not in text
