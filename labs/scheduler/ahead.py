@@ -48,6 +48,7 @@ class Ticket(NamedTuple):
     limit: timedelta
     shape: int  # labs of one shape fit, or do not, alike
     places: list[tuple[Seat, list[Kind | None]]]
+    seats: frozenset[Seat | None]
 
 
 class Ahead:
@@ -57,7 +58,7 @@ class Ahead:
         self._house, self._span = house, span
         self._seats = {room.node.id: Seat(room) for room in house.rooms}
         self._booked = {booking.lab_id: seat for seat in self._seats.values() for booking in seat.room.bookings}
-        self._standing = Standing(house.ledger, line)
+        self._standing = Standing({lab.owner_id: house.ledger.lefts(lab.owner_id) for lab in line})
         self._tickets = self._line([lab for lab in line if not lab.blocked and (not lab.hold_id or lab.hold_id in house.gates.holds)])
         self._started: dict[str, datetime] = {}
         self._stuck: set[int] = set()  # shapes that fit nowhere but perhaps where something has ended since
@@ -81,14 +82,15 @@ class Ahead:
         return self._started
 
     def _line(self, labs: Sequence[Waiting]) -> list[Ticket]:
-        shapes: dict[tuple[object, ...], tuple[int, list[tuple[Seat, list[Kind | None]]]]] = {}
+        shapes: dict[tuple[object, ...], tuple[int, list[tuple[Seat, list[Kind | None]]], frozenset[Seat | None]]] = {}
         tickets = []
         for lab in labs:
             asked, own = lab.asked, lab.lab_id if lab.lab_id in self._booked else ""
             cpus, memory = (0, 0) if lab.placed else (asked.cpus, asked.memory_mib)
             key = (asked.gpus, cpus, memory, asked.hours, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, lab.hold_id, own)
             if key not in shapes:
-                shapes[key] = (len(shapes), self._places(lab))
+                places = self._places(lab)
+                shapes[key] = (len(shapes), places, frozenset(seat for seat, _ in places))
             tickets.append(Ticket(lab, asked.gpus, cpus, memory, timedelta(hours=asked.hours), *shapes[key]))
         return tickets
 
@@ -127,7 +129,7 @@ class Ahead:
     def _start(self, ticket: Ticket, now: datetime, freed: set[Seat | None]) -> bool:
         """Start the lab if it fits. A shape that was stuck is tried only where something ended just now."""
         stuck = ticket.shape in self._stuck
-        if stuck and not any(seat in freed for seat, _ in ticket.places):
+        if stuck and ticket.seats.isdisjoint(freed):
             return False
         if not self._standing.may(ticket.lab):
             self._stuck -= {ticket.shape} if stuck else set()

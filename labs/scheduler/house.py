@@ -9,7 +9,7 @@ from labs.scheduler.fit import Spot, beside_bookings, impossible, may_run_on, mo
 from labs.scheduler.gates import Gates
 from labs.scheduler.ledger import Ledger
 from labs.scheduler.rooms import Booking, Kind, Room, kinds_for, opening, room_book, room_take, rooms_of
-from labs.scheduler.snapshot import NodeView, Placement, Reservation, Snapshot, Waiting
+from labs.scheduler.snapshot import Placement, Reservation, Snapshot, Waiting
 from labs.scheduler.stock import Stock
 from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, set_aside_words, space_short
 
@@ -46,7 +46,8 @@ class House:
         self.fetch: dict[tuple[str, int], None] = {}
         self._stock = Stock(self.rooms)
         self._suited: dict[tuple[object, ...], Suit] = {}
-        self._able: dict[tuple[object, ...], list[NodeView]] = {}
+        self._able: dict[tuple[object, ...], list[tuple[int, int]]] = {}  # wish for cards -> cores and memory of nodes that have them
+        self._never: dict[tuple[object, ...], str] = {}
         self._ends: dict[float, datetime] = {}
 
     def end(self, lab: Waiting) -> datetime:
@@ -68,13 +69,16 @@ class House:
 
     def impossible(self, lab: Waiting) -> str:
         """Words when no node could serve the wish even if it were empty; most often the first one could."""
-        asked, key = lab.asked, (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_runtime, lab.on_node)
-        able = self._able.get(key)
+        asked, wish = lab.asked, (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_runtime, lab.on_node)
+        able = self._able.get(wish)
         if able is None:
-            able = self._able[key] = [room.node for room in self.rooms if may_run_on(room.node, lab) and most_cards(room.node, lab) >= asked.gpus]
-        if any(lab.placed or (node.cpus >= asked.cpus and node.memory_mib >= asked.memory_mib) for node in able):
-            return ""
-        return impossible(lab, self.snapshot.nodes)
+            nodes = (room.node for room in self.rooms if may_run_on(room.node, lab) and most_cards(room.node, lab) >= asked.gpus)
+            able = self._able[wish] = list(dict.fromkeys((node.cpus, node.memory_mib) for node in nodes))
+        for cpus, memory in able:
+            if lab.placed or (cpus >= asked.cpus and memory >= asked.memory_mib):
+                return ""
+        size = (wish, asked.cpus, asked.memory_mib, lab.placed)
+        return self._never.get(size) or self._never.setdefault(size, impossible(lab, self.snapshot.nodes))
 
     def place(self, lab: Waiting, spot: Spot) -> None:
         """The lab starts there."""

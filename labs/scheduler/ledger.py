@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from labs.policy.rules import Answer, Asked, Held, Limits, Share, judge
-from labs.scheduler.snapshot import Person, Running, Snapshot, Waiting
+from labs.policy.rules import Answer, Held, Share, judge
+from labs.scheduler.snapshot import Person, Snapshot, Waiting
+from labs.scheduler.standing import Left, amount, left_of, left_of_group
 from labs.scheduler.words import over_quota_refused
 
 
@@ -15,7 +16,8 @@ class Ledger:
         self._held = dict(snapshot.held)
         self._shares = dict(snapshot.shares)
         self._versions: dict[int, int] = {}
-        self._allowed: dict[tuple[int, bool], list[Asked]] = {}
+        self._lefts: dict[int, list[Left]] = {}
+        self._group_lefts: dict[int, Left] = {}
         self._judged: dict[tuple[object, ...], tuple[str, ...]] = {}
         self._ratios: dict[int, float] = {}
 
@@ -26,14 +28,6 @@ class Ledger:
     def held(self, owner_id: int) -> Held:
         """What the person holds now."""
         return self._held.get(owner_id) or Held()
-
-    def limits(self, owner_id: int) -> Limits | None:
-        """What the person may have; None is no limit."""
-        return self._limits.get(owner_id)
-
-    def shares(self, owner_id: int) -> tuple[Share, ...]:
-        """The groups whose caps count for the person, with what their people hold now."""
-        return tuple(self._shares[group] for group in self._groups(owner_id))
 
     def ratio(self, owner_id: int) -> float:
         """GPUs held divided by those guaranteed."""
@@ -54,18 +48,28 @@ class Ledger:
         """What its owner's and their groups' limits say against it now; nothing for a class's lab, which the class answers for."""
         if lab.blocked or lab.hold_id:
             return lab.blocked
+        for left in self.lefts(lab.owner_id):
+            if not left.covers(lab):
+                break
+        else:
+            return ()
         key = (lab.owner_id, lab.asked, lab.may_borrow, lab.placed, lab.gpus_held)
         found = self._judged.get(key)
         if found is None:
-            found = self._judged[key] = () if self._smaller_than_allowed(lab) else self._judge(lab)
+            found = self._judged[key] = self._judge(lab)
         return found
 
-    def _smaller_than_allowed(self, lab: Waiting) -> bool:
-        """Was a wish of the same person allowed that asks for no less of anything? Then this one is."""
-        if lab.placed:
-            return False
-        allowed = self._allowed.setdefault((lab.owner_id, lab.may_borrow), [])
-        return any(_covers(one, lab.asked) for one in allowed)
+    def lefts(self, owner_id: int) -> list[Left]:
+        """What the person and each of their groups may still have."""
+        found = self._lefts.get(owner_id)
+        if found is None:
+            limits = self._limits.get(owner_id)
+            found = self._lefts[owner_id] = [left_of(limits, self.held(owner_id))] if limits else []
+            for group in self._groups(owner_id) if limits else ():
+                if group not in self._group_lefts:
+                    self._group_lefts[group] = left_of_group(self._shares[group])
+                found.append(self._group_lefts[group])
+        return found
 
     def take(self, lab: Waiting) -> None:
         """The lab is placed."""
@@ -79,53 +83,31 @@ class Ledger:
             self._shares[group] = replace(share, held=_plus(_without_itself(share.held, lab), lab))
         self._versions[owner] = self.version(owner) + 1
         self._ratios.pop(owner, None)
-        self._forget(None if groups else owner)
+        self._forget(owner, groups)
 
     def _judge(self, lab: Waiting) -> tuple[str, ...]:
         limits = self._limits.get(lab.owner_id)
         if limits is None:
             return ()
-        shares = tuple(_share_without(share, lab) for share in self.shares(lab.owner_id))
+        shares = tuple(_share_without(share, lab) for share in (self._shares[group] for group in self._groups(lab.owner_id)))
         verdict = judge(lab.asked, _without_itself(self.held(lab.owner_id), lab), limits, shares)
         if verdict.answer != Answer.NOW:
             return tuple(reason.words for reason in verdict.reasons)
         if not lab.may_borrow and not self.inside(lab):
             return (over_quota_refused(self.held(lab.owner_id).gpus, limits.gpus),)
-        if not lab.placed:
-            self._allowed.setdefault((lab.owner_id, lab.may_borrow), []).append(lab.asked)
         return ()
 
     def _groups(self, owner_id: int) -> tuple[int, ...]:
         person = self._people.get(owner_id) or Person(owner_id)
         return tuple(group for group in person.groups if group in self._shares)
 
-    def _forget(self, owner_id: int | None) -> None:
-        """What was judged of one person, or of everybody."""
-        if owner_id is None:
-            self._judged, self._allowed = {}, {}
-            return
-        self._judged = {key: value for key, value in self._judged.items() if key[0] != owner_id}
-        self._allowed.pop((owner_id, True), None)
-        self._allowed.pop((owner_id, False), None)
-
-
-def amount(lab: Waiting | Running) -> float:
-    """What the lab counts for: cards, or the fraction that its slice is."""
-    if isinstance(lab, Running):
-        return lab.share or len(lab.gpu_uuids)
-    return lab.asked.gpus * lab.asked.gpu_share
-
-
-def _covers(allowed: Asked, asked: Asked) -> bool:
-    return (
-        allowed.cpus >= asked.cpus
-        and allowed.memory_mib >= asked.memory_mib
-        and allowed.hours >= asked.hours
-        and allowed.gpus * allowed.gpu_share >= asked.gpus * asked.gpu_share
-        and (allowed.gpus > 0 or asked.gpus == 0)
-        and allowed.shm_mib >= asked.shm_mib
-        and asked.shm_mib <= asked.memory_mib
-    )
+    def _forget(self, owner_id: int, groups: tuple[int, ...]) -> None:
+        """What was known of one person; of everybody where groups have caps."""
+        if groups:
+            self._judged, self._lefts, self._group_lefts = {}, {}, {}
+        else:
+            self._judged = {key: value for key, value in self._judged.items() if key[0] != owner_id}
+            self._lefts.pop(owner_id, None)
 
 
 def _without_itself(held: Held, lab: Waiting) -> Held:

@@ -29,6 +29,7 @@ class Order:
 
     def __init__(self, snapshot: Snapshot, ledger: Ledger, now: datetime) -> None:
         self._ledger, self._policy = ledger, snapshot.policy
+        self._bands: dict[int, int] = {}
         self._ranks = tree_ranks(snapshot)
         self._aged = _aged(snapshot, ledger, now)
 
@@ -52,8 +53,10 @@ class Order:
 
     def key(self, lab: Waiting) -> Key:
         """Its place in the order as things are now."""
-        ledger, owner = self._ledger, lab.owner_id
-        band = bisect_left(self._policy.bands_h, lab.asked.hours)
+        ledger, owner, hours = self._ledger, lab.owner_id, lab.asked.hours
+        band = self._bands.get(hours)
+        if band is None:
+            band = self._bands[hours] = bisect_left(self._policy.bands_h, hours)
         fresh = lab.lab_id not in self._aged
         return Key(not lab.hold_id, -lab.priority, fresh, not ledger.inside(lab), band, ledger.ratio(owner), self._ranks[owner], lab.since, lab.lab_id)
 

@@ -1,32 +1,40 @@
-"""What people hold in a run ahead, against their own and their groups' caps: what the end of a lab can change."""
+"""What people and groups may still have, as numbers: quick to ask again and again."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from labs.policy.rules import Caps, Held, Limits
-from labs.scheduler.ledger import Ledger, amount
+from labs.policy.rules import Held, Limits, Share
 from labs.scheduler.snapshot import Running, Waiting
 
 ENDLESS = float("inf")
 
 
 @dataclass(slots=True)
-class _Left:
-    """What a person or a group may still have."""
+class Left:
+    """What a person or a group may still have. Counts shrink with each start; hours and shared memory are of one lab."""
 
     gpus: float = ENDLESS
     guaranteed: float = ENDLESS
     labs: float = ENDLESS
     cpus: float = ENDLESS
     memory_mib: float = ENDLESS
+    shm_mib: float = ENDLESS
+    hours: float = ENDLESS
+    spent: bool = False  # a budget of GPU-hours ran out
 
     def covers(self, lab: Waiting) -> bool:
-        gpus = amount(lab) - lab.gpus_held
-        if lab.asked.gpus and (gpus > self.gpus or (gpus > self.guaranteed and not lab.may_borrow)):
+        """May the lab start beside what is held? If so, so says `labs.policy.rules.judge`."""
+        asked = lab.asked
+        if asked.gpus:
+            gpus = amount(lab) - lab.gpus_held
+            if self.spent or gpus > self.gpus or (gpus > self.guaranteed and not lab.may_borrow):
+                return False
+        if asked.hours > self.hours or asked.shm_mib > self.shm_mib or asked.shm_mib > asked.memory_mib:
             return False
-        return lab.placed or (self.labs >= 1 and self.cpus >= lab.asked.cpus and self.memory_mib >= lab.asked.memory_mib)
+        return lab.placed or (self.labs >= 1 and self.cpus >= asked.cpus and self.memory_mib >= asked.memory_mib)
 
     def change(self, gpus: float, labs: int, cpus: int, memory_mib: int) -> None:
+        """More is left, or less."""
         self.gpus += gpus
         self.guaranteed += gpus
         self.labs += labs
@@ -34,24 +42,46 @@ class _Left:
         self.memory_mib += memory_mib
 
 
-class Standing:
-    """Everybody who waits, and the groups that they are in."""
+def left_of(limits: Limits, held: Held) -> Left:
+    """What a person may still have."""
+    spent = _spent(limits.gpu_hours_week, held.gpu_hours_week) or _spent(limits.gpu_hours_month, held.gpu_hours_month)
+    return Left(
+        limits.gpus_max - held.gpus,
+        limits.gpus - held.gpus,
+        limits.labs - held.labs,
+        limits.cpus - held.cpus,
+        limits.memory_gib * 1024 - held.memory_mib,
+        limits.shm_gib * 1024,
+        limits.hours_max,
+        spent,
+    )
 
-    def __init__(self, ledger: Ledger, line: Sequence[Waiting]) -> None:
-        self._left: dict[int, list[_Left]] = {}
-        groups: dict[int, _Left] = {}
-        for owner in {lab.owner_id for lab in line}:
-            shares = ledger.shares(owner)
-            groups |= {share.group_id: _left(share.caps, share.held) for share in shares if share.group_id not in groups}
-            limits = ledger.limits(owner)
-            own = _left(limits, ledger.held(owner)) if limits else _Left()
-            self._left[owner] = [own, *(groups[share.group_id] for share in shares)]
-        # A budget that ran out, say: no end of a lab helps.
-        self._stuck = {lab.lab_id for lab in line if ledger.reasons(lab) and self._covers(lab)}
+
+def left_of_group(share: Share) -> Left:
+    """What the people of a group may still have together."""
+    caps, held = share.caps, share.held
+    return Left(
+        _minus(caps.gpus, held.gpus),
+        ENDLESS,
+        _minus(caps.labs, held.labs),
+        _minus(caps.cpus, held.cpus),
+        _minus(caps.memory_gib, held.memory_mib, 1024),
+        _minus(caps.shm_gib, 0, 1024),
+        _minus(caps.hours_max, 0),
+        _spent(caps.gpu_hours_week, held.gpu_hours_week) or _spent(caps.gpu_hours_month, held.gpu_hours_month),
+    )
+
+
+class Standing:
+    """What everybody who waits may still have, while labs start and end in a run ahead."""
+
+    def __init__(self, lefts: dict[int, Sequence[Left]]) -> None:
+        own = {id(left): replace(left) for parts in lefts.values() for left in parts}  # one copy of each group, shared by its people
+        self._lefts = {owner: [own[id(left)] for left in parts] for owner, parts in lefts.items()}
 
     def may(self, lab: Waiting) -> bool:
         """Would caps let it start?"""
-        return bool(lab.hold_id) or (lab.lab_id not in self._stuck and self._covers(lab))
+        return bool(lab.hold_id) or all(left.covers(lab) for left in self._lefts[lab.owner_id])
 
     def take(self, lab: Waiting) -> None:
         """It starts."""
@@ -61,24 +91,25 @@ class Standing:
 
     def give(self, lab: Waiting | Running) -> None:
         """It ends."""
-        if not lab.hold_id and lab.owner_id in self._left:
+        if not lab.hold_id and lab.owner_id in self._lefts:
             cpus, memory = (lab.cpus, lab.memory_mib) if isinstance(lab, Running) else (lab.asked.cpus, lab.asked.memory_mib)
             self._change(lab.owner_id, amount(lab), 1, cpus, memory)
 
-    def _covers(self, lab: Waiting) -> bool:
-        return all(left.covers(lab) for left in self._left[lab.owner_id])
-
     def _change(self, owner_id: int, gpus: float, labs: int, cpus: int, memory_mib: int) -> None:
-        for left in self._left[owner_id]:
+        for left in self._lefts[owner_id]:
             left.change(gpus, labs, cpus, memory_mib)
 
 
-def _left(caps: Limits | Caps, held: Held) -> _Left:
-    if isinstance(caps, Limits):
-        return _Left(caps.gpus_max - held.gpus, caps.gpus - held.gpus, caps.labs - held.labs, caps.cpus - held.cpus, caps.memory_gib * 1024 - held.memory_mib)
-    gpus, labs, cpus = _minus(caps.gpus, held.gpus), _minus(caps.labs, held.labs), _minus(caps.cpus, held.cpus)
-    return _Left(gpus, ENDLESS, labs, cpus, _minus(None if caps.memory_gib is None else caps.memory_gib * 1024, held.memory_mib))
+def amount(lab: Waiting | Running) -> float:
+    """What the lab counts for: cards, or the fraction that its slice is."""
+    if isinstance(lab, Running):
+        return lab.share or len(lab.gpu_uuids)
+    return lab.asked.gpus if lab.asked.gpu_share == 1 else round(lab.asked.gpus * lab.asked.gpu_share, 2)
 
 
-def _minus(cap: float | None, held: float) -> float:
-    return ENDLESS if cap is None else cap - held
+def _minus(cap: float | None, held: float, unit: int = 1) -> float:
+    return ENDLESS if cap is None else cap * unit - held
+
+
+def _spent(budget: float | None, used: float) -> bool:
+    return budget is not None and used >= budget
