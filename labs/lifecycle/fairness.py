@@ -119,7 +119,7 @@ def decayed_hours(start: datetime, end: datetime, now: datetime, half_life: time
 
 def _usage(now: datetime) -> dict[int, float]:
     half_life = timedelta(days=settings.DEFAULTS["fairness"]["half_life_days"])
-    lately = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=now - HALF_LIVES * half_life), opened_at__lt=now)
+    lately = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=now - HALF_LIVES * half_life), opened_at__lt=now, lab__meeting=None)
     used: dict[int, float] = {}
     for owner_id, opened, closed, share in lately.values_list("lab__owner_id", "opened_at", "closed_at", "gpu__share").iterator():
         used[owner_id] = used.get(owner_id, 0.0) + share * decayed_hours(opened, min(closed or now, now), now, half_life)
@@ -127,7 +127,7 @@ def _usage(now: datetime) -> dict[int, float]:
 
 
 def _runs(now: datetime) -> dict[int, tuple[float, ...]]:
-    ended = Lab.objects.filter(state__in=states.FINAL, started_at__isnull=False, ended_at__gt=now - RUNS_SINCE).exclude(reason_code__in=CUT_SHORT)
+    ended = Lab.objects.filter(state__in=states.FINAL, meeting=None, started_at__isnull=False, ended_at__gt=now - RUNS_SINCE).exclude(reason_code__in=CUT_SHORT)
     found: dict[int, list[float]] = {0: []}
     for owner_id, started, over, hours in ended.order_by("-ended_at").values_list("owner_id", "started_at", "ended_at", "hours")[:RUNS_MOST]:
         if started is None or over is None:  # not by the filter; for the reader and the type checker
