@@ -14,8 +14,11 @@ from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import gpus_of, lab_for_viewer, timeline_of, tokens_of
 from labs.lifecycle.queueing import estimates_score, levers_of, wait_of
+from labs.lifecycle.reclaims import reclaim_of
 from labs.lifecycle.services import lab_log_ask
+from labs.lifecycle.waiting import snapshot_load
 from labs.policy.queries import limits_of
+from labs.scheduler.snapshot import Snapshot
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.lab_end import end_card
 from portal.pages.use import use_of
@@ -33,14 +36,16 @@ def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
     row = lab_for_viewer(user=request.user, lab_id=lab_id)
     lab_log_ask(lab=row)
     mine = row.owner_id == request.user.pk
-    context = _state_context(request, row) | {
+    now = timezone.now()
+    snapshot = snapshot_load(now=now) if row.waits else None
+    context = _state_context(request, row, snapshot) | {
         "tokens": tokens_of(lab=row) if mine else [],
         "secret": request.session.pop(SECRET, None) if mine else None,
         "models": gpu_models(),
-        "levers": levers_of(lab=row, now=timezone.now()) if mine and row.waits else (),
+        "levers": levers_of(lab=row, now=now, snapshot=snapshot) if mine else (),
         "client_url": client_url(row.pk),
         "timeline": timeline_of(lab=row),
-        "use": use_of(lab_id=row.pk, now=timezone.now()) if row.state == states.RUNNING else None,
+        "use": use_of(lab_id=row.pk, now=now) if row.state == states.RUNNING else None,
     }
     return render(request, "lab/lab.html", context)
 
@@ -64,19 +69,20 @@ def lab_history(request: PersonRequest, lab_id: str) -> HttpResponse:
     return render(request, "lab/_history.html", {"lab": row, "timeline": timeline_of(lab=row)})
 
 
-def _state_context(request: PersonRequest, row: Lab) -> dict[str, Any]:
+def _state_context(request: PersonRequest, row: Lab, snapshot: Snapshot | None = None) -> dict[str, Any]:
     now = timezone.now()
     limits = limits_of(user=row.owner, now=now)
     return {
         "lab": row,
         "mine": row.owner_id == request.user.pk,
-        "wait": wait_of(lab=row, now=now) if row.waits else None,
+        "wait": wait_of(lab=row, now=now, snapshot=snapshot) if row.waits else None,
         "score": estimates_score(now=now) if row.waits else None,
         "steps": _steps(row) if row.state == states.STARTING else [],
         "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
         "cards": gpus_of(lab=row) if row.gpus else [],
         "hours_max": limits.hours_max,
         "ssh_command": ssh_command(row.name),
+        "reclaim": reclaim_of(lab=row) if row.state == states.RUNNING else None,
         "card": None if row.is_live else end_card(lab=row, now=now),
     }
 
