@@ -33,7 +33,7 @@ class Taken:
 def taken_load() -> Taken:
     """In four queries."""
     labs = tuple(Lab.objects.select_related("owner").filter(state__in=states.HOLDING).order_by("pk"))
-    owners = {lab.pk: lab.owner_id for lab in labs}
+    owners = {lab.pk: lab.owner_id for lab in labs if lab.meeting_id is None}  # a class's labs count for the class
     leases: dict[str, list[Lease]] = {}
     leased, shares = set(), dict.fromkeys(owners.values(), 0.0)
     for lease in Lease.objects.select_related("gpu").filter(closed_at=None).order_by("pk"):
