@@ -29,6 +29,8 @@ ASKABLE = {
     "gpu_hours_week": "GPU-hours a week",
     "gpu_hours_month": "GPU-hours a month",
 }
+#: What can be granted: a guarantee as well. Without it, cards beyond the guarantee may be taken back as ever.
+GRANTABLE = {"gpus_max": ASKABLE["gpus_max"], "gpus": "GPUs guaranteed"} | ASKABLE
 MOST = 1_000_000
 LONGEST = timedelta(days=366)
 REQUESTS_URL = "/quota/requests/"
@@ -68,7 +70,7 @@ def request_grant(*, request_id: int, values: Mapping[str, int | None], until: d
     with transaction.atomic():
         row = _locked(request_id, actor)
         before = limits_of(user=row.user, now=now)
-        granted = {name: value for name, value in _checked(values).items() if _is_more(before, name, value)}
+        granted = {name: value for name, value in _checked(values, GRANTABLE).items() if _is_more(before, name, value)}
         if not granted:
             raise Refused(f"{row.user} may have that already. Fill in at least one number above it, or decline.")
         _until_check(until, now)
@@ -114,15 +116,15 @@ def grants_end(*, now: datetime, since: datetime) -> int:
 
 def more_words(values: Mapping[str, int]) -> str:
     """`4 GPUs at once and 64 GiB of memory`."""
-    parts = [f"{value} {ASKABLE[name]}" for name, value in values.items() if name in ASKABLE]
+    parts = [f"{values[name]} {words}" for name, words in GRANTABLE.items() if name in values]
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
-def _checked(values: Mapping[str, int | None]) -> dict[str, int]:
+def _checked(values: Mapping[str, int | None], names: Mapping[str, str] = ASKABLE) -> dict[str, int]:
     """Only numbers, and only of what can be asked for."""
     given = {name: value for name, value in values.items() if value is not None}
     for name, value in given.items():
-        if name not in ASKABLE or not 0 <= value <= MOST:
+        if name not in names or not 0 <= value <= MOST:
             raise Refused("That cannot be asked for.", field=name)
     return given
 
@@ -150,7 +152,8 @@ def _teacher_check(actor: User, granted: Mapping[str, int], now: datetime) -> No
     own = limits_of(user=actor, now=now)
     for name, value in granted.items():
         if _is_more(own, name, value):
-            raise Refused(f"You can grant at most what you may have yourself: {_usual(own, name)} {ASKABLE[name]}. Ask an administrator for more.", field=name)
+            words = f"You can grant at most what you may have yourself: {_usual(own, name)} {GRANTABLE[name]}. Ask an administrator for more."
+            raise Refused(words, field=name)
 
 
 def _locked(request_id: int, actor: User) -> QuotaRequest:

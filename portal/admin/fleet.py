@@ -8,7 +8,7 @@ from django.utils import timezone
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.services import node_cordon, node_uncordon
-from labs.policy.models import LimitOverride, RoleLimits
+from labs.policy.models import GroupLimits, LimitOverride, LimitWindow, QuotaRequest, RoleLimits
 from labs.telemetry.models import GpuMinute
 from portal.admin.base import ReadOnly, actor_of, each
 
@@ -72,6 +72,31 @@ class LimitOverrideAdmin(ReadOnly):
 
     list_display = ("__str__", "until", "note", "created_by", "created_at")
     list_select_related = ("user", "group", "created_by")
+
+
+@admin.register(GroupLimits)
+class GroupLimitsAdmin(ReadOnly):
+    """Caps of whole groups; edited under Admin, Quotas."""
+
+    list_display = ("group", "guarantee", "weight", "gpus", "labs", "cpus", "memory_gib", "gpu_hours_week", "gpu_hours_month")
+    list_select_related = ("group",)
+
+
+@admin.register(LimitWindow)
+class LimitWindowAdmin(ReadOnly):
+    """Hours, or a quiet house, in which a limit is wider; edited under Admin, Quotas."""
+
+    list_display = ("name", "limit", "times", "plus", "days", "start", "end", "below", "role", "group")
+    list_select_related = ("group",)
+
+
+@admin.register(QuotaRequest)
+class QuotaRequestAdmin(ReadOnly):
+    """What people asked for, and the answers."""
+
+    list_display = ("user", "state", "asked", "until", "created_at", "answered_by", "answered_at")
+    list_filter = ("state",)
+    list_select_related = ("user", "answered_by")
 
 
 @admin.register(GpuMinute)

@@ -15,7 +15,9 @@ from labs.lifecycle import states
 from labs.lifecycle.queries import labs_all, leases_open
 from labs.lifecycle.waiting import waiting_labs
 from labs.notices.queries import failures_recent
+from labs.people.models import User
 from labs.people.queries import invitations_open, people_all
+from labs.policy.queries import requests_to_answer
 from portal.pages.access import PersonRequest, administrator_required
 
 LONG_WAIT = timedelta(hours=4)
@@ -47,11 +49,11 @@ def manage(request: PersonRequest) -> HttpResponse:
         "people": people_all().filter(is_active=True).count(),
         "invitations": invitations_open(now=now).count(),
     }
-    return render(request, "manage/overview.html", {"figures": figures, "matters": _matters(cards, now)})
+    return render(request, "manage/overview.html", {"figures": figures, "matters": _matters(cards, request.user, now)})
 
 
-def _matters(cards: list[Gpu], now: datetime) -> list[Matter]:
-    found = [*_of_nodes(list(nodes_all())), *_of_cards(cards), *_of_images(), *_of_labs(now), *_of_messages(now)]
+def _matters(cards: list[Gpu], user: User, now: datetime) -> list[Matter]:
+    found = [*_of_nodes(list(nodes_all())), *_of_cards(cards), *_of_images(), *_of_labs(now), *_of_requests(user), *_of_messages(now)]
     return sorted(found, key=lambda matter: matter.tone != "red")
 
 
@@ -106,3 +108,9 @@ def _of_messages(now: datetime) -> list[Matter]:
     newest = failed[0]
     advice = f"The newest, by {newest.get_channel_display().lower()} to {newest.notice.user}: {newest.last_error}"
     return [Matter("yellow", words, advice, reverse("account_notifications"), "Send a test")]
+
+
+def _of_requests(user: User) -> list[Matter]:
+    count = requests_to_answer(user=user).count()
+    words = f"{count} {'person asks' if count == 1 else 'people ask'} for more than they may have."
+    return [Matter("yellow", words, "They are told what you decide.", reverse("manage_quotas") + "#requests", "Answer")] if count else []

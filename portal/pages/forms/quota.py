@@ -8,7 +8,7 @@ from django import forms
 from django.utils import timezone
 
 from labs.people.models import Group, Role
-from labs.policy.asking import ASKABLE
+from labs.policy.asking import ASKABLE, GRANTABLE
 from labs.policy.models import LimitWindow
 from labs.policy.rules import CAP_NAMES, Caps, Limits
 from portal.pages.forms.manage import LIMIT_WORDS, MOST
@@ -29,12 +29,13 @@ def end_of(day: Any) -> datetime:
 class MoreForm(forms.Form):
     """Numbers above the present limits, each with what it is now."""
 
+    words: Mapping[str, str] = ASKABLE
     until = _date("Until", "It ends by itself after that day.")
 
     def __init__(self, *args: Any, limits: Limits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         numbers = {}
-        for name, words in ASKABLE.items():
+        for name, words in self.words.items():
             has = getattr(limits, name)
             if has is not None:
                 label = words[0].upper() + words[1:]
@@ -46,7 +47,7 @@ class MoreForm(forms.Form):
     @property
     def values(self) -> dict[str, int | None]:
         """The numbers alone."""
-        return {name: self.cleaned_data.get(name) for name in ASKABLE}
+        return {name: self.cleaned_data.get(name) for name in self.words}
 
 
 class AskForm(MoreForm):
@@ -60,6 +61,7 @@ class AskForm(MoreForm):
 class AnswerForm(MoreForm):
     """What whoever decides grants, or why not."""
 
+    words = GRANTABLE
     answer = forms.CharField(label="Answer", max_length=300, required=False, widget=forms.Textarea(attrs={"rows": 2}), help_text="Needed to decline.")
 
 

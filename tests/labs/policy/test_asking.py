@@ -171,3 +171,16 @@ def test_the_database_refuses_a_second_standing_exception(bob: User, now: dateti
 def test_who_left_the_course_is_no_longer_answered_by_its_teacher(asked: QuotaRequest, teacher: User, bob: User, now: datetime) -> None:
     Membership.objects.filter(user=bob).delete()
     assert not requests_to_answer(user=teacher).exists()
+
+
+def test_granted_cards_are_guaranteed_only_where_the_grant_says_so(asked: QuotaRequest, teacher: User, bob: User, now: datetime) -> None:
+    with pytest.raises(Refused, match="at most what you may have yourself: 2 GPUs guaranteed"):
+        _grant(asked, teacher, now, gpus_max=3, gpus=3)
+    _grant(asked, teacher, now, gpus_max=3, gpus=2)
+    limits = limits_of(user=bob, now=now)
+    assert (limits.gpus, limits.gpus_max) == (2, 3)
+
+
+def test_a_guarantee_cannot_be_asked_for(bob: User, now: datetime) -> None:
+    with pytest.raises(Refused, match="cannot be asked for"):
+        request_create(user=bob, asked={"gpus": 2}, until=now + DAY, why="Thesis", now=now)

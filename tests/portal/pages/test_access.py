@@ -17,14 +17,16 @@ OPEN_TO_PEOPLE = (
     "queue",
     "queue_rows",
     "images",
+    "quota",
+    "quota_ask",
     "account",
     "account_keys",
     "account_tokens",
     "account_sessions",
 )
 ADMINISTRATION = (
-    "manage", "manage_people", "manage_person_add", "manage_quotas", "manage_nodes", "manage_labs", "manage_images", "manage_groups",
-    "manage_audit", "manage_audit_csv",
+    "manage", "manage_people", "manage_people_csv", "manage_person_add", "manage_quotas", "manage_nodes", "manage_labs", "manage_images",
+    "manage_groups", "manage_audit", "manage_audit_csv",
 )  # fmt: skip
 OF_A_LAB = ("lab", "lab_state", "lab_history")
 ACTIONS = ("lab_stop", "lab_extend", "lab_take_gpu", "lab_take_gpu_cancel", "lab_tokens")
