@@ -29,7 +29,7 @@ KINDS: dict[str, Kind] = {
         Kind("quota", "My quota changes", "Answers to what you asked for, and what ends by itself."),
         Kind("quota_asked", "Somebody asks me for more quota", roles=("teacher", "administrator")),
         Kind("class", "My classes", "New, moved and cancelled hours."),
-        Kind("maintenance", "Maintenance that concerns my labs"),
+        Kind("maintenance", "Maintenance of my labs' nodes", "Before a node is closed on which one of your labs runs."),
         Kind("digest", "My week in figures", "On Mondays: GPU-hours, how busy they were, and what would help."),
         Kind("card_sick", "A GPU is sick", roles=_ADMIN),
         Kind("node_lost", "A node is lost", roles=_ADMIN),

@@ -62,7 +62,9 @@ def _paragraphs(total: Figures, judged: list[tuple[Lab, Efficiency]]) -> list[st
         used += f" The GPUs were busy {total.busy.gpu_pct:.0f}% on average and stood idle {total.busy.idle_share:.0%} of the time."
     found = [used]
     if total.wait_median_s is not None:
-        found.append(f"From the click to the cards you waited {span(total.wait_median_s)} in the middle, and {span(total.wait_p95_s or 0)} at worst.")
+        found.append(
+            f"From the click to the GPUs your labs waited {span(total.wait_median_s)} (median), and 95% of them less than {span(total.wait_p95_s or 0)}."
+        )
     found += [f"{lab.name}: {efficiency.words}" for lab, efficiency in judged[:3]]
     return found
 

@@ -22,36 +22,36 @@ class Scope:
         return self.user_ids is None
 
 
-def scopes_for_viewer(*, viewer: User) -> list[tuple[str, str]]:
-    """Code and title of every scope that the viewer can choose, one's own first."""
+def scopes_for_viewer(*, viewer: User, administers: bool) -> list[tuple[str, str]]:
+    """Code and title of every scope that the viewer can choose, one's own first. `administers`: may they see everything?"""
     offered = [("me", "Me")]
-    if viewer.is_administrator:
+    if administers:
         offered.append(("house", "The whole house"))
-    return offered + [(f"group-{group.pk}", str(group)) for group in _groups_for_viewer(viewer)]
+    return offered + [(f"group-{group.pk}", str(group)) for group in _groups_for_viewer(viewer, administers)]
 
 
-def scope_for_viewer(*, viewer: User, code: str) -> Scope:
+def scope_for_viewer(*, viewer: User, code: str, administers: bool) -> Scope:
     """The scope of that code; ObjectDoesNotExist for one that the viewer may not see."""
     if code in ("", "me"):
         return Scope("me", "Me", (viewer.pk,))
-    if code == "house" and viewer.is_administrator:
+    if code == "house" and administers:
         return Scope(code, "The whole house", None, by_person=True)
     kind, _, number = code.partition("-")
     if not number.isascii() or not number.isdigit() or len(number) > 18:
         raise ObjectDoesNotExist
-    if kind == "person" and viewer.is_administrator:
+    if kind == "person" and administers:
         person = User.objects.get(pk=int(number))
         return Scope(code, str(person), (person.pk,))
     if kind == "group":
-        group = next((one for one in _groups_for_viewer(viewer) if one.pk == int(number)), None)
+        group = next((one for one in _groups_for_viewer(viewer, administers) if one.pk == int(number)), None)
         if group is not None:
             teaches = viewer.role == Role.TEACHER and group.kind == Group.Kind.COURSE
-            return Scope(code, str(group), _members(group), by_person=viewer.is_administrator or teaches)
+            return Scope(code, str(group), _members(group), by_person=administers or teaches)
     raise ObjectDoesNotExist
 
 
-def _groups_for_viewer(viewer: User) -> list[Group]:
-    if viewer.is_administrator:
+def _groups_for_viewer(viewer: User, administers: bool) -> list[Group]:
+    if administers:
         return list(Group.objects.order_by("name"))
     mine = Group.objects.filter(memberships__user=viewer).order_by("name")
     return [group for group in mine if group.kind != Group.Kind.COURSE or viewer.role == Role.TEACHER]

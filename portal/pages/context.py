@@ -16,6 +16,7 @@ NAVIGATION = (
     ("queue", "Queue", "list-details"),
     ("calendar", "Calendar", "calendar"),
     ("images", "Images", "stack-2"),
+    ("usage", "Usage", "chart-bar"),
 )
 ADMINISTRATION = (
     ("manage", "Overview", "activity"),

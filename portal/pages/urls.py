@@ -28,6 +28,7 @@ from portal.pages import (
     my_quota,
     notifications,
     queue,
+    usage,
 )
 
 urlpatterns = [
@@ -79,6 +80,8 @@ urlpatterns = [
     path("calendar/maintenance/add/", calendar_maintenance.maintenance_add, name="maintenance_add"),
     path("calendar/maintenance/<int:maintenance_id>/cancel/", calendar_maintenance.maintenance_off, name="maintenance_off"),
     path("images/", images.images, name="images"),
+    path("usage/", usage.usage, name="usage"),
+    path("usage/csv/", usage.usage_csv, name="usage_csv"),
     path("account/", account.account, name="account"),
     path("account/keys/", account.account_keys, name="account_keys"),
     path("account/keys/<int:key_id>/remove/", account.account_key_remove, name="account_key_remove"),

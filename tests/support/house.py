@@ -27,6 +27,7 @@ from labs.policy.asking import request_create
 from labs.policy.services import group_limits_set, override_set, window_add
 from labs.telemetry.services import lab_usage_record
 from tests.support.pages import PASSWORD
+from tests.support.past import past_furnish
 from tests.support.timetable import timetable_furnish
 
 CHECKS = [
@@ -166,6 +167,7 @@ if __name__ == "__main__":  # the served house furnishes itself in a process of 
     moment = timezone.now()
     made = house_furnish(now=moment)
     _readings(made, moment)
+    past_furnish(owners=[made.alice, made.bob], image=made.labs["resnet-run"].image, now=moment)
     series = timetable_furnish(root=made.root, now=moment)
     meeting = series.meetings.earliest("starts_at")
     labs = {name: lab.pk for name, lab in made.labs.items()}

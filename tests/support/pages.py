@@ -30,6 +30,7 @@ def of_person(served: Served) -> dict[str, str]:
         "class": f"/calendar/classes/{served.meeting}/",
         "maintenance": "/calendar/maintenance/",
         "images": "/images/",
+        "usage": "/usage/?days=7",
         "quota": "/quota/",
         "quota-ask": "/quota/ask/?gpus_max=8&hours_max=96",
         "account": "/account/",
@@ -73,6 +74,7 @@ def of_administrator(served: Served) -> dict[str, str]:
         "manage-labs": "/manage/labs/",
         "manage-images": "/manage/images/",
         "manage-groups": "/manage/groups/",
+        "usage-house": "/usage/?of=house&days=7",
         "manage-audit": "/manage/audit/",
         "lab-starting": f"/labs/{served.labs['notebooks']}/",
     }
