@@ -51,17 +51,17 @@ def waits_of(*, user: User, now: datetime) -> dict[str, QueueEntry]:
     return {entry.lab.pk: replace(entry, without_gpus=entry.lab.pk in bare) for entry in _entries(labs, snapshot, now) if entry.lab.pk in mine}
 
 
-def wait_of(*, lab: Lab, now: datetime) -> QueueEntry | None:
-    """The lab's own entry; None when it does not wait."""
-    return next((entry for entry in queue_view(now=now) if entry.lab.pk == lab.pk), None)
+def wait_of(*, lab: Lab, now: datetime, snapshot: Snapshot | None = None) -> QueueEntry | None:
+    """The lab's own entry; None when it does not wait. A `snapshot` that is at hand already is used."""
+    return next(iter(_entries({lab.pk: lab}, snapshot or snapshot_load(now=now), now)), None)
 
 
-def levers_of(*, lab: Lab, now: datetime) -> tuple[Lever, ...]:
+def levers_of(*, lab: Lab, now: datetime, snapshot: Snapshot | None = None) -> tuple[Lever, ...]:
     """What its owner could change so that it starts sooner, each found by the scheduler's own plan.
 
     Of a running lab that waits for other cards only these can change: it has its time, and has what it runs on.
     """
-    found = levers(snapshot_load(now=now), lab.pk, now) if lab.waits else ()
+    found = levers(snapshot or snapshot_load(now=now), lab.pk, now) if lab.waits else ()
     if lab.state == states.QUEUED:
         return found
     return tuple(one for one in found if one.code.startswith(("gpus:", "model:")) and one.waiting.asked.gpus not in (0, lab.gpus))

@@ -13,8 +13,9 @@ from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer, labs_all, labs_of
-from labs.lifecycle.queueing import QueueEntry, levers_of, queue_view
+from labs.lifecycle.queueing import QueueEntry, levers_of, queue_view, wait_of
 from labs.lifecycle.services import lab_extend, lab_request, lab_stop
+from labs.lifecycle.waiting import snapshot_load
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from portal.api import schemas
@@ -138,10 +139,11 @@ def lab_shown(lab: Lab) -> dict[str, Any]:
     if not lab.waits:
         return lab_view(lab, None)
     now = timezone.now()
-    entry = next((entry for entry in queue_view(now=now) if entry.lab.pk == lab.pk), None)
-    shown = lab_view(lab, entry)
+    snapshot = snapshot_load(now=now)
+    shown = lab_view(lab, wait_of(lab=lab, now=now, snapshot=snapshot))
     if shown["waiting"]:
-        shown["waiting"]["levers"] = [{"code": one.code, "words": one.words, "estimate": one.estimate} for one in levers_of(lab=lab, now=now)]
+        found = levers_of(lab=lab, now=now, snapshot=snapshot)
+        shown["waiting"]["levers"] = [{"code": one.code, "words": one.words, "estimate": one.estimate} for one in found]
     return shown
 
 

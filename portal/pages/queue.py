@@ -15,19 +15,22 @@ from portal.pages.access import PersonRequest, administrator_required, person_re
 from portal.pages.forms.queue import MoveForm
 from portal.pages.telling import first_error, try_or_tell
 
+#: Rows of a page; a longer queue is counted.
+ROWS = 100
+
 
 @require_safe
 @person_required
 def queue(request: PersonRequest) -> HttpResponse:
     """The whole page."""
-    return render(request, "queue/queue.html", _context())
+    return render(request, "queue/queue.html", _context(request))
 
 
 @require_safe
 @person_required
 def queue_rows(request: PersonRequest) -> HttpResponse:
     """The rows alone."""
-    return render(request, "queue/_queue.html", _context())
+    return render(request, "queue/_queue.html", _context(request))
 
 
 @require_POST
@@ -55,6 +58,9 @@ def queue_lab_move_undo(request: PersonRequest, lab_id: str) -> HttpResponse:
     return redirect("queue")
 
 
-def _context() -> dict[str, Any]:
+def _context(request: PersonRequest) -> dict[str, Any]:
+    """The front of the queue, and one's own labs wherever they are."""
     now = timezone.now()
-    return {"entries": queue_view(now=now), "score": estimates_score(now=now), "card_free_at": card_free_at(now=now)}
+    entries = queue_view(now=now)
+    shown = [entry for number, entry in enumerate(entries) if number < ROWS or entry.lab.owner_id == request.user.pk]
+    return {"entries": shown, "more": len(entries) - len(shown), "score": estimates_score(now=now), "card_free_at": card_free_at(now=now)}

@@ -167,3 +167,10 @@ def test_a_range_is_told_as_people_say_it(now: datetime) -> None:
     assert said(0, 30).startswith("by about <time")
     assert said(30, 30.5).count("<time") == 1
     assert said(30, 60).count("<time") == 2 and "–" in said(30, 60)
+
+
+def test_a_long_queue_shows_its_front_and_ones_own_and_counts_the_rest(as_alice: Client, waiting: Lab, monkeypatch: pytest.MonkeyPatch, lab_of: Any) -> None:
+    monkeypatch.setattr("portal.pages.queue.ROWS", 0)
+    assert "thesis" in _page(as_alice, "queue")
+    lab_of(User.objects.get(email="charlie@example.edu"), gpus=1)
+    assert "1 more lab waits behind these" in _page(as_alice, "queue")
