@@ -1,0 +1,182 @@
+"""FAULTS rows 1, 2, 3, 8: workers that are killed at any step, rung ten times, never rung, and unsure of their commit."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError, connection
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.utils import timezone
+
+from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.queries import timeline_of
+from labs.lifecycle.services import lab_stop, lab_take_gpu
+from labs.people.models import User
+from tests.faults.hands import PERIOD_S, House
+from tests.faults.steps import AFTER, BEFORE, crash, recorder, steps_seen
+from worker.hands import Hands
+from worker.loops import schedule
+from worker.starting import lab_start
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.engine, pytest.mark.postgres]
+KILLED = -9
+#: The longest that row 1 allows, in periods of the loops.
+MOST_PERIODS = 30 / PERIOD_S
+
+
+class Part:
+    """A part of a lab's life: how it is wished for, what a worker then does, and how it ends well."""
+
+    def __init__(self, name: str, wish: Callable[[str, User], object], ends_in: tuple[str, ...], attempt: int) -> None:
+        self.name, self.wish, self.ends_in, self.attempt = name, wish, ends_in, attempt
+
+
+def _stop(lab_id: str, owner: User) -> None:
+    lab_stop(lab=Lab.objects.get(pk=lab_id), actor=owner, now=timezone.now())
+
+
+def _take(lab_id: str, owner: User) -> None:
+    lab_take_gpu(lab=Lab.objects.get(pk=lab_id), gpus=2, gpu_model="", actor=owner, now=timezone.now())
+
+
+LIFE = (
+    Part("launch", lambda *_: None, ("running",), 1),
+    Part("restart with more cards", _take, ("running",), 2),
+    Part("stop", _stop, ("stopped",), 2),
+)
+
+
+def _done(part: Part, lab_id: str) -> bool:
+    return Lab.objects.filter(pk=lab_id, state__in=part.ends_in, attempt=part.attempt).exists()
+
+
+def _work(house: House, part: Part, lab_id: str, hands: Hands) -> int:
+    """What a worker does until the part is done; the periods that it took."""
+    for period in range(1, 200):
+        house.tick(hands)
+        if _done(part, lab_id):
+            return period
+    raise AssertionError(f"{part.name} of {lab_id} never ended: {Lab.objects.get(pk=lab_id).__dict__}")
+
+
+def _recorded(house: House, part: Part, lab_id: str) -> list[str]:
+    """The durable steps that an undisturbed worker takes."""
+    out, into = os.pipe()
+
+    def work(hands: Hands) -> None:
+        with steps_seen(recorder(into)):
+            _work(house, part, lab_id, hands)
+
+    assert house.wait(house.fork(work)) == 0
+    os.close(into)
+    with os.fdopen(out) as lines:
+        return lines.read().splitlines()
+
+
+def _crashed(house: House, part: Part, lab_id: str, at: int, when: str) -> int:
+    """Let a worker be killed there, and another go on; the periods that it took."""
+
+    def work(hands: Hands) -> None:
+        with steps_seen(crash(at, when)):
+            _work(house, part, lab_id, hands)
+
+    ended = house.wait(house.fork(work))
+    assert ended in (KILLED, 0), f"the worker ended with {ended}"
+    return _work(house, part, lab_id, house.hands())
+
+
+def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_by_another(house, ask, alice, clean):
+    first = ask(alice)
+    steps: dict[str, list[str]] = {}
+    for part in LIFE:
+        part.wish(first, alice)
+        steps[part.name] = _recorded(house, part, first)
+    clean()
+    for part, known in (("launch", "_create: POST containers/create"), ("launch", "lab_ready: commit"), ("stop", "lab_gone: commit")):
+        assert any(known in step for step in steps[part]), f"no step {known!r} was seen in {part}: {steps[part]}"
+
+    worst = 0
+    for at in range(max(len(names) for names in steps.values())):
+        for when in (BEFORE, AFTER):
+            lab_id = ask(alice)
+            for part in LIFE:
+                part.wish(lab_id, alice)
+                if at < len(steps[part.name]):
+                    periods = _crashed(house, part, lab_id, at, when)
+                    assert periods <= MOST_PERIODS, f"{part.name}, {when} {steps[part.name][at]}: {periods} periods"
+                    worst = max(worst, periods)
+                else:
+                    _work(house, part, lab_id, house.hands())
+                clean(running=set() if part.name == "stop" else {lab_id})
+    total = 2 * sum(len(names) for names in steps.values())
+    print(f"\n{total} crashes at {total // 2} steps; worst recovery {worst} periods of {PERIOD_S:g} s")
+    for name, names in steps.items():
+        print(f"{name}:", *names, sep="\n  ")
+
+
+def test_row_02_one_task_delivered_ten_times_to_eight_workers_makes_one_container(house, ask, alice, clean):
+    lab_id = ask(alice)
+    schedule.tick(now=timezone.now())
+
+    def work(hands: Hands) -> None:
+        for _ in range(10):
+            lab_start(lab_id=lab_id, hands=hands)
+
+    assert {house.wait(pid) for pid in [house.fork(work) for _ in range(8)]} == {0}
+    clean(running={lab_id})
+    assert Lease.objects.filter(lab_id=lab_id).count() == 1 and Lab.objects.get(pk=lab_id).tries == 0
+
+
+def test_row_03_a_task_that_is_never_delivered_costs_at_most_two_periods(house, ask, alice, clean):
+    lab_id = ask(alice)
+    assert house.until(lab_id, "running") <= 2
+    clean(running={lab_id})
+
+
+@pytest.mark.parametrize("commit", range(1, 7))
+def test_row_08_a_worker_whose_commit_had_an_unknown_outcome_repeats_nothing(house, ask, alice, clean, commit):
+    lab_id = ask(alice)
+
+    def work(hands: Hands) -> None:
+        with unknown_outcome(commit):
+            _work(house, LIFE[0], lab_id, hands)
+
+    house.wait(house.fork(work))
+    _work(house, LIFE[0], lab_id, house.hands())
+    clean(running={lab_id})
+    kinds = [event.kind for event in timeline_of(lab=Lab.objects.get(pk=lab_id))]
+    assert kinds.count("lab.starting") == kinds.count("lab.running") == 1
+
+
+def test_row_08_a_request_whose_commit_had_an_unknown_outcome_makes_one_lab_when_it_is_repeated(house, ask, alice):
+    with unknown_outcome(1), pytest.raises(OperationalError):
+        ask(alice, key="click", name="mine")
+    connection.close()
+    again = ask(alice, key="click", name="mine")
+    assert list(Lab.objects.values_list("pk", flat=True)) == [again]
+
+
+@contextmanager
+def unknown_outcome(number: int) -> Iterator[None]:
+    """The server does commit number so and so, and the link breaks before its answer."""
+    seen = 0
+    original = DatabaseWrapper._commit
+
+    def commit(self: DatabaseWrapper) -> None:
+        nonlocal seen
+        seen += 1
+        original(self)
+        if seen == number:
+            with self.connection.cursor() as cursor:
+                cursor.execute("SELECT pg_backend_pid()")
+                [pid] = cursor.fetchone()
+            other = self.copy()
+            with other.cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+            other.close()
+            self.connection.execute("SELECT 1")  # the answer never comes
+
+    with patch.object(DatabaseWrapper, "_commit", commit):
+        yield
