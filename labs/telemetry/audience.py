@@ -9,6 +9,8 @@ SHOWN = (
     "uuid", "index", "model", "memory_total_mib", "memory_used_mib", "gpu_pct", "memory_pct", "temperature_c",
     "power_w", "power_limit_w", "sm_mhz", "memory_mhz", "ecc_errors", "fault",
 )  # fmt: skip
+#: A card in MIG mode has no holder of its own.
+IN_SLICES = "given out in slices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ def card_for(card: Card, audience: Audience) -> dict[str, Any]:
     """A card as the audience may see it: holder in words, processes only of one's own lab (administrators: all)."""
     holder: Mapping[str, Any] = card.get("holder") or {}
     mine = holder.get("owner") == audience.user_id
-    shown = {name: card.get(name) for name in SHOWN} | {"holder": holder_words(holder, audience), "mine": mine}
+    words = IN_SLICES if card.get("mig") else holder_words(holder, audience)
+    shown = {name: card.get(name) for name in SHOWN} | {"holder": words, "mine": mine}
     if holder and (mine or audience.is_admin):
         shown["lab"] = holder["lab"]
     if audience.is_admin:

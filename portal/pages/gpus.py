@@ -96,7 +96,7 @@ def _fleet(audience: Audience, now: datetime) -> dict[str, Any]:
         readings = _by_uuid(samples.get(node.pk))
         cards = [_card(row, readings, leases, audience) for row in node.gpus.all()]
         nodes.append(_node(node, cards, samples.get(node.pk)))
-    every = [card for node in nodes for card in node.cards]
+    every = [card for node in nodes for card in node.cards if not card.gpu.mig]
     free = [card for card in every if card.gpu.health == Gpu.Health.OK and not card.reading["holder"]]
     return {"nodes": nodes, "total": len(every), "free": len(free), "simulated": any(node.simulated and node.cards for node in nodes)}
 
@@ -117,7 +117,7 @@ def _card(row: Gpu, readings: dict[str, dict[str, Any]], leases: dict[str, Lease
     """Who holds it is asked of the record: a reading may be seconds old."""
     lease = leases.get(row.pk)
     holder = {"lab": lease.lab_id, "name": lease.lab.name, "owner": lease.lab.owner_id, "owner_name": str(lease.lab.owner)} if lease else None
-    return CardView(row, card_for(readings.get(row.pk, {"uuid": row.pk}) | {"holder": holder}, audience))
+    return CardView(row, card_for(readings.get(row.pk, {"uuid": row.pk}) | {"holder": holder, "mig": row.mig}, audience))
 
 
 def _day(minutes: Sequence[GpuMinute], total_mib: int) -> dict[str, list[Any]]:

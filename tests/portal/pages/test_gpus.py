@@ -164,3 +164,14 @@ def test_the_number_of_queries_does_not_grow_with_the_cards(as_alice, node):
     for index in range(2, 16):
         Gpu.objects.create(uuid=f"GPU-more-{index}", node=node, index=index, model="NVIDIA H200")
     assert count() == with_two <= 13
+
+
+def test_a_sliced_card_shows_its_slices_and_is_not_called_free(as_alice: Client, node: Node) -> None:
+    Gpu.objects.filter(pk="GPU-00000000-test").update(mig=True)
+    for uuid in ("MIG-one", "MIG-two"):
+        Gpu.objects.create(uuid=uuid, node=node, index=0, model="NVIDIA H200", parent_id="GPU-00000000-test", profile="1g.18gb", share=1 / 7)
+    answer = as_alice.get(reverse("gpus"))
+    page = answer.content.decode()
+    assert (answer.context["total"], answer.context["free"]) == (3, 3)
+    assert page.count("slice 1g.18gb") == 2
+    assert page.count("given out in slices") == 1
