@@ -176,7 +176,7 @@ def beyond_cap(asked: Asked, limits: Limits, shares: tuple[Share, ...] = ()) -> 
         unit = UNITS[field]
         cap = limits.at_best(unit.limit)
         if wish > cap:
-            found.append(Reason(field, _over(wish, cap, unit), unit.limit, _whole(wish)))
+            found.append(Reason(field, _over(wish, getattr(limits, unit.limit), cap, unit), unit.limit, _whole(wish)))
         for share in shares:
             whole = getattr(share.caps, unit.cap)
             if whole is not None and wish > whole:
@@ -263,8 +263,9 @@ def _have(held: Held, field: str) -> float:
     return value
 
 
-def _over(wish: float, cap: float, unit: Unit) -> str:
-    return f"You asked for {_amount(wish, unit)}; your limit is {cap:g}, so that is {wish - cap:g} too many. Up to {cap:g} would fit."
+def _over(wish: float, now: float, cap: float, unit: Unit) -> str:
+    limit = f"{cap:g}" if now == cap else f"{now:g} now and {cap:g} at its widest"
+    return f"You asked for {_amount(wish, unit)}; your limit is {limit}, so that is {wish - cap:g} too many. Up to {cap:g} would fit."
 
 
 def _over_group(wish: float, cap: float, unit: Unit, share: Share) -> str:

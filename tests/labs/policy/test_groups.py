@@ -12,6 +12,7 @@ from labs.ledger.models import Event
 from labs.lifecycle.allowances import allowance_of, allowances_of, budgets_spent, load_now
 from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.moves import lab_assign, lab_end, lab_gone
+from labs.lifecycle.queueing import wait_of
 from labs.people.errors import Refused
 from labs.people.models import Group, Membership, User
 from labs.policy.models import LimitWindow
@@ -67,6 +68,8 @@ def test_a_groups_budget_lands_softly_and_says_when_hours_return(lab_of: Ask, al
     assert lab.target == "running", "a budget ends nothing"
     waiting = lab_of(bob, gpus=1)
     assert not _start(waiting, now, CARDS[1:])
+    entry = wait_of(lab=waiting, now=now)
+    assert entry and spent[bob.pk] in entry.reasons, "the queue says so too, with the time"
     assert _start(lab_of(bob, gpus=0, name="cpu"), now, []), "a lab without a GPU uses no GPU-hours"
 
 

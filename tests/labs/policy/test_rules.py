@@ -165,7 +165,8 @@ def test_a_wish_that_fits_only_at_night_waits_for_the_night() -> None:
     verdict = judge(_asked(gpus=4), Held(), at_night)
     assert verdict.answer == Answer.LATER
     assert verdict.reasons[0].words == "Your limit is 2 GPUs now, and this needs 4. It is 4 from Wed 20:00 to Thu 07:00."
-    assert judge(_asked(gpus=5), Held(), at_night).answer == Answer.NEVER
+    never = judge(_asked(gpus=5), Held(), at_night)
+    assert never.answer == Answer.NEVER and "your limit is 2 now and 4 at its widest, so that is 1 too many" in never.reasons[0].words
 
 
 def test_a_slice_counts_for_its_share_of_a_card() -> None:
