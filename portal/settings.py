@@ -44,8 +44,10 @@ SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
 CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
-CLASS_CARDS = env.integer("GPULAB_CLASS_CARDS", 8, low=0, high=10_000)
 DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
+IDLE_MIN = env.integer("GPULAB_IDLE_MIN", DEFAULTS["idle"]["stop_at_min"], low=0, high=7 * 24 * 60)
+IDLE_CROWDED_MIN = env.integer("GPULAB_IDLE_CROWDED_MIN", DEFAULTS["idle"]["when_80pct_allocated_stop_at_min"], low=0, high=7 * 24 * 60)
+CLASS_CARDS = env.integer("GPULAB_CLASS_CARDS", 8, low=0, high=10_000)
 
 # Doors.
 ALLOWED_HOSTS = env.listing(
@@ -63,6 +65,7 @@ INSTALLED_APPS = [
     "labs.catalogue",
     "labs.fleet",
     "labs.quarantine",
+    "labs.idleness",
     "labs.policy",
     "labs.timetable",
     "labs.lifecycle",

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import gpu_models, node_images
+from labs.idleness.queries import idle_clock
 from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
@@ -83,6 +84,7 @@ def _state_context(request: PersonRequest, row: Lab, snapshot: Snapshot | None =
         "hours_max": limits.hours_max,
         "ssh_command": ssh_command(row.name),
         "reclaim": reclaim_of(lab=row) if row.state == states.RUNNING else None,
+        "idle": idle_clock(lab=row, now=now) if row.state == states.RUNNING else None,
         "card": None if row.is_live else end_card(lab=row, now=now),
     }
 

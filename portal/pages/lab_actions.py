@@ -9,6 +9,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from labs.idleness.services import lab_keep as keep
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer
 from labs.lifecycle.services import (
@@ -31,7 +32,7 @@ from labs.lifecycle.services import (
 )
 from labs.people.errors import Refused
 from portal.pages.access import PersonRequest, person_required
-from portal.pages.forms.lab import ExtendForm, LabTokenForm, StopForm, TakeGpuForm
+from portal.pages.forms.lab import ExtendForm, KeepForm, LabTokenForm, StopForm, TakeGpuForm
 from portal.pages.lab import SECRET
 from portal.pages.telling import first_error
 
@@ -48,6 +49,20 @@ def lab_stop(request: PersonRequest, lab_id: str) -> HttpResponse:
     else:
         messages.info(request, f"{lab.name} was ending already.")
     return redirect("lab", lab_id=lab_id)
+
+
+@require_POST
+@person_required
+def lab_keep(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """Let it run for some hours though nobody uses it."""
+    lab = lab_for_owner(user=request.user, lab_id=lab_id)
+    form = KeepForm(request.POST)
+
+    def act() -> str:
+        until = keep(lab=lab, hours=form.cleaned_data["hours"], actor=request.user, now=timezone.now())
+        return f"{lab.name} is kept until {timezone.localtime(until):%H:%M}, used or not."
+
+    return _act(request, lab, form, act)
 
 
 @require_POST

@@ -11,6 +11,12 @@ class ExtendForm(forms.Form):
     hours = forms.IntegerField(label="Hours from now", min_value=1, max_value=MOST)
 
 
+class KeepForm(forms.Form):
+    """Run for so many hours though nobody uses it."""
+
+    hours = forms.IntegerField(label="Hours", min_value=1, max_value=MOST)
+
+
 class TakeGpuForm(forms.Form):
     """Restart with GPUs as soon as they are free."""
 
