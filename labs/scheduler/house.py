@@ -126,6 +126,13 @@ class House:
         if found:
             self.keep(lab, found.room, found.kind, found.at)
 
+    def promise(self, lab: Waiting, room: Room, kind: Kind) -> bool:
+        """Keep what comes free there; False if that will never be enough."""
+        at = opening(room, lab, kind, self.now, self.end(lab))
+        if at is not None:
+            self.keep(lab, room, kind, at)
+        return at is not None
+
     def keep(self, lab: Waiting, room: Room, kind: Kind | None, at: datetime) -> None:
         """A reservation there, from then on, for its whole limit."""
         asked, until = lab.asked, at + (self.end(lab) - self.now)

@@ -11,7 +11,7 @@ from labs.scheduler.estimate import estimates_of
 from labs.scheduler.house import House
 from labs.scheduler.order import Order
 from labs.scheduler.reclaim import Reclaimer
-from labs.scheduler.rooms import Kind, Room
+from labs.scheduler.rooms import Kind, Room, kind_suits
 from labs.scheduler.snapshot import Hold, Plan, Reclaim, Snapshot, Wait, Waiting
 from labs.scheduler.words import BEING_TAKEN, CLASS_OVER, class_full, class_waits
 
@@ -135,12 +135,9 @@ class _Planner:
     def _keep_promises(self) -> frozenset[str]:
         """Labs for which others are under notice already keep the cards that come free then."""
         waiting = {lab.lab_id: lab for lab in self.snapshot.waiting}
-        promised: dict[str, tuple[Room, Kind, datetime]] = {}
+        promised: dict[str, tuple[Room, Kind]] = {}
         for room in self.house.rooms:
             for victim, kind in room.running:
-                if victim.notice_until and victim.taken_for in waiting:
-                    at = max(victim.notice_until, self.now, promised[victim.taken_for][2] if victim.taken_for in promised else self.now)
-                    promised[victim.taken_for] = (room, kind, at)
-        for lab_id, (room, kind, at) in promised.items():
-            self.house.keep(waiting[lab_id], room, kind, at)
-        return frozenset(promised)
+                if victim.notice_until and victim.taken_for in waiting and kind_suits(kind, waiting[victim.taken_for]):
+                    promised[victim.taken_for] = (room, kind)
+        return frozenset(lab_id for lab_id, (room, kind) in promised.items() if self.house.promise(waiting[lab_id], room, kind))
