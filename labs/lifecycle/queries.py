@@ -4,20 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Sum
 
 from labs.fleet.models import Gpu
 from labs.ledger.models import Event
 from labs.ledger.queries import events_of
 from labs.lifecycle import states
-from labs.lifecycle.allowances import allowance_of
+from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab, LabToken, Lease
 from labs.lifecycle.queueing import would_wait
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import Role, User
-from labs.policy.rules import Held, Limits, Share, beyond_left, more_needed
+from labs.policy.rules import Asked, Held, Limits, Share, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
@@ -96,16 +96,12 @@ class Preview:
     more: Mapping[str, int] | None = None  # own limit -> what to ask for, so that it would be granted
     shares: tuple[Share, ...] = ()
 
-    @property
-    def borrows(self) -> float:
-        """GPUs of the wish that would be over the person's guarantee, beside what is held now: they may be taken back."""
-        over = self.held.gpus + self.wish.gpus - self.limits.gpus
-        return max(min(over, self.wish.gpus), 0) if self.answer != "never" and self.limits.gpus_max > self.limits.gpus else 0
+    borrows: float = 0  # of its GPUs, how many are over the guarantee: while it is so, the lab may be taken back
 
 
-def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
-    """Judge a wish without making it, by the same rules and the same plan as the click."""
-    may = allowance_of(user=user, now=now)
+def wish_preview(*, user: User, wish: Wish, now: datetime, may: Allowance | None = None) -> Preview:
+    """Judge a wish without making it, by the same rules and the same plan as the click. `may` is the person's, where it is at hand already."""
+    may = may or allowance_of(user=user, now=now)
     limits, held = may.limits, may.held
     wish = wish_whole(wish=wish, limits=limits)
     try:
@@ -113,12 +109,24 @@ def wish_preview(*, user: User, wish: Wish, now: datetime) -> Preview:
         wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now)
     except Refused as refused:
         return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more, shares=may.shares)
-    placed, wait = would_wait(user=user, waiting=wish_waiting(owner=user, wish=wish, image=image, now=now), now=now)
+    waiting = wish_waiting(owner=user, wish=wish, image=image, now=now)
+    borrows = _beyond_guarantee(user, limits, waiting.asked)
+    placed, wait = would_wait(user=user, waiting=waiting, now=now)
     if placed or wait is None:
-        return Preview("now", (), 0, "", wish, held, limits, shares=may.shares)
-    left = beyond_left(wish_waiting(owner=user, wish=wish, image=image, now=now).asked, held, limits, may.shares)
+        return Preview("now", (), 0, "", wish, held, limits, shares=may.shares, borrows=borrows)
+    left = beyond_left(waiting.asked, held, limits, may.shares)
     first = left[0].field if left else ""
-    return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left), may.shares)
+    return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left), may.shares, borrows)
+
+
+def _beyond_guarantee(user: User, limits: Limits, asked: Asked) -> float:
+    """How many of the asked cards would be over the guarantee, beside what the person's other labs hold inside it."""
+    units = asked.gpus * asked.gpu_share
+    if limits.gpus_max <= limits.gpus:
+        return 0
+    leases = Lease.objects.filter(lab__owner=user, lab__meeting=None, lab__over_quota=False, closed_at=None)
+    inside: float = leases.aggregate(share=Sum("gpu__share"))["share"] or 0.0
+    return round(max(min(inside + units - limits.gpus, units), 0), 2)
 
 
 def relay_snapshot(*, node_id: str) -> RelaySnapshot:

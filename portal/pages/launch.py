@@ -15,18 +15,18 @@ from labs.catalogue.models import Image
 from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
+from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.occupancy import nodes_view
 from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.queueing import estimates_score
 from labs.lifecycle.services import lab_request
 from labs.people.errors import Refused
-from labs.policy.queries import limits_of
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import Card, NodeView
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.launch import SLICE, LaunchForm
 from portal.pages.presets import sizes_for
-from portal.pages.quota import bars, bars_of
+from portal.pages.quota import bars
 
 #: How near an image is to being usable, nearest first.
 NEARNESS = (NodeImage.State.PRESENT, NodeImage.State.PULLING, NodeImage.State.ABSENT, NodeImage.State.FAILED)
@@ -56,17 +56,22 @@ def launch(request: PersonRequest) -> HttpResponse:
 @person_required
 def launch_verdict(request: PersonRequest) -> HttpResponse:
     """What the click would do with the numbers as they stand; asked for at every change."""
-    form = _form(_offer(request), request.GET)
-    return render(request, "launch/_verdict.html", _verdict(request, form))
+    offer = _offer(request)
+    return render(request, "launch/_verdict.html", _verdict(request, _form(offer, request.GET), offer))
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What there is to choose from: the person's limits, the images, the machines and their healthy cards."""
+    """What there is to choose from: what the person may have, the images, the machines and their healthy cards."""
 
-    limits: Limits
+    may: Allowance
     images: QuerySet[Image]
     nodes: tuple[NodeView, ...]
+
+    @property
+    def limits(self) -> Limits:
+        """The person's own."""
+        return self.may.limits
 
     @property
     def cards(self) -> list[Card]:
@@ -80,7 +85,7 @@ class Offer:
 
 
 def _offer(request: PersonRequest) -> Offer:
-    return Offer(limits_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes()), nodes_view())
+    return Offer(allowance_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes()), nodes_view())
 
 
 def _form(offer: Offer, data: Any) -> LaunchForm:
@@ -117,7 +122,7 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
     free = Counter(card.model for card in offer.cards if card.free)
     limits, nodes = offer.limits, offer.nodes
     progress = _image_words()
-    context = _verdict(request, form) | {
+    context = _verdict(request, form, offer) | {
         "models": [(model, free[model], count) for model, count in sorted(everywhere.items())],
         "free": sum(free.values()),
         "slices": _slices(offer),
@@ -146,12 +151,12 @@ def _image_words() -> dict[int, tuple[str, str]]:
     return {pk: (row.state, f"{row.percent}%" if row.state == NodeImage.State.PULLING else row.get_state_display()) for pk, row in best.items()}
 
 
-def _verdict(request: PersonRequest, form: LaunchForm) -> dict[str, Any]:
+def _verdict(request: PersonRequest, form: LaunchForm, offer: Offer) -> dict[str, Any]:
     """The form with what the rules and the plan say to it; without a verdict while it is not a wish yet."""
     if not form.is_valid():
-        return {"form": form, "preview": None, "bars": bars_of(user=request.user, now=timezone.now())}
+        return {"form": form, "preview": None, "bars": bars(held=offer.may.held, limits=offer.limits, shares=offer.may.shares)}
     now = timezone.now()
-    preview = wish_preview(user=request.user, wish=form.wish, now=now)
+    preview = wish_preview(user=request.user, wish=form.wish, now=now, may=offer.may)
     wish = preview.wish
     taken = bars(held=preview.held, limits=preview.limits, shares=preview.shares, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
     return {"form": form, "preview": preview, "bars": taken, "score": estimates_score(now=now) if preview.estimate else None}
