@@ -19,6 +19,7 @@ from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_ready, lab_stage
+from labs.lifecycle.reclaims import reclaim_begin
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from labs.people.models import User
@@ -134,6 +135,7 @@ def _labs(alice: User, bob: User, image: Image, now: datetime) -> dict[str, Lab]
     _start(busy, cards[1:3], now - timedelta(hours=1))
     waiting = ask(alice, "thesis", 1, timedelta(minutes=40))
     other = ask(bob, "homework", 1, timedelta(minutes=25))
+    reclaim_begin(lab_id=busy.pk, taken_for=other.pk, now=now)
     labs = (ended, running, starting, busy, waiting, other)
     return {lab.name: Lab.objects.get(pk=lab.pk) for lab in labs}
 
