@@ -9,7 +9,7 @@ from portal.api.problems import MEDIA_TYPE, Problem
 Document = TypeVar("Document", bound=dict[str, Any])
 ALWAYS = {401: "No live token", 429: "Too many requests; Retry-After says when", 503: "The database is away; Retry-After says when to try again"}
 WITH_INPUT = {422: "Refused: a field is wrong, or a limit is passed by the wish alone"}
-WITH_ID = {404: "There is no such lab, or it is not yours"}
+WITH_ID = {404: "There is no such thing, or it is not yours"}
 WRITES = {403: "The token's scope is too small", 409: "Not as things are now; it may pass later"}
 WITH_BODY = {400: "The body is no JSON", 413: "The body is too large"}
 
@@ -28,7 +28,7 @@ def _errors(address: str, method: str, operation: dict[str, Any]) -> dict[int, s
     errors = dict(ALWAYS)
     if operation.get("parameters") or "requestBody" in operation:
         errors |= WITH_INPUT
-    if "{" in address:
+    if "{" in address or any(one["name"] == "of" for one in operation.get("parameters", [])):
         errors |= WITH_ID
     if any(one["name"] == "everyone" for one in operation.get("parameters", [])):
         errors |= {403: WRITES[403]}

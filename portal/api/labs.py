@@ -18,6 +18,7 @@ from labs.lifecycle.services import lab_extend, lab_request, lab_stop
 from labs.lifecycle.waiting import snapshot_load
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
+from labs.usage.queries import efficiency_for
 from portal.api import schemas
 from portal.api.auth import caller, is_admin, may_administer, may_launch
 from portal.api.pagination import Cursor, Limit, page
@@ -125,6 +126,7 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "started_at": lab.started_at,
         "ends_at": lab.ends_at,
         "ended_at": lab.ended_at,
+        "efficiency": None,
     }
 
 
@@ -135,9 +137,9 @@ def _lab(request: HttpRequest, lab_id: str) -> Lab:
 
 
 def lab_shown(lab: Lab) -> dict[str, Any]:
-    """One lab with everything that is known of it: its levers too, which lists leave out."""
+    """One lab with everything that is known of it: its levers and its efficiency too, which lists leave out."""
     if not lab.waits:
-        return lab_view(lab, None)
+        return lab_view(lab, None) | {"efficiency": efficiency_for(lab=lab)}
     now = timezone.now()
     snapshot = snapshot_load(now=now)
     shown = lab_view(lab, wait_of(lab=lab, now=now, snapshot=snapshot))

@@ -103,6 +103,16 @@ class LabUrls(Schema):
     ssh: str = Field(description="The command that opens a shell in it.")
 
 
+class Efficiency(Schema):
+    """What a lab made of what it held."""
+
+    line: str = Field(description='Such as "GPU 4% busy, 2 of 80 GiB".')
+    advice: str = Field(description="What would do better next time; empty where nothing would.")
+    code: str = Field(
+        description="A word for a program: fine, no_gpu, fewer_gpus, slice, idle, more_cpus, larger_batches, less_memory, more_memory or more_shm."
+    )
+
+
 class Lab(Schema):
     """A lab."""
 
@@ -128,6 +138,7 @@ class Lab(Schema):
     started_at: datetime | None
     ends_at: datetime | None
     ended_at: datetime | None
+    efficiency: Efficiency | None = Field(description="What an ended lab made of what it held, once it ran for five minutes; null in lists.")
 
 
 class LabPage(PageOf):

@@ -14,7 +14,7 @@ from tests.support.callers import BASE, Caller
 
 pytestmark = pytest.mark.django_db
 
-READS = ["/labs", "/gpus", "/images", "/me"]
+READS = ["/labs", "/gpus", "/images", "/me", "/usage"]
 OF_A_LAB = [("GET", ""), ("POST", "/stop"), ("POST", "/extend")]
 
 

@@ -38,6 +38,7 @@ def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
         ("post", "/labs/{lab_id}/move"),
         ("get", "/gpus"),
         ("get", "/images"),
+        ("get", "/usage"),
         ("get", "/me"),
         ("get", "/me/requests"),
         ("post", "/me/requests"),

@@ -31,6 +31,7 @@ OPERATIONS = [
     ("post", "/api/v1/reservations/{reservation_id}/cancel"),
     ("get", "/api/v1/gpus"),
     ("get", "/api/v1/images"),
+    ("get", "/api/v1/usage"),
     ("get", "/api/v1/me"),
     ("get", "/api/v1/me/requests"),
     ("post", "/api/v1/me/requests"),
