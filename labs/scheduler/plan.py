@@ -36,7 +36,7 @@ class _Planner:
         self.reclaimer = Reclaimer(snapshot, self.house.rooms, self.house.gates, now)
         self.reclaims: list[Reclaim] = []
         self.line: list[tuple[Waiting, tuple[str, ...]]] = []  # who waits, in order, and why
-        self._booked = 0
+        self._booked, self._tries = 0, snapshot.policy.reclaim_tries
         self._stuck: dict[Shape, tuple[str, ...]] = {}
         self._untakable: set[Shape] = set()
         self._promised = self._keep_promises()
@@ -110,9 +110,10 @@ class _Planner:
         """What is done for a lab that does not fit: cards are taken back for it, or it gets a reservation."""
         if lab.lab_id in self._promised:
             return (BEING_TAKEN,)
-        if self.reclaimer.due(lab) and self.house.ledger.inside(lab):
+        if self._tries and self.reclaimer.due(lab) and self.house.ledger.inside(lab):
             taker = (self._shape(lab, kind), *self.reclaimer.side(lab))
-            if taker not in self._untakable and len(self._untakable) < self.snapshot.policy.reclaim_tries:
+            if taker not in self._untakable:
+                self._tries -= 1
                 if self._take_back(lab):
                     return (BEING_TAKEN,)
                 self._untakable.add(taker)
