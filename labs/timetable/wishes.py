@@ -11,6 +11,7 @@ from labs.catalogue.models import Image
 from labs.fleet.models import Node
 from labs.people.errors import Refused
 from labs.people.models import Group, Role, User
+from labs.policy.queries import group_fairness
 from labs.timetable.holdings import closures_between, demands_between, house_zone, pools
 from labs.timetable.models import Reservation
 from labs.timetable.rules import MOST_MEETINGS, Clash, Demand, Hours, Occurrence, clash_words, clashes, occurrences
@@ -82,6 +83,10 @@ def _size_check(wish: ClassWish, actor: User) -> None:
     if wish.cards > most and not actor.is_administrator:
         words = f"A teacher may set aside {most} at once; {wish.cards} are {wish.cards - most} more. Ask an administrator to reserve for you."
         raise Refused(words, field="cards", code="over_limit")
+    fair = group_fairness().get(wish.group.pk) if wish.group else None
+    cap = fair.cap if fair else None
+    if cap is not None and wish.cards > cap and not wish.is_slice:
+        raise Refused(f"{wish.group} may hold {cap} GPUs together, and {wish.cards} are {wish.cards - cap} more.", field="cards", code="over_limit")
     suited = [count for pool, count in pools().items() if wish.demand(_NEVER).takes(pool)]
     if max(suited, default=0) < wish.gpus:
         raise Refused(f"No node has {wish.gpus} such {wish.unit}{'' if wish.gpus == 1 else 's'} of one model together.", field="gpus", code="impossible")

@@ -12,17 +12,19 @@ from pydantic import Field
 from labs.catalogue.queries import images_offered
 from labs.fleet.models import Node
 from labs.fleet.queries import runtimes
+from labs.lifecycle.classes import class_lab_request
 from labs.lifecycle.wishes import MOST
 from labs.people.errors import Refused
 from labs.people.models import Group, User
 from labs.timetable.holdings import house_zone
 from labs.timetable.models import Maintenance, Meeting, Reservation
-from labs.timetable.queries import groups_reservable, maintenance_shown, meetings_shown, reservation_for_editor
+from labs.timetable.queries import groups_reservable, maintenance_shown, meeting_for_member, meetings_shown, reservation_for_editor
 from labs.timetable.rules import Hours
 from labs.timetable.services import reservation_cancel, reservation_create
 from labs.timetable.wishes import ClassWish
 from portal.api.auth import caller, may_launch
-from portal.api.schemas import EXACT, Strict
+from portal.api.labs import lab_view
+from portal.api.schemas import EXACT, Lab, Strict
 
 router = Router(tags=["calendar"])
 #: What one request may look at.
@@ -125,6 +127,15 @@ def reservation_end(request: HttpRequest, reservation_id: int) -> Any:
     row = reservation_for_editor(user=caller(request), reservation_id=min(reservation_id, EXACT))
     reservation_cancel(reservation=row, actor=caller(request), now=timezone.now())
     return _reservation(Reservation.objects.get(pk=row.pk))
+
+
+@router.post("/classes/{int:meeting_id}/lab", response={201: Lab}, summary="Start your lab of a class")
+def class_lab(request: HttpRequest, meeting_id: int) -> Status[Any]:
+    """On the class's GPUs and until its end; 404 for a class that is not yours, 409 when it is not open."""
+    may_launch(request)
+    row = meeting_for_member(user=caller(request), meeting_id=min(meeting_id, EXACT))
+    lab = class_lab_request(owner=caller(request), meeting=row, actor=caller(request), now=timezone.now())
+    return Status(201, lab_view(lab, None))
 
 
 def _wish(user: User, asked: ReservationWish) -> ClassWish:

@@ -153,6 +153,14 @@ def test_labs_follow_a_class_that_goes_on_longer(meeting_of, student, teacher, d
     assert set(Lab.objects.values_list("ends_at", flat=True)) == {later}
 
 
+def test_a_lab_that_cannot_be_prepared_is_told_to_who_reserved_once(meeting_of, student, root_admin, image, day):
+    meeting_of()
+    type(image).objects.update(is_active=False)
+    day(TEN, rounds=4)
+    told = Notice.objects.filter(user=root_admin, subject__startswith="No lab of Vision 101")
+    assert [(one.subject, one.words) for one in told] == [("No lab of Vision 101 could be prepared for Bob", "There is no such image.")]
+
+
 def test_a_cancelled_class_starts_nothing(meeting_of, student, teacher, day):
     meeting_cancel(meeting=meeting_of(), actor=teacher, now=BEFORE)
     day(TEN, rounds=4)

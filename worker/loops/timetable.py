@@ -1,8 +1,8 @@
 """Classes and maintenance: images ahead, labs one after another, what is unused goes back, and the end."""
 
-import logging
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import Q
 
 from labs.fleet.services import image_bring
@@ -20,13 +20,13 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_end
 from labs.notices.services import notice_queue
 from labs.people.errors import Refused
+from labs.people.models import User
 from labs.timetable.holdings import house_zone, people_of
 from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.queries import maintenance_shown, meetings_at_hand
 from labs.timetable.rules import due, spell_words, until_words
 from labs.timetable.services import class_people_tell, meeting_give_back, meeting_prepared
 
-log = logging.getLogger(__name__)
 #: Labs asked for in one round and class: starting is the engine's work, and thirty at once are slower than thirty in a row.
 AT_ONCE = 5
 #: People on a node are told of its maintenance so long ahead.
@@ -48,9 +48,13 @@ def tick(*, now: datetime) -> None:
 
 
 def _prepare(meeting: Meeting, now: datetime) -> None:
-    """Ask the nodes for its image and tell its people, once."""
-    if not meeting_prepared(meeting_id=meeting.pk, now=now):
-        return
+    """Ask the nodes for its image and tell its people: all of it once, or none of it."""
+    with transaction.atomic():
+        if meeting_prepared(meeting_id=meeting.pk, now=now):
+            _announce(meeting, now)
+
+
+def _announce(meeting: Meeting, now: datetime) -> None:
     held = meeting.reservation
     image_bring(image=held.image, actor=None, now=now, node_ids=[held.node_id] if held.node_id else None)
     starts, opens = until_words(meeting.starts_at, now, house_zone()), until_words(meeting.opens_at, now, house_zone())
@@ -69,7 +73,15 @@ def _start(meeting: Meeting, now: datetime) -> None:
         try:
             class_lab_request(owner=owner, meeting=meeting, actor=None, now=now)
         except Refused as refused:
-            log.info("no lab of %s for person %d: %s", meeting, owner.pk, refused.words)
+            _tell_teacher(meeting, owner, refused.words, now)
+
+
+def _tell_teacher(meeting: Meeting, owner: User, words: str, now: datetime) -> None:
+    """A lab that could not be prepared is news for whoever reserved, once a person."""
+    subject = f"No lab of {meeting} could be prepared for {owner}"
+    key = f"class-refused:{meeting.pk}:{owner.pk}"
+    address = f"/calendar/classes/{meeting.pk}/"
+    notice_queue(user=meeting.reservation.created_by, kind="class", subject=subject, words=words, url=address, key=key, until=meeting.ends_at, now=now)
 
 
 def _give_back(meeting: Meeting, now: datetime) -> None:

@@ -12,6 +12,7 @@ from labs.ledger.queries import events_of
 from labs.notices.models import Notice
 from labs.people.errors import Refused
 from labs.people.models import Role
+from labs.policy.services import group_limits_set
 from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.queries import class_preview, holds_between, reservation_for_editor
 from labs.timetable.services import (
@@ -58,6 +59,13 @@ def test_a_teacher_has_a_limit_and_an_administrator_none(wish_of, teacher, root_
     with pytest.raises(Refused, match="A teacher may set aside 1 at once; 2 are 1 more"):
         reservation_create(wish=wish_of(), actor=teacher, now=BEFORE)
     assert reservation_create(wish=wish_of(), actor=root_admin, now=BEFORE).cards == 2
+
+
+def test_the_cap_of_a_course_binds_its_classes_too(wish_of, course, root_admin):
+    group_limits_set(group=course, values={"gpus": 1}, actor=root_admin, now=BEFORE)
+    with pytest.raises(Refused, match="Deep Learning may hold 1 GPUs together, and 2 are 1 more"):
+        reservation_create(wish=wish_of(), actor=root_admin, now=BEFORE)
+    reservation_create(wish=wish_of(cards=1), actor=root_admin, now=BEFORE)
 
 
 @pytest.mark.parametrize(

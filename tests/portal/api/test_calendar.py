@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from labs.timetable.models import Reservation
+from labs.timetable.models import Meeting, Reservation
 from labs.timetable.services import maintenance_create, reservation_create
 from tests.labs.timetable.conftest import BEFORE, TEN, course, student, teacher, wish_of  # noqa: F401  (fixtures)
 
@@ -53,6 +53,19 @@ def test_a_teacher_reserves_and_cancels(calls: Any, teacher: Any, alice: Any, bo
     assert clash.json()["code"] == "clash"
     assert "Vision 101 holds 2" in clash.json()["detail"]
     assert caller.post(f"/reservations/{made.json()['id']}/cancel", None).json()["cancelled"]
+
+
+def test_a_member_starts_their_lab_of_a_class_and_a_stranger_does_not(calls: Any, student: Any, charlie: Any, root_admin: Any, wish_of: Any) -> None:
+    meeting = reservation_create(wish=wish_of(start="own"), actor=root_admin, now=BEFORE).meetings.first()
+    assert meeting
+    address = f"/classes/{meeting.pk}/lab"
+    assert calls(student).post(address).status_code == 409
+    Meeting.objects.filter(pk=meeting.pk).update(starts_at=timezone.now(), ends_at=timezone.now() + timedelta(hours=1))
+    assert calls(charlie).post(address).status_code == 404
+    made = calls(student).post(address)
+    assert made.status_code == 201, made.content
+    assert made.json()["name"] == "vision-101"
+    assert calls(student).post(address).json()["detail"] == "You have a lab of Vision 101 already."
 
 
 def test_others_neither_reserve_nor_cancel(calls: Any, teacher: Any, student: Any, alice: Any, body: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ OPERATIONS = [
     ("get", "/api/v1/calendar"),
     ("post", "/api/v1/reservations"),
     ("post", "/api/v1/reservations/{reservation_id}/cancel"),
+    ("post", "/api/v1/classes/{meeting_id}/lab"),
     ("get", "/api/v1/gpus"),
     ("get", "/api/v1/images"),
     ("get", "/api/v1/usage"),
