@@ -1,11 +1,13 @@
 """Writing to the terminals of a lab: every /dev/pts that its processes have open. `wall` would reach nobody there."""
 
 import os
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-PREFIX = "/dev/pts/"
+#: Not /dev/pts/ptmx, which makes a new one when it is opened.
+TERMINAL = re.compile(r"/dev/pts/\d+")
 
 
 def terminals_write(*, pids: Iterable[int], words: str, proc: Path = Path("/proc")) -> int:
@@ -25,7 +27,7 @@ def _terminals(pids: Iterable[int], proc: Path) -> Iterable[Path]:
     for pid in pids:
         with suppress(OSError):
             names = {str(entry.readlink()) for entry in (proc / str(pid) / "fd").iterdir()}
-            yield from (proc / str(pid) / "root" / name.lstrip("/") for name in names if name.startswith(PREFIX))
+            yield from (proc / str(pid) / "root" / name.lstrip("/") for name in names if TERMINAL.fullmatch(name))
 
 
 def _write(terminal: Path, text: bytes) -> bool:
