@@ -7,6 +7,8 @@ from labs.scheduler.snapshot import Person, Snapshot, Waiting
 from labs.scheduler.standing import Left, amount, left_of, left_of_group
 from labs.scheduler.words import over_quota_refused
 
+NOTHING = Held()
+
 
 class Ledger:
     """Who holds what, with everything that the plan has placed so far."""
@@ -27,7 +29,7 @@ class Ledger:
 
     def held(self, owner_id: int) -> Held:
         """What the person holds now."""
-        return self._held.get(owner_id) or Held()
+        return self._held.get(owner_id, NOTHING)
 
     def ratio(self, owner_id: int) -> float:
         """GPUs held divided by those guaranteed."""

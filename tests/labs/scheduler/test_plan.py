@@ -200,7 +200,7 @@ def _waiting(draw: st.DrawFn, name: str, may_run: bool) -> Waiting:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(snapshots())
 def test_whatever_the_snapshot_no_promise_is_broken(snapshot: Snapshot) -> None:
     made = plan(snapshot, T0)
