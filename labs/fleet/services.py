@@ -11,6 +11,7 @@ from labs.bus.doorbell import node_queue, ring
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.ledger.services import Actor, event_record
+from labs.notices.services import notice_queue_admins
 from labs.people.errors import Refused
 
 #: A card that misses this many readings in a row is UNKNOWN.
@@ -46,6 +47,7 @@ def node_unknown(*, node_id: str, now: datetime) -> bool:
         if not Node.objects.filter(pk=node_id, state=Node.State.READY).update(state=Node.State.UNKNOWN):
             return False
         event_record(kind="node.unknown", subject=f"node:{node_id}", words=f"Nothing is heard of node {node_id}.", actor=None, now=now)
+        _admins_tell("node_lost", node_id, f"Node {node_id} is lost", "Labs on it go on; it gets no new one. Is the host up, and its worker running?", now)
         publish("fleet", "node", node=node_id)
     return True
 
@@ -106,6 +108,11 @@ def _gpu_seen(gpu: Gpu, fault: str, now: datetime) -> None:
         gpu_health_set(gpu=gpu, health=Gpu.Health.OK, words="", actor=None, now=now)
 
 
+def _admins_tell(kind: str, thing: str, subject: str, words: str, now: datetime) -> None:
+    """At most once an hour of each thing: one that comes and goes must not fill anybody's mailbox."""
+    notice_queue_admins(kind=kind, subject=subject, words=words, url="/manage/nodes/", key=f"{kind}:{thing}:{now:%Y%m%d%H}", now=now)
+
+
 def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, now: datetime) -> None:
     """Take a card out of service or bring it back. Its running lab is not touched."""
     if health not in Gpu.Health.values:
@@ -114,6 +121,9 @@ def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, no
         Gpu.objects.filter(pk=gpu.pk).update(health=health, health_words=words)
         sentence = f"Card {gpu}: {Gpu.Health(health).label.lower()}. {words}".strip()
         event_record(kind="gpu.health", subject=f"gpu:{gpu.pk}", words=sentence, actor=actor, now=now, health=health)
+        if health == Gpu.Health.UNKNOWN and actor is None:
+            told = f"{words}\n\nA lab on it goes on; it gets no new one until it answers again."
+            _admins_tell("card_sick", gpu.pk, f"GPU {gpu.index} of node {gpu.node_id} is sick", told, now)
         publish("fleet", "gpu", gpu=gpu.pk)
         ring("worker.schedule")
 
