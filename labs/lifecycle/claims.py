@@ -37,7 +37,7 @@ def lab_ask_first_set(*, lab: Lab, ask_first: bool, actor: User, now: datetime) 
 def lab_claim(*, lab: Lab, actor: User, now: datetime) -> bool:
     """Take what is held and start. False when it was taken already; Refused when it has passed on."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=lab.owner_id)
+        User.objects.select_for_update(no_key=True).get(pk=lab.owner_id)
         row = Lab.objects.select_for_update().get(pk=lab.pk)
         if row.state in states.PLACED:
             return False

@@ -40,7 +40,7 @@ def class_wish(*, meeting: Meeting, now: datetime, name: str = "") -> Wish:
 def class_lab_request(*, owner: User, meeting: Meeting, now: datetime, actor: Actor | None) -> Lab:
     """A lab on the class's cards for one of its people: one at a time. Refused when the class is not open, or gave its cards back."""
     with transaction.atomic():
-        User.objects.select_for_update().get(pk=owner.pk)
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         row = Meeting.objects.select_related("reservation").get(pk=meeting.pk)
         _open_check(row, owner, now)
         name = _name(row, owner)
@@ -70,6 +70,12 @@ def _name(meeting: Meeting, owner: User) -> str:
 def class_people_without(*, meeting: Meeting) -> list[User]:
     """Its people for whom no lab was asked yet; whoever ended theirs gets no other by itself."""
     return list(people_of(meeting.reservation).exclude(labs__meeting=meeting))
+
+
+def class_roster(*, meeting: Meeting) -> list[tuple[User, Lab | None]]:
+    """Everybody of the class with their newest lab of it; for whoever teaches it."""
+    newest = {lab.owner_id: lab for lab in Lab.objects.filter(meeting=meeting).order_by("requested_at")}
+    return [(user, newest.get(user.pk)) for user in people_of(meeting.reservation).order_by("display_name", "pk")]
 
 
 def class_labs_follow(*, meeting: Meeting) -> int:

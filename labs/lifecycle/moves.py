@@ -88,7 +88,8 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
                 return False
             owner_id = Lab.objects.values_list("owner_id", flat=True).get(pk=lab_id)
             group_limits_lock(user_id=owner_id)
-            owner = User.objects.select_for_update().get(pk=owner_id)
+            # no_key: a message to the owner refers to this row, and may be written by whoever holds the lab's
+            owner = User.objects.select_for_update(no_key=True).get(pk=owner_id)
             lab = Lab.objects.select_for_update().get(pk=lab_id)
             if lab.target != Lab.Target.RUNNING or not owner.is_active:
                 return False

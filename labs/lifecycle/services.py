@@ -37,7 +37,7 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor | None, 
         raise Refused(f"A key has at most {MOST_KEY} characters.", field="idempotency_key")
     with transaction.atomic():
         group_limits_lock(user_id=owner.pk)
-        User.objects.select_for_update().get(pk=owner.pk)
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
         if idempotency_key:
             earlier = Lab.objects.filter(owner=owner, idempotency_key=idempotency_key).first()
             if earlier:
@@ -67,7 +67,7 @@ def lab_stop(*, lab: Lab, actor: User, now: datetime, words: str = "") -> bool:
 def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
     """Let the lab run until `hours` from now, up to the role's hours."""
     with transaction.atomic():
-        row = Lab.objects.select_for_update().select_related("owner").get(pk=lab.pk)
+        row = Lab.objects.select_for_update(of=("self",)).select_related("owner").get(pk=lab.pk)
         limits = limits_now(users=[row.owner], now=now)[row.owner_id]
         if row.state != states.RUNNING:
             raise Refused("Only a running lab can be extended.", code="state")
@@ -88,7 +88,7 @@ def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:
 def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datetime) -> Lab:
     """Queue a next attempt of a running lab with GPUs. It runs on until the cards are free; then its kernels stop."""
     with transaction.atomic():
-        row = Lab.objects.select_for_update().select_related("owner", "image").get(pk=lab.pk)
+        row = Lab.objects.select_for_update(of=("self",)).select_related("owner", "image").get(pk=lab.pk)
         if row.state != states.RUNNING or row.next_gpus is not None:
             raise Refused("Only a running lab that does not wait for a GPU already can take one.", code="state")
         _own_check(row)
