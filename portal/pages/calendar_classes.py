@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from labs.catalogue.queries import images_offered
 from labs.fleet.queries import gpu_models, runtimes
-from labs.lifecycle.classes import class_lab_request
+from labs.lifecycle.classes import class_lab_request, class_roster
 from labs.lifecycle.queries import labs_on_cards
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -215,7 +215,7 @@ def _crossing(preview: ClassPreview, form: ReservationForm) -> int:
 def _meeting_page(request: PersonRequest, row: Meeting, *, form: MeetingForm | None = None, status: int = 200) -> HttpResponse:
     user: User = request.user
     now, held = timezone.now(), row.reservation
-    member = _is_member(user, row)
+    member, editor = _is_member(user, row), may_edit(user=user, reservation=held)
     context = {
         "meeting": row,
         "held": held,
@@ -225,9 +225,9 @@ def _meeting_page(request: PersonRequest, row: Meeting, *, form: MeetingForm | N
         "is_over": row.last_moment <= now and not row.cancelled_at,
         "mine": row.labs.filter(owner=user).order_by("-requested_at").first() if member else None,
         "member": member,
-        "editor": may_edit(user=user, reservation=held),
+        "editor": editor,
         "form": form or MeetingForm(initial=MeetingForm.initial_of(row, house_zone())),
-        "running": row.labs.filter(state="running").count(),
+        "roster": class_roster(meeting=row) if editor and not row.cancelled_at and row.opens_at <= now else [],
         "zone": house_zone().key,
     }
     return render(request, "calendar/meeting.html", context, status=status)

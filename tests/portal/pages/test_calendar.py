@@ -192,6 +192,14 @@ def test_a_member_starts_their_lab_with_one_click(as_student: Client, as_charlie
     assert "is your lab of this class" in as_student.get(reverse("meeting", args=[meeting.pk])).content.decode()
 
 
+def test_a_teacher_sees_who_is_there_and_a_student_does_not(as_teacher: Client, as_student: Client, meeting: Meeting) -> None:
+    as_student.post(reverse("meeting_lab", args=[meeting.pk]))
+    page = as_teacher.get(reverse("meeting", args=[meeting.pk])).content.decode()
+    assert "Who is there" in page
+    assert "none yet" in page
+    assert "Who is there" not in as_student.get(reverse("meeting", args=[meeting.pk])).content.decode()
+
+
 def test_a_teacher_ends_the_class_and_the_page_says_so(as_teacher: Client, meeting: Meeting) -> None:
     assert "End it now" in as_teacher.get(reverse("meeting", args=[meeting.pk])).content.decode()
     assert "ended early" in as_teacher.post(reverse("meeting_end", args=[meeting.pk]), follow=True).content.decode()
