@@ -60,6 +60,16 @@ class Hands:
         with self._lock:
             self._busy.discard(key)
 
+    def alone(self, work: Callable[[], object], words: str) -> None:
+        """Do `work` in a thread of a pool: with a database connection that is fit, and a failure in the log."""
+        close_old_connections()
+        try:
+            work()
+        except Exception:
+            log.exception("%s failed; the next tick tries again", words)
+        finally:
+            close_old_connections()
+
     def _run(self, key: str, work: Callable[[], object]) -> None:
         close_old_connections()
         try:

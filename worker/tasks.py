@@ -35,7 +35,7 @@ def pulse() -> None:
 @shared_task(name="worker.reconcile")
 def reconcile_now() -> None:
     """Look at this node's labs now."""
-    reconcile.tick(hands=node.hands(), now=node.clock().now())
+    reconcile.soon(hands=node.hands())
 
 
 @shared_task(name="worker.warn")
@@ -53,7 +53,7 @@ def lab_start_now(*, lab_id: str) -> None:
 @shared_task(name="worker.lab_log")
 def lab_log_now(*, lab_id: str) -> None:
     """Read a lab's log because somebody looks at it."""
-    reconcile.log_read(lab_id=lab_id, hands=node.hands())
+    node.hands().once(reconcile.pool, f"log:{lab_id}", lambda: reconcile.log_read(lab_id=lab_id, hands=node.hands()))
 
 
 @shared_task(name="worker.image_prepare")

@@ -9,7 +9,7 @@ from functools import cache
 from django.conf import settings
 
 from labs.turns.queries import turn_holder
-from labs.turns.services import turn_give, turn_take
+from labs.turns.services import turn_give, turn_take, turns_end
 
 log = logging.getLogger(__name__)
 _held: set[str] = set()
@@ -32,6 +32,11 @@ def in_turn(*, name: str, work: Callable[[int], object]) -> bool:
         log.info("%s: this worker's turn (%d)", name, fence)
     work(fence)
     return True
+
+
+def turns_inherit() -> None:
+    """A worker starts: what the one before it on this node held need not lapse first. Should that one live, its number is an old one."""
+    turns_end(of=f"{settings.NODE_ID}:", but=holder())
 
 
 def node_in_turn(*, name: str) -> str:

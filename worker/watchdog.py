@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 
 log = logging.getLogger(__name__)
-EVERY_S = 5.0
-WITHIN_S = 30.0
+EVERY_S = 3.0
+WITHIN_S = 16.0
 #: EX_TEMPFAIL: try again.
 STATUS = 75
 

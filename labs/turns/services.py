@@ -33,6 +33,11 @@ def turn_give(*, name: str, holder: str) -> bool:
     return bool(Turn.objects.filter(pk=name, holder=holder, until__gt=Now()).update(until=Now()))
 
 
+def turns_end(*, of: str, but: str) -> int:
+    """End all turns of holders whose names begin with `of`, except `but`; how many. For a machine whose process was started anew."""
+    return Turn.objects.filter(holder__startswith=of, until__gt=Now()).exclude(holder=but).update(until=Now())
+
+
 def turn_holds(*, name: str, fence: int) -> bool:
     """Is `fence` still the turn's number? Call it in the transaction that writes: nobody takes over before that has ended."""
     return Turn.objects.select_for_update().filter(pk=name, fence=fence).exists()

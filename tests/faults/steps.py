@@ -17,6 +17,8 @@ import docker
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from tests.faults.hands import House
+from worker.hands import Hands
 from worker.runtimes.docker.handover import Handover
 
 BEFORE, AFTER = "before", "after"
@@ -93,6 +95,22 @@ def recorder(into: int) -> Point:
             os.write(into, f"{name}\n".encode())
 
     return point
+
+
+def recorded(house: House, work: Callable[[Hands], object]) -> tuple[list[str], int]:
+    """The durable steps that an undisturbed worker takes in `work`, and what that answered."""
+    out, into = os.pipe()
+
+    def watched(hands: Hands) -> None:
+        with steps_seen(recorder(into)):
+            answer = work(hands)
+        os.write(into, f"={answer}\n".encode())
+
+    assert house.wait(house.fork(watched)) == 0
+    os.close(into)
+    with os.fdopen(out) as lines:
+        *steps, answer = lines.read().splitlines()
+    return steps, int(answer.removeprefix("="))
 
 
 def crash(at: int, when: str) -> Point:

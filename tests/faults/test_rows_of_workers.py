@@ -1,6 +1,5 @@
 """FAULTS rows 1, 2, 3, 8: workers that are killed at any step, rung ten times, never rung, and unsure of their commit."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from unittest.mock import patch
@@ -15,7 +14,7 @@ from labs.lifecycle.queries import timeline_of
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.models import User
 from tests.faults.hands import PERIOD_S, House
-from tests.faults.steps import AFTER, BEFORE, crash, recorder, steps_seen
+from tests.faults.steps import AFTER, BEFORE, crash, recorded, steps_seen
 from worker.hands import Hands
 from worker.loops import schedule
 from worker.starting import lab_start
@@ -61,20 +60,6 @@ def _work(house: House, part: Part, lab_id: str, hands: Hands) -> int:
     raise AssertionError(f"{part.name} of {lab_id} never ended: {Lab.objects.get(pk=lab_id).__dict__}")
 
 
-def _recorded(house: House, part: Part, lab_id: str) -> list[str]:
-    """The durable steps that an undisturbed worker takes."""
-    out, into = os.pipe()
-
-    def work(hands: Hands) -> None:
-        with steps_seen(recorder(into)):
-            _work(house, part, lab_id, hands)
-
-    assert house.wait(house.fork(work)) == 0
-    os.close(into)
-    with os.fdopen(out) as lines:
-        return lines.read().splitlines()
-
-
 def _crashed(house: House, part: Part, lab_id: str, at: int, when: str) -> int:
     """Let a worker be killed there, and another go on; the periods that it took."""
 
@@ -92,7 +77,7 @@ def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_b
     steps: dict[str, list[str]] = {}
     for part in LIFE:
         part.wish(first, alice)
-        steps[part.name] = _recorded(house, part, first)
+        steps[part.name], _ = recorded(house, lambda hands, part=part: _work(house, part, first, hands))
     clean()
     for part, known in (("launch", "_create: POST containers/create"), ("launch", "lab_ready: commit"), ("stop", "lab_gone: commit")):
         assert any(known in step for step in steps[part]), f"no step {known!r} was seen in {part}: {steps[part]}"

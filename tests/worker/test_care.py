@@ -19,7 +19,7 @@ from worker.loops import reap
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.fake import FakeRuntime
 from worker.turns import in_turn, node_in_turn, turns_give_back
-from worker.watchdog import WITHIN_S, Watchdog
+from worker.watchdog import EVERY_S, WITHIN_S, Watchdog
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -93,8 +93,8 @@ class Kennel:
         self.ended += 1
 
     def passes(self, seconds: float, *, consumed: bool) -> None:
-        for _ in range(int(seconds / 5)):
-            self.now += 5
+        for _ in range(int(seconds / EVERY_S)):
+            self.now += EVERY_S
             self.dog.look()
             if consumed:
                 self.dog.felt()
@@ -103,13 +103,13 @@ class Kennel:
 def test_a_worker_that_consumes_is_left_alone():
     kennel = Kennel()
     kennel.passes(300, consumed=True)
-    assert kennel.sent == 60 and not kennel.ended
+    assert kennel.sent == 100 and not kennel.ended
 
 
 def test_a_worker_that_consumes_no_more_is_ended():
     kennel = Kennel()
-    kennel.passes(WITHIN_S + 5, consumed=False)
-    assert kennel.ended == 1
+    kennel.passes(WITHIN_S + 2 * EVERY_S, consumed=False)
+    assert kennel.ended
 
 
 def test_a_broker_that_is_away_is_no_reason_to_end_and_neither_is_its_return():

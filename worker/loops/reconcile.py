@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 LOG_LINES = 200
 #: Starts and stops wait for the engine; ten at once is what a class brings.
 pool = ThreadPoolExecutor(max_workers=10, thread_name_prefix="hands")
+#: Rung looks, one after another: an engine that hangs holds up none of the threads that consume tasks.
+rung = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rung")
+RUNG = "rung"
 
 
 def tick(*, hands: Hands, now: datetime) -> list[Step]:
@@ -35,6 +38,19 @@ def tick(*, hands: Hands, now: datetime) -> list[Step]:
             log.warning("%s of %s is tried again: %s", step.do, step.name, fault.words)
     _strays([step.seen for step in made if step.do == "stray" and step.seen], hands, now)
     return made
+
+
+def soon(*, hands: Hands) -> bool:
+    """Look as soon as a look under way is over; False when one is asked for already. However often it is rung, one waits."""
+    if not hands.take(RUNG):
+        return False
+    rung.submit(_rung, hands)
+    return True
+
+
+def _rung(hands: Hands) -> None:
+    hands.release(RUNG)  # whoever rings from now on may mean something that this look does not see
+    hands.alone(lambda: tick(hands=hands, now=hands.clock()), "a look that was rung for")
 
 
 def _known(observed: Sequence[Observed]) -> dict[str, Known]:

@@ -5,7 +5,7 @@ from django.db import transaction
 
 from labs.turns.models import Turn
 from labs.turns.queries import turn_holder
-from labs.turns.services import turn_give, turn_holds, turn_take
+from labs.turns.services import turn_give, turn_holds, turn_take, turns_end
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +44,13 @@ def test_a_turn_that_is_given_back_is_free_at_once():
     turn_take(name="schedule", holder="a")
     assert turn_give(name="schedule", holder="a") and not turn_give(name="schedule", holder="a")
     assert turn_take(name="schedule", holder="b") is not None
+
+
+def test_a_machine_whose_process_was_started_anew_does_not_wait_for_the_old_one():
+    old = turn_take(name="schedule", holder="n1:10:a")
+    assert turns_end(of="n1:", but="n1:20:b") == 1 and turns_end(of="n2:", but="n2:1:c") == 0
+    new = turn_take(name="schedule", holder="n1:20:b")
+    assert old is not None and new is not None and new > old and turns_end(of="n1:", but="n1:20:b") == 0
 
 
 def test_turns_of_different_loops_do_not_meet():

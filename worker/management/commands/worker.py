@@ -12,7 +12,7 @@ from labs.bus.doorbell import node_queue
 from worker import node, tasks
 from worker.loops import idle, images, post, reap, reconcile, rollup, sample, schedule, timetable, warn
 from worker.timer import Ticker
-from worker.turns import in_turn, turns_give_back
+from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
 
 
@@ -29,6 +29,7 @@ class Command(BaseCommand):
         """Report, begin to bring the image, tick, and consume until told to end."""
         node.report()
         node.image_bring()
+        turns_inherit()
         tickers = tickers_of()
         for ticker in tickers:
             ticker.start()
