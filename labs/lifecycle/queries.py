@@ -17,7 +17,7 @@ from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import Role, User
-from labs.policy.rules import Asked, Held, Limits, Share, beyond_left, more_needed
+from labs.policy.rules import Held, Limits, Share, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
@@ -110,7 +110,7 @@ def wish_preview(*, user: User, wish: Wish, now: datetime, may: Allowance | None
     except Refused as refused:
         return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more, shares=may.shares)
     waiting = wish_waiting(owner=user, wish=wish, image=image, now=now)
-    borrows = _beyond_guarantee(user, limits, waiting.asked)
+    borrows = gpus_beyond_guarantee(user=user, limits=limits, units=waiting.asked.gpus * waiting.asked.gpu_share)
     placed, wait = would_wait(user=user, waiting=waiting, now=now)
     if placed or wait is None:
         return Preview("now", (), 0, "", wish, held, limits, shares=may.shares, borrows=borrows)
@@ -119,9 +119,8 @@ def wish_preview(*, user: User, wish: Wish, now: datetime, may: Allowance | None
     return Preview("later", wait.reasons, wait.place, first, wish, held, limits, wait.estimate, more_needed(left), may.shares, borrows)
 
 
-def _beyond_guarantee(user: User, limits: Limits, asked: Asked) -> float:
-    """How many of the asked cards would be over the guarantee, beside what the person's other labs hold inside it."""
-    units = asked.gpus * asked.gpu_share
+def gpus_beyond_guarantee(*, user: User, limits: Limits, units: float) -> float:
+    """How many of so many cards more would be over the guarantee, beside what the person's other labs hold inside it."""
     if limits.gpus_max <= limits.gpus:
         return 0
     leases = Lease.objects.filter(lab__owner=user, lab__meeting=None, lab__over_quota=False, closed_at=None)

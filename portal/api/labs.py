@@ -107,6 +107,7 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "ask_first": lab.ask_first,
         "claim_until": lab.deadline_at if lab.state == states.OFFERED else None,
         "may_borrow": lab.may_borrow,
+        "over_quota": lab.over_quota,
         "stage": lab.stage_words,
         "image": lab.image,
         "limits": {

@@ -127,6 +127,7 @@ class Lab(Schema):
     ask_first: bool = Field(description="Its owner is asked when its turn comes.")
     claim_until: datetime | None = Field(description="While it is offered: until when what it needs is held for it.")
     may_borrow: bool = Field(description="It may take free GPUs beyond its owner's guarantee.")
+    over_quota: bool = Field(description="It runs beyond its owner's guarantee: it may be taken back with 5 minutes' notice.")
     stage: str = Field(description="How far the start is.")
     image: LabImage
     limits: LabLimits

@@ -14,7 +14,7 @@ from labs.catalogue.queries import images_offered
 from labs.fleet.queries import gpus_all, runtimes
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
-from labs.lifecycle.queries import labs_of, leases_open
+from labs.lifecycle.queries import gpus_beyond_guarantee, labs_of, leases_open
 from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
 from labs.policy.queries import limits_of
 from portal.pages.access import PersonRequest, person_required
@@ -42,9 +42,10 @@ def home(request: PersonRequest) -> HttpResponse:
     now = timezone.now()
     offered = list(images_offered(runtimes=runtimes()))
     moving = _labs_context(request, now)
+    limits = limits_of(user=request.user, now=now)
     context = moving | {
         "open_classes": classes_open(user=request.user, now=now),
-        "presets": presets(images=offered, limits=limits_of(user=request.user, now=now)),
+        "presets": presets(images=offered, limits=limits, borrows=gpus_beyond_guarantee(user=request.user, limits=limits, units=1) > 0),
         "key": secrets.token_urlsafe(16),
         "greeting": _greeting(request),
         "first": not (moving["lines"] or moving["recent"]) and bool(offered),

@@ -82,6 +82,7 @@ def _state_context(request: PersonRequest, row: Lab, snapshot: Snapshot | None =
         "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
         "cards": gpus_of(lab=row) if row.gpus else [],
         "hours_max": limits.hours_max,
+        "guarantee": limits.gpus if limits.gpus_max > limits.gpus else None,
         "ssh_command": ssh_command(row.name),
         "reclaim": reclaim_of(lab=row) if row.state == states.RUNNING else None,
         "idle": idle_clock(lab=row, now=now) if row.state == states.RUNNING else None,

@@ -23,11 +23,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One button: an image with or without a GPU."""
+    """One button: an image with or without a GPU. `borrows`: its GPU would be over the person's guarantee."""
 
     image: Image
     gpus: int
     sizes: Sizes
+    borrows: bool = False
 
 
 def sizes_for(*, limits: Limits, nodes: Iterable[NodeView]) -> Sizes:
@@ -42,9 +43,9 @@ def sizes_for(*, limits: Limits, nodes: Iterable[NodeView]) -> Sizes:
     )
 
 
-def presets(*, images: Iterable[Image], limits: Limits) -> list[Preset]:
+def presets(*, images: Iterable[Image], limits: Limits, borrows: bool) -> list[Preset]:
     """A button with one GPU and one without for the first images; with a GPU only where there are cards and the limit allows one."""
     nodes = nodes_view()
     sizes = sizes_for(limits=limits, nodes=nodes)
-    counts = (1, 0) if limits.gpus_max and any(node.cards for node in nodes) else (0,)
-    return [Preset(image, gpus, sizes) for image in list(images)[:MOST_IMAGES] for gpus in counts]
+    counts = (1, 0) if limits.gpus_max and any(not card.slice for node in nodes for card in node.cards) else (0,)
+    return [Preset(image, gpus, sizes, borrows=bool(gpus) and borrows) for image in list(images)[:MOST_IMAGES] for gpus in counts]

@@ -134,9 +134,11 @@ def _labs(alice: User, bob: User, image: Image, now: datetime) -> dict[str, Lab]
     busy = ask(alice, "sweep", 2, timedelta(hours=1))
     _start(busy, cards[1:3], now - timedelta(hours=1))
     waiting = ask(alice, "thesis", 1, timedelta(minutes=40))
+    offered = ask(alice, "evening", 0, timedelta(minutes=3), ask_first=True)
+    lab_assign(lab_id=offered.pk, node_id="gpu01", gpu_uuids=[], now=now)
     other = ask(bob, "homework", 1, timedelta(minutes=25))
     reclaim_begin(lab_id=busy.pk, taken_for=other.pk, now=now)
-    labs = (ended, running, starting, busy, waiting, other)
+    labs = (ended, running, starting, busy, waiting, offered, other)
     return {lab.name: Lab.objects.get(pk=lab.pk) for lab in labs}
 
 

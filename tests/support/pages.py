@@ -22,6 +22,7 @@ def of_person(served: Served) -> dict[str, str]:
         "launch-never": "/launch/?gpus=9",
         "lab-running": f"/labs/{served.labs['resnet-run']}/",
         "lab-waiting": f"/labs/{served.labs['thesis']}/",
+        "lab-offered": f"/labs/{served.labs['evening']}/",
         "lab-taken-back": f"/labs/{served.labs['sweep']}/",
         "lab-ended": f"/labs/{served.labs['big-batch']}/",
         "gpus": "/gpus/",

@@ -119,6 +119,12 @@ def test_the_form_marks_what_would_be_over_the_guarantee_before_the_click(as_ali
     assert not Lab.objects.get(owner=alice).may_borrow
 
 
+def test_a_button_of_home_says_before_the_click_that_it_would_be_over_the_guarantee(as_alice: Client, alice: User, lab_of: Any, now: datetime) -> None:
+    assert "over your guarantee" not in _page(as_alice, "home")
+    run(lab_of(alice, gpus=2), CARDS, now)
+    assert _page(as_alice, "home").count("over your guarantee") == 1
+
+
 def test_the_button_says_the_place_and_the_time(as_alice: Client, full: Lab, image: Any) -> None:
     wish = {"image": image.pk, "gpus": 1, "cpus": 2, "memory_gib": 4, "hours": 2, "key": "k"}
     assert "Queue (place 1" in as_alice.get(reverse("launch_verdict"), wish).content.decode()
