@@ -38,9 +38,10 @@ def allowances_of(*, users: Iterable[User], now: datetime) -> dict[int, Allowanc
     ids = [user.pk for user in users]
     limits = limits_now(users=users, now=now)
     shares = shares_of_people(user_ids=ids)
-    members = members_below(group_ids={share.group_id for mine in shares.values() for share in mine})
+    capped = {share.group_id: share for mine in shares.values() for share in mine}
+    members = members_below(group_ids=capped)
     held = held_by_people(user_ids={*ids, *(one for group in members.values() for one in group)}, now=now)
-    groups = {share.group_id: replace(share, held=held_together(held[one] for one in members[share.group_id])) for mine in shares.values() for share in mine}
+    groups = {pk: replace(share, held=held_together(held[one] for one in members[pk])) for pk, share in capped.items()}
     held, groups = _with_returns({pk: held[pk] for pk in ids}, limits, groups, members, now)
     return {pk: Allowance(limits[pk], held[pk], tuple(groups[share.group_id] for share in shares.get(pk, ()))) for pk in ids}
 

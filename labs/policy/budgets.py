@@ -7,6 +7,8 @@ from itertools import pairwise
 
 WEEK, MONTH = timedelta(days=7), timedelta(days=30)
 HOUR = timedelta(hours=1)
+#: Less of a card than this is a rounding error.
+NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,19 @@ def back_at(spells: Iterable[Spell], *, window: timedelta, budget: float, now: d
     """
     if budget <= 0:
         return None
-    inside = [(max(spell.start, now - window), min(spell.end or now, now), spell.share) for spell in spells]
-    inside = [row for row in inside if row[1] > row[0]]
-    surplus = sum(share * ((end - start) / HOUR) for start, end, share in inside) - budget
-    edges = sorted({moment for start, end, _ in inside for moment in (start, end)})
-    for begin, finish in pairwise(edges):
-        rate = sum(share for start, end, share in inside if start <= begin and end >= finish)
+    rates: dict[datetime, float] = {}  # by how much the number of cards in use changes at a moment
+    used = 0.0
+    for spell in spells:
+        start, end = max(spell.start, now - window), min(spell.end or now, now)
+        if end > start:
+            rates[start] = rates.get(start, 0.0) + spell.share
+            rates[end] = rates.get(end, 0.0) - spell.share
+            used += spell.share * ((end - start) / HOUR)
+    surplus, rate = used - budget, 0.0
+    for begin, finish in pairwise(sorted(rates)):
+        rate += rates[begin]
         leaving = rate * ((finish - begin) / HOUR)
-        if leaving > 0 and leaving >= surplus:
+        if rate > NOTHING and leaving >= surplus:
             return begin + window + max(surplus, 0.0) / rate * HOUR
         surplus -= leaving
     return now
