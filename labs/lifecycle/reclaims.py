@@ -60,18 +60,19 @@ def reclaim_finish(*, reclaim_id: int, now: datetime, fence: int | None = None) 
     with transaction.atomic():
         if fence is not None and not turn_holds(name="schedule", fence=fence):
             return False
-        lab_id = Reclaim.objects.values_list("lab_id", flat=True).get(pk=reclaim_id)
-        Lab.objects.select_for_update().get(pk=lab_id)
-        if not Reclaim.objects.filter(pk=reclaim_id, closed_at=None, ends_at__lte=now).exists():
+        lab = Lab.objects.select_for_update().get(reclaims=reclaim_id)
+        if not Reclaim.objects.filter(pk=reclaim_id, closed_at=None, ends_at__lte=now).exists() or not _may_be_taken(lab, now):
             return False
-        return lab_end(lab_id=lab_id, code=CODE, now=now)
+        return lab_end(lab_id=lab.pk, code=CODE, now=now)
 
 
 def reclaims_review(*, now: datetime, fence: int | None = None) -> int:
     """Finish those whose notice is over, call off those that nobody needs, give back cards that nobody took; how many changed."""
-    for row in Reclaim.objects.select_related("taken_for").filter(closed_at=None, lab__state=states.RUNNING):
+    for row in Reclaim.objects.select_related("taken_for", "lab__owner").filter(closed_at=None, lab__state=states.RUNNING):
         if not row.taken_for.waits:
-            _call_off(row, now)
+            _call_off(row, "Its GPUs are not needed any more: it goes on.", now)
+        elif not _may_be_taken(row.lab, now):
+            _call_off(row, "It is inside its owner's guarantee now: its GPUs are not taken back, and it goes on.", now)
     due = Reclaim.objects.filter(closed_at=None, ends_at__lte=now, lab__state=states.RUNNING).values_list("pk", flat=True)
     finished = sum(reclaim_finish(reclaim_id=pk, now=now, fence=fence) for pk in list(due))
     waits = Q(lab__state=states.QUEUED) | Q(lab__state=states.RUNNING, lab__next_gpus__isnull=False)
@@ -104,7 +105,8 @@ def reclaim_words(*, reclaim: Reclaim, lab: Lab) -> str:
     """What its owner reads."""
     cards = f"its {lab.gpus} GPUs are" if lab.gpus > 1 else "its GPU is"
     at = timezone.localtime(reclaim.ends_at, timezone.get_default_timezone())
-    need = f"This lab runs beyond your guarantee, and {cards} needed for a lab inside its own."
+    why = "This lab runs beyond your guarantee" if lab.over_quota else "Your GPU-hours are used up"
+    need = f"{why}, and {cards} needed for a lab inside its own guarantee."
     again = " It is queued again by itself." if lab.requeue else ""
     return f"{need} It is stopped at {at:%H:%M}. Save your work; your files stay.{again}"
 
@@ -115,15 +117,14 @@ def _may_be_taken(lab: Lab, now: datetime) -> bool:
     return lab.over_quota or bool(budgets_spent(users=[lab.owner], now=now))
 
 
-def _call_off(reclaim: Reclaim, now: datetime) -> None:
-    """Nobody needs the cards any more: the lab goes on, and its owner and its programs are told."""
+def _call_off(reclaim: Reclaim, words: str, now: datetime) -> None:
+    """The lab goes on, and its owner and its programs are told why."""
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=reclaim.lab_id)
         off = {"closed_at": now, "outcome": Reclaim.Outcome.CALLED_OFF}
         if lab.state != states.RUNNING or not Reclaim.objects.filter(pk=reclaim.pk, closed_at=None).update(**off):
             return
         Keep.objects.filter(lab_id=reclaim.taken_for_id, gpu__leases__lab=lab, gpu__leases__closed_at=None, closed_at=None).update(closed_at=now)
-        words = "Its cards are not needed any more: it goes on."
         lab_notice(lab_id=lab.pk, code="reclaim_off", words=words, now=now)
         event_record(kind="lab.reclaim_off", subject=lab.subject, words=words, actor=None, now=now)
         ring("worker.warn", queue=node_queue(str(lab.node_id)))

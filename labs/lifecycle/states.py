@@ -72,8 +72,8 @@ ENDS: dict[str, End] = {
         End("maintenance", "Its node went into maintenance.", "Launch it again: another node is chosen, or it waits until the work is done."),
         End(
             "preempted",
-            "It ran beyond its owner's guarantee, and its cards were taken back for a lab inside its own.",
-            "Your files are where you left them. Launch it again to wait for cards; inside your guarantee nobody takes them back.",
+            "Its GPUs were taken back for a lab that is inside its own guarantee.",
+            "Your files are where you left them. Labs inside your guarantee, with GPU-hours left, are never taken back.",
         ),
         End("person_disabled", "The account of its owner was disabled."),
         End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),

@@ -26,8 +26,8 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     for node_id in nodes_silent(now=now):
         node_unknown(node_id=node_id, now=now)
     offers_lapse(now=now)
-    reclaims_review(now=now, fence=fence)
     over_quota_settle(now=now)
+    reclaims_review(now=now, fence=fence)
     for lab in waiting_labs():
         if not lab.owner.is_active:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)

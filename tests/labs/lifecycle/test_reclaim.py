@@ -217,6 +217,18 @@ def test_an_asker_that_no_longer_waits_calls_it_off_and_the_lab_goes_on(taken: A
     assert [one.lab_id for one in reclaims_to_tell(node_id="n1")] == [over.pk], "its programs are told that it is off"
 
 
+def test_a_lab_that_comes_inside_its_guarantee_meanwhile_is_not_taken(taken: Any, alice: Any, now: Any) -> None:
+    over, _ = taken
+    older = Lab.objects.exclude(pk=over.pk).get(owner=alice)
+    lab_stop(lab=older, actor=alice, now=now)
+    _end(older, now)
+    over_quota_settle(now=now)
+    reclaims_review(now=now + NOTICE)
+    goes_on = Lab.objects.get(pk=over.pk)
+    assert (goes_on.state, Reclaim.objects.get().outcome) == ("running", "called_off") and "inside" in goes_on.notices[-1]["words"]
+    assert not Keep.objects.filter(closed_at=None).exists()
+
+
 def test_a_stop_under_notice_is_the_owners_own(taken: Any, alice: Any, now: Any) -> None:
     over, _ = taken
     assert lab_stop(lab=over, actor=alice, now=now)
