@@ -19,6 +19,7 @@ from labs.people.models import User
 from labs.timetable.holdings import house_zone, people_of
 from labs.timetable.models import Meeting
 from labs.timetable.rules import lab_hours, until_words
+from labs.timetable.services import meeting_give_back
 
 
 def class_wish(*, meeting: Meeting, now: datetime, name: str = "") -> Wish:
@@ -41,7 +42,7 @@ def class_lab_request(*, owner: User, meeting: Meeting, now: datetime, actor: Ac
     """A lab on the class's cards for one of its people: one at a time. Refused when the class is not open, or gave its cards back."""
     with transaction.atomic():
         User.objects.select_for_update(no_key=True).get(pk=owner.pk)
-        row = Meeting.objects.select_related("reservation").get(pk=meeting.pk)
+        row = Meeting.objects.select_for_update(of=("self",)).select_related("reservation").get(pk=meeting.pk)
         _open_check(row, owner, now)
         name = _name(row, owner)
         return lab_request(owner=owner, wish=class_wish(meeting=row, now=now, name=name), now=now, actor=actor, meeting=row)
@@ -105,8 +106,15 @@ def class_labs_unused(*, meeting: Meeting, since: datetime) -> list[Lab]:
     return list(Lab.objects.filter(meeting=meeting, state=states.RUNNING, entered_at=None, started_at__lte=since))
 
 
-def class_cards_kept(*, meeting: Meeting, grace: timedelta, now: datetime) -> int:
-    """How many cards the class still needs: for each person whose lab lives, or ended not longer ago than the grace."""
+def class_give_back(*, meeting: Meeting, grace: timedelta, now: datetime) -> bool:
+    """Give back what the class does not need; under its lock, so that nobody asks for a lab meanwhile."""
+    with transaction.atomic():
+        row = Meeting.objects.select_for_update(of=("self",)).select_related("reservation").get(pk=meeting.pk)
+        return meeting_give_back(meeting=row, keep=_cards_needed(row, grace, now), now=now)
+
+
+def _cards_needed(meeting: Meeting, grace: timedelta, now: datetime) -> int:
+    """Those of each person whose lab lives, or ended not longer ago than the grace."""
     lately = Q(ended_at__gt=now - grace) & ~Q(reason_code="class_unused")
     people = Lab.objects.filter(Q(state__in=states.LIVE) | lately, meeting=meeting).values("owner_id").distinct().count()
     return min(people * meeting.reservation.gpus, meeting.cards)

@@ -1,8 +1,10 @@
 """Classes and maintenance by the clock alone: prepared, started, given back, over."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 
 from labs.fleet.models import NodeImage
 from labs.lifecycle.classes import class_lab_request
@@ -179,6 +181,28 @@ def test_a_class_lab_counts_for_the_class_and_not_for_the_person(meeting_of, lab
     assert lab_of_person(student).state == "running"
     assert held_by(user=student, now=TEN).gpus == 1
     assert held_by(user=student, now=TEN).labs == 1
+
+
+def test_many_clicks_at_once_make_one_lab(meeting_of, student):
+    meeting = meeting_of(start="own")
+    answers: list[str] = []
+
+    def click() -> None:
+        try:
+            class_lab_request(owner=student, meeting=meeting, actor=student, now=TEN)
+            answers.append("made")
+        except Refused as refused:
+            answers.append(refused.words)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=click) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == ["You have a lab of Vision 101 already."] * 5 + ["made"]
+    assert Lab.objects.count() == 1
 
 
 def test_a_class_lab_is_refused_in_words(meeting_of, student, teacher, charlie, day):

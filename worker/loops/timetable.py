@@ -8,7 +8,7 @@ from django.db.models import Q
 from labs.fleet.services import image_bring
 from labs.lifecycle import states
 from labs.lifecycle.classes import (
-    class_cards_kept,
+    class_give_back,
     class_lab_request,
     class_labs_end,
     class_labs_follow,
@@ -25,7 +25,7 @@ from labs.timetable.holdings import house_zone, people_of
 from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.queries import maintenance_shown, meetings_at_hand
 from labs.timetable.rules import due, spell_words, until_words
-from labs.timetable.services import class_people_tell, meeting_give_back, meeting_prepared
+from labs.timetable.services import class_people_tell, meeting_prepared
 
 #: Labs asked for in one round and class: starting is the engine's work, and thirty at once are slower than thirty in a row.
 AT_ONCE = 5
@@ -91,7 +91,7 @@ def _give_back(meeting: Meeting, now: datetime) -> None:
         return
     for lab in class_labs_unused(meeting=meeting, since=now - grace):
         lab_end(lab_id=lab.pk, code="class_unused", now=now)
-    meeting_give_back(meeting=meeting, keep=class_cards_kept(meeting=meeting, grace=grace, now=now), now=now)
+    class_give_back(meeting=meeting, grace=grace, now=now)
 
 
 def _maintain(row: Maintenance, now: datetime) -> None:
