@@ -11,7 +11,7 @@ from labs.scheduler.ledger import Ledger
 from labs.scheduler.rooms import Booking, Kind, Room, kinds_for, opening, room_book, room_take, rooms_of
 from labs.scheduler.snapshot import Placement, Reservation, Snapshot, Waiting
 from labs.scheduler.stock import Stock
-from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, set_aside_words, space_short
+from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, kept_short, set_aside_words, space_short
 
 
 class Opening(NamedTuple):
@@ -87,7 +87,7 @@ class House:
         over = not self.ledger.inside(lab)
         room_take(room, lab, cards, kind, end)
         if kind:
-            self._stock.taken(room, kind)
+            self._stock.taken(room, kind, len(cards))
         self.gates.take(room, kind, len(cards), end, self.gates.own(lab))
         self.ledger.take(lab)
         self.placements.append(Placement(lab.lab_id, room.node.id, tuple(card.uuid for card in cards), over))
@@ -103,6 +103,15 @@ class House:
             return suit.others or (NO_NODE,)
         most = self._stock.most(lab, suit.nodes) if lab.asked.gpus else 0
         return (cards_short(lab, most), *suit.others) if most < lab.asked.gpus else ()
+
+    def short_of(self, lab: Waiting) -> str:
+        """Why a long lab leaves the last free cards to short ones; empty where it need not."""
+        policy, asked = self.snapshot.policy, lab.asked
+        if asked.hours <= policy.short_h or not asked.gpus or lab.wants_slice or lab.hold_id or lab.placed or lab.priority > 0:
+            return ""
+        free, total = self._stock.whole(lab)
+        kept = min(int(policy.keep_free * total), total - asked.gpus)  # one as large as the house may have it all
+        return kept_short(policy.short_h, kept, free) if kept > 0 and free - asked.gpus < kept else ""
 
     def _choices(self, lab: Waiting) -> Sequence[tuple[Room, Kind | None]]:
         suit = self.suited(lab)

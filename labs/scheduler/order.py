@@ -51,6 +51,10 @@ class Order:
             else:
                 yield lab
 
+    def aged(self, lab: Waiting) -> bool:
+        """Does it go first because it waited too long?"""
+        return lab.lab_id in self._aged
+
     def key(self, lab: Waiting) -> Key:
         """Its place in the order as things are now."""
         ledger, owner, hours = self._ledger, lab.owner_id, lab.asked.hours
@@ -74,8 +78,9 @@ def _branch(person: Person, snapshot: Snapshot) -> tuple[float, ...]:
 
 
 def _aged(snapshot: Snapshot, ledger: Ledger, now: datetime) -> frozenset[str]:
-    """The labs that waited too long and wait for nothing of their own: the oldest few."""
+    """The labs that waited too long and wait for nothing of their own: the oldest few, as long as few of their kind are at work."""
     before = now - timedelta(seconds=snapshot.policy.aged_after_s)
     old = sorted((lab.since, lab.lab_id, lab) for lab in snapshot.waiting if lab.since <= before and lab.asked.gpus)
     ready = (lab_id for _, lab_id, lab in old if not ledger.reasons(lab))
-    return frozenset(lab_id for lab_id, _ in zip(ready, range(snapshot.policy.aged_at_once), strict=False))
+    at_work = sum(lab.waited_s >= snapshot.policy.aged_after_s for lab in snapshot.running)
+    return frozenset(lab_id for lab_id, _ in zip(ready, range(snapshot.policy.aged_at_once - at_work), strict=False))

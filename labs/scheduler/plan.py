@@ -90,8 +90,11 @@ class _Planner:
             return (words,)
         if reasons := self.house.ledger.reasons(lab):
             return reasons
-        never = self.house.impossible(lab)
-        return (never,) if never else ()
+        if never := self.house.impossible(lab):
+            return (never,)
+        own = self.order.aged(lab) or lab.lab_id in self._special
+        kept = "" if own else self.house.short_of(lab)
+        return (kept,) if kept else ()
 
     def _on_its_cards(self, lab: Waiting) -> Waiting:
         """A class's lab runs on the class's model."""

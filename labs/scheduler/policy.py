@@ -8,8 +8,10 @@ class Policy:
     """How the queue is ordered, and how cards are taken back. Spans in seconds."""
 
     aged_after_s: float = 12 * 3600  # a lab that waits longer may go first, ...
-    aged_at_once: int = 1  # ... but only so many at a time
+    aged_at_once: int = 1  # ... but only so many at a time, those that run counted
     bands_h: tuple[float, ...] = (1, 4, 12, 24, 72)  # shorter limits go first, by band
+    short_h: float = 4  # labs with a longer limit ...
+    keep_free: float = 0.1  # ... leave this part of the cards free for short ones (whole cards, rounded down)
     reservations: int = 2  # labs that later ones may not delay
     reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
     reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back
@@ -18,6 +20,6 @@ class Policy:
     estimate_depth: int = 50  # labs whose start is found by running the queue ahead; later ones follow the pace of these
     estimate_early: float = 0.3  # quantile of what past labs used of their limit, for the run in which labs end early, ...
     estimate_late: float = 0.75  # ... and for the one in which they end late
-    estimate_shrink: float = 0.8  # how far the ends of the range are moved outwards, ...
-    estimate_stretch: float = 1.4  # ... for labs that will ask meanwhile and go first
+    estimate_shrink: float = 0.4  # how far the ends of the range are moved outwards, ...
+    estimate_stretch: float = 3.0  # ... for labs that will ask meanwhile and go first
     estimate_margin_s: float = 300

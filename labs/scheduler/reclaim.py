@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from typing import NamedTuple
 
 from labs.scheduler.gates import Gates
@@ -35,6 +36,7 @@ class Reclaimer:
         self._snapshot, self._gates, self._now = snapshot, gates, now
         self._claims = _Claims(set(), {})
         self._most: dict[Kind, int] | None = None
+        self._may_lose = inf if snapshot.may_lose_s is None else snapshot.may_lose_s
         self._patient = now - timedelta(seconds=snapshot.policy.reclaim_after_s)
         self._oldest = _oldest_inside(snapshot)
         self._victims = frozenset(lab.owner_id for room in rooms for lab, _ in room.running if self._may_end(lab))
@@ -69,7 +71,9 @@ class Reclaimer:
 
     def find(self, lab: Waiting, nodes: Container[str], end: datetime) -> Taking | None:
         """The cheapest node, youngest labs first; marks them as taken."""
-        found = min((taking for room in self._rooms if room.node.id in nodes for taking in self._on(room, lab, end)), key=lambda one: one[:2], default=None)
+        all_found = (taking for room in self._rooms if room.node.id in nodes for taking in self._on(room, lab, end))
+        found = min((taking for taking in all_found if taking.lost <= self._may_lose), key=lambda one: one[:2], default=None)
+        self._may_lose -= found.lost if found else 0.0
         self._most = self._most if found is None else None
         for victim in found.labs if found else ():
             self._claims.labs.add(victim.lab_id)
@@ -95,7 +99,7 @@ class Reclaimer:
         return lab.placed or (cpus >= lab.asked.cpus and memory >= lab.asked.memory_mib)
 
     def _lost(self, victim: Running) -> float:
-        return max(victim.share, 0.01) * (self._now - victim.started_at).total_seconds()
+        return max(victim.share, 0.01) * (self.until - victim.started_at).total_seconds()
 
     def _may_end(self, victim: Running) -> bool:
         """Over quota or budget, long enough at work, not under notice, and not a person's last lab inside quota."""

@@ -67,6 +67,7 @@ class Running:
     notice_until: datetime | None = None  # reclaim is under way, and this is when its cards come free
     taken_for: str = ""  # the lab that they were taken back for
     hold_id: str = ""  # started for a class, on the class's cards
+    waited_s: float = 0.0  # how long it had waited when it was placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,7 @@ class Snapshot:
     holds: tuple[Hold, ...] = ()
     runs: tuple[float, ...] = ()  # as Person.runs, of everybody
     policy: Policy = field(default_factory=Policy)
+    may_lose_s: float | None = None  # card-seconds of work that may still be thrown away by taking cards back; None is no limit
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,14 @@ class Stock:
         self._kinds: dict[tuple[str, str], list[Kind]] = {}
         self._open: dict[Kind, list[Room]] = {kind: [] for room in rooms for kind in room.total}
         self._kept: dict[str, list[Room]] = {}
+        self._whole: dict[str, tuple[int, int]] = {}
+        self._total, self._left = dict.fromkeys(self._open, 0), dict.fromkeys(self._open, 0)
         for room in rooms:
             for kind in room.free:
                 self._open[kind].append(room)
+                self._left[kind] += len(room.free[kind])
+            for kind, count in room.total.items():
+                self._total[kind] += count
             for lab_id in room.kept:
                 self._kept.setdefault(lab_id, []).append(room)
 
@@ -34,8 +39,18 @@ class Stock:
         free = (len(room.free[kind]) for kind in self._suiting(lab) for room in self._open[kind] if room.node.id in nodes)
         return max(*kept, *free, 0, 0)
 
-    def taken(self, room: Room, kind: Kind) -> None:
+    def whole(self, lab: Waiting) -> tuple[int, int]:
+        """How many whole cards that suit the lab are free in the house, and how many there are."""
+        found = self._whole.get(lab.gpu_model)
+        if found is None:
+            kinds = [kind for kind in self._suiting(lab) if not kind[1]]
+            found = self._whole[lab.gpu_model] = sum(self._left[kind] for kind in kinds), sum(self._total[kind] for kind in kinds)
+        return found
+
+    def taken(self, room: Room, kind: Kind, cards: int) -> None:
         """Cards of that kind were given away there."""
+        self._left[kind] -= cards
+        self._whole.clear()
         if not room.free.get(kind) and room in self._open[kind]:
             self._open[kind].remove(room)
 

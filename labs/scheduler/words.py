@@ -20,6 +20,11 @@ def over_quota_refused(held: float, guarantee: int) -> str:
     return f"You hold {gpus_words(held)}; {guarantee:g} {'is' if guarantee == 1 else 'are'} guaranteed to you, and this lab is not to run over quota."
 
 
+def kept_short(hours: float, kept: int, free: int) -> str:
+    """A long lab beside the last free cards."""
+    return f"Labs of more than {hours:g} hours leave {gpus_words(kept)} free for short ones; {free} {'is' if free == 1 else 'are'} free now."
+
+
 def class_waits(hold: Hold) -> str:
     """A class's lab before the class."""
     return f"Its GPUs are set aside for {hold.words}, and that has not begun."
