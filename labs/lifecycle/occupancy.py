@@ -136,6 +136,7 @@ def _running(lab: Lab, taken: Taken, spent: set[int], now: datetime) -> Running:
         notice_until=reclaim.ends_at if reclaim else None,
         taken_for=reclaim.taken_for_id if reclaim else "",
         hold_id=lab.hold_id,
+        waited_s=((lab.started_at or lab.state_since) - lab.requested_at).total_seconds(),
     )
 
 
