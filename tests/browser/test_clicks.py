@@ -39,7 +39,7 @@ def test_the_launch_form_says_at_each_change_what_the_click_does(enter: Enter) -
     page.get_by_label("Number of GPUs").blur()
     expect(verdict.get_by_role("button", name="Launch now")).to_be_visible()
     page.get_by_role("button", name="One GPU more").click()
-    expect(verdict.get_by_role("button", name=re.compile("Queue"))).to_be_visible()
+    expect(verdict.get_by_role("button", name=re.compile(r"Queue \("))).to_be_visible()
     page.get_by_role("button", name="One GPU more").click()
     expect(verdict.get_by_text("your limit is 1")).to_be_visible()
     expect(verdict.get_by_role("button", name="Does not fit")).to_be_disabled()
@@ -106,7 +106,7 @@ def test_pages_are_right_without_javascript(enter: Enter, served: Served) -> Non
     page.goto(f"/labs/{served.labs['resnet-run']}/")
     expect(page.get_by_text("ssh resnet-run@")).to_be_visible()
     page.goto("/launch/")
-    expect(page.locator("#verdict").get_by_role("button")).to_be_visible()
+    expect(page.locator("#verdict").get_by_role("button", name=re.compile(r"Queue \("))).to_be_visible()
 
 
 def test_a_page_cannot_run_what_it_was_not_given(enter: Enter) -> None:
