@@ -6,10 +6,13 @@ from typing import Any
 
 from labs.policy.rules import Asked, Held, Limits
 from labs.scheduler.plan import plan
+from labs.scheduler.policy import Policy
 from labs.scheduler.snapshot import Card, ImageView, NodeView, Plan, Running, Snapshot, Waiting
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+#: Ranges as they are found, not widened by what the replay taught.
+PLAIN = Policy(estimate_shrink=1.0, estimate_stretch=1.0)
 LIMITS = Limits(
     gpus=2, gpus_max=8, labs=9, pending=9, cpus=99, memory_gib=999, shm_gib=99, pids=8192, hours_max=72, gpu_hours_week=None, disk_gib=500, weight=2
 )
@@ -38,7 +41,7 @@ def house(nodes: list[NodeView], *labs: Waiting, running: tuple[Running, ...] = 
     owners = {one.owner_id for one in (*labs, *running)}
     held = {owner: Held(gpus=sum(one.share for one in running if one.owner_id == owner)) for owner in owners}
     snapshot = Snapshot(tuple(nodes), labs, {(one.id, 1): ImageView(True, "") for one in nodes}, held, dict.fromkeys(owners, LIMITS), running)
-    return replace(snapshot, **fields)
+    return replace(snapshot, **({"policy": PLAIN} | fields))
 
 
 def planned(nodes: list[NodeView], *labs: Waiting, **fields: Any) -> Plan:

@@ -113,3 +113,23 @@ def test_only_two_labs_have_reservations() -> None:
 
 def test_a_lab_of_a_person_without_any_record_is_placed() -> None:
     assert placed(planned(ONE, replace(lab("a"), since=lab("a").since - timedelta(1)), limits={}, held={})) == ["a"]
+
+
+def test_long_labs_leave_the_last_tenth_of_the_cards_to_short_ones() -> None:
+    ten = [node(cards=10, busy=8)]
+    running = (runs("r", *range(8), hours=9),)
+    made = planned(ten, lab("long", hours=12, waited=9), lab("long too", owner=2, hours=12), running=running)
+    assert placed(made) == ["long"] and made.waits["long too"].reasons == ("Labs of more than 4 hours leave 1 GPU free for short ones; 1 is free now.",)
+    assert placed(planned(ten, lab("long", gpus=2, hours=12), lab("short", owner=2, hours=4), running=running)) == ["short"]
+
+
+def test_a_lab_as_large_as_the_house_may_have_it_all() -> None:
+    assert placed(planned([node(cards=10)], lab("large", gpus=8, hours=12, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["large"]
+    assert placed(planned([node(cards=10)], lab("all", gpus=10, hours=12, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["all"]
+
+
+def test_an_aged_lab_that_runs_keeps_the_next_aged_one_from_going_first() -> None:
+    old = 13 * 3600
+    labs = (lab("old", hours=72, waited=old), lab("short", owner=2, hours=1))
+    made = planned([node(cards=2, busy=1)], *labs, running=(runs("r", 0, waited_s=old),))
+    assert placed(made) == ["short"]

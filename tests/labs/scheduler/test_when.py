@@ -59,7 +59,7 @@ def test_a_lab_at_its_own_cap_is_expected_when_a_lab_of_its_owner_ends() -> None
     mine = tuple(runs(f"m{n}", n, owner=1, hours=5) for n in range(8))
     made = planned([node(cards=9, busy=8)], lab("w"), running=mine, held={1: Held(gpus=8)})
     estimate = made.waits["w"].estimate
-    assert "You hold 8 of your 8 GPUs" in made.waits["w"].reasons[0] and estimate and estimate.latest > NOW + 4 * HOUR
+    assert "You hold 8 of your 8 GPUs" in made.waits["w"].reasons[0] and estimate and estimate.latest > NOW + 3 * HOUR
 
 
 # ------------------------------------------------------------------ levers
