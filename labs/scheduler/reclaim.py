@@ -41,6 +41,7 @@ class Reclaimer:
         self._oldest = _oldest_inside(snapshot)
         self._victims = frozenset(lab.owner_id for room in rooms for lab, _ in room.running if self._may_end(lab))
         self._rooms = [room for room in rooms if any(self._may_end(lab) for lab, _ in room.running)]
+        self._potential = {room.node.id: self._potential_of(room) for room in self._rooms}
 
     @property
     def until(self) -> datetime:
@@ -56,29 +57,32 @@ class Reclaimer:
         if not lab.asked.gpus or lab.hold_id or not self._rooms or lab.since >= self._patient:
             return False
         if self._most is None:
-            self._most = self._potential()
+            self._most = {}
+            for potential in self._potential.values():
+                for kind, count in potential.items():
+                    self._most[kind] = max(self._most.get(kind, 0), count)
         return any(kind_suits(kind, lab) and most >= lab.asked.gpus for kind, most in self._most.items())
 
-    def _potential(self) -> dict[Kind, int]:
-        """The most cards of a kind, free or to be taken from anybody, that a node has."""
-        most: dict[Kind, int] = {}
-        for room in self._rooms:
-            for kind in room.total:
-                able = sum(len(lab.gpu_uuids) for lab, of in room.running if of == kind and lab.lab_id not in self._claims.labs and self._may_end(lab))
-                if able:
-                    most[kind] = max(most.get(kind, 0), able + len(room.free.get(kind, ())))
-        return most
+    def _potential_of(self, room: Room) -> dict[Kind, int]:
+        """The cards of each kind, free or to be taken from anybody, on a node."""
+        able: dict[Kind, int] = {}
+        for lab, kind in room.running:
+            if lab.lab_id not in self._claims.labs and self._may_end(lab):
+                able[kind] = able.get(kind, 0) + len(lab.gpu_uuids)
+        return {kind: count + len(room.free.get(kind, ())) for kind, count in able.items()}
 
     def find(self, lab: Waiting, nodes: Container[str], end: datetime) -> Taking | None:
         """The cheapest node, youngest labs first; marks them as taken."""
         all_found = (taking for room in self._rooms if room.node.id in nodes for taking in self._on(room, lab, end))
         found = min((taking for taking in all_found if taking.lost <= self._may_lose), key=lambda one: one[:2], default=None)
-        self._may_lose -= found.lost if found else 0.0
-        self._most = self._most if found is None else None
-        for victim in found.labs if found else ():
+        if found is None:
+            return None
+        self._may_lose -= found.lost
+        for victim in found.labs:
             self._claims.labs.add(victim.lab_id)
             for group in self._top(victim.owner_id):
                 self._claims.by_group[group] = self._claims.by_group.get(group, 0.0) + victim.share
+        self._potential[found.node_id], self._most = self._potential_of(found.room), None
         return found
 
     def _on(self, room: Room, lab: Waiting, end: datetime) -> Iterator[Taking]:

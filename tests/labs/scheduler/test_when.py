@@ -133,3 +133,9 @@ def test_a_slice_counts_as_its_fraction_and_whole_cards_are_not_slices() -> None
 def test_the_clock_is_the_only_other_thing_that_a_plan_depends_on() -> None:
     snapshot = house(FULL, lab("w"), running=BUSY)
     assert plan(snapshot, NOW) == plan(snapshot, NOW) and placed(plan(snapshot, NOW + timedelta(hours=9))) == []
+
+
+def test_behind_a_lab_with_a_reservation_the_next_one_is_expected_when_that_has_run() -> None:
+    made = planned([node(cards=2, busy=1)], lab("gang", gpus=2, hours=4), lab("next", owner=2, hours=12), running=(runs("a", 0, hours=2),))
+    first, then = made.waits["gang"].estimate, made.waits["next"].estimate
+    assert first and then and then.soonest > first.soonest
