@@ -116,4 +116,4 @@ def _own_waits(user: User, waits: list[QueueEntry]) -> Iterator[Item]:
     for entry in waits:
         if entry.lab.owner_id == user.pk and entry.estimate:
             soonest, latest = entry.estimate.soonest, entry.estimate.latest
-            yield Item("wait", entry.lab.name, soonest, max(latest, soonest + timedelta(minutes=30)), "expected to start", reverse("lab", args=[entry.lab.pk]))
+            yield Item("wait", entry.lab.name, soonest, max(latest, soonest + timedelta(minutes=1)), "expected to start", reverse("lab", args=[entry.lab.pk]))
