@@ -151,22 +151,18 @@ def figures_of(
     """The figures of each span between two edges; `busy` is by local day."""
     hours, peaks = hours_held(held, edges, now), peaks_held(held, edges, now)
     days = [edge.astimezone(zone).date() for edge in edges]
-    rows = []
-    for place, (begin, end) in enumerate(pairwise(edges)):
-        seconds = [wait.seconds for wait in waits if begin <= wait.placed < end]
-        within = [one for day, one in busy.items() if days[place] <= day < days[place + 1]]
-        rows.append(
-            Figures(
-                start=days[place],
-                gpu_hours=hours[place],
-                labs=len(seconds),
-                wait_median_s=percentile(seconds, 0.5),
-                wait_p95_s=percentile(seconds, 0.95),
-                gpus_peak=peaks[place],
-                busy=sum(within, Busy()),
-            )
-        )
-    return rows
+    seconds: list[list[float]] = [[] for _ in hours]
+    for wait in waits:
+        if edges[0] <= wait.placed < edges[-1]:
+            seconds[bisect_right(edges, wait.placed) - 1].append(wait.seconds)
+    sums = [Busy() for _ in hours]
+    for day, one in busy.items():
+        if days[0] <= day < days[-1]:
+            sums[bisect_right(days, day) - 1] += one
+    return [
+        Figures(day, hours[place], len(waited), percentile(waited, 0.5), percentile(waited, 0.95), peaks[place], sums[place])
+        for place, (day, waited) in enumerate(zip(days[:-1], seconds, strict=True))
+    ]
 
 
 def total_of(*, rows: Sequence[Figures], waits: Sequence[Wait]) -> Figures:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, TypeVar
 
-from django.db.models import Avg, Max, Min, Q, QuerySet, Sum
+from django.db.models import Avg, Max, Q, QuerySet, Sum
 from django.db.models.functions import ExtractHour, TruncDay
 from django.utils import timezone
 
@@ -86,10 +86,10 @@ def zone() -> tzinfo:
 
 
 def usage_of(*, scope: Scope, first: date, weeks: bool, until: datetime) -> Usage:
-    """A scope's usage from the beginning of the day (or of its week) `first` until a moment. Nine queries at most, however long."""
+    """A scope's usage from the beginning of the day (or of its week) `first` until a moment. Eight queries at most, however long."""
     edges = edges_of(first, until, zone(), weeks=weeks)
     since = edges[0]
-    held, waits = _held(scope, since, until), _waits(scope, since, until)
+    held, waits = _leases(scope, since, until)
     rows = figures_of(held=held, waits=waits, busy=_busy_by_day(scope, since, until), edges=edges, zone=zone(), now=until)
     people = _people(scope, held, waits, since, until) if scope.by_person else []
     return Usage(scope, since, until, rows, total_of(rows=rows, waits=waits), people)
@@ -126,15 +126,20 @@ def efficiency_for(*, lab: Lab) -> Efficiency | None:
     return efficiency_of(used, slices=Gpu.objects.filter(parent__isnull=False).exists())
 
 
-def _held(scope: Scope, since: datetime, until: datetime) -> list[Held]:
+def _leases(scope: Scope, since: datetime, until: datetime) -> tuple[list[Held], list[Wait]]:
+    """What was held in the span, and the waits of labs that had their first cards in it.
+
+    One that took a card later waited while it ran: that is no wait.
+    """
     rows = Lease.objects.filter(Q(closed_at=None) | Q(closed_at__gt=since), _of(scope, "lab__owner_id__in"), opened_at__lt=until)
-    return [Held(*row) for row in rows.values_list("lab__owner_id", "gpu_id", "opened_at", "closed_at", "gpu__share")]
-
-
-def _waits(scope: Scope, since: datetime, until: datetime) -> list[Wait]:
-    """Labs that had their first cards in the span."""
-    rows = Lab.objects.filter(_of(scope, "owner_id__in")).annotate(placed=Min("leases__opened_at")).filter(placed__gte=since, placed__lt=until)
-    return [Wait(*row) for row in rows.order_by().values_list("owner_id", "requested_at", "placed")]
+    held: list[Held] = []
+    waits: dict[str, Wait] = {}
+    columns = ("lab__owner_id", "gpu_id", "opened_at", "closed_at", "gpu__share", "attempt", "lab_id", "lab__requested_at")
+    for owner, card, opened, closed, share, attempt, lab, asked in rows.values_list(*columns):
+        held.append(Held(owner, card, opened, closed, share))
+        if attempt == 1 and opened >= since:
+            waits[lab] = Wait(owner, asked, min(opened, waits[lab].placed) if lab in waits else opened)
+    return held, list(waits.values())
 
 
 def _busy_by_day(scope: Scope, since: datetime, until: datetime) -> dict[date, Busy]:
@@ -189,7 +194,7 @@ def _busy_by_hour(usage: Usage) -> dict[str, tuple[float | None, ...]]:
 
 
 def _held_by_hour(usage: Usage) -> dict[str, tuple[float | None, ...]]:
-    held = _held(usage.scope, usage.since, usage.until)
+    held, _ = _leases(usage.scope, usage.since, usage.until)
     return {gpu: tuple(cells) for gpu, cells in held_by_hour(held, usage.since, usage.until, zone()).items()}
 
 
