@@ -61,7 +61,7 @@ class Ahead:
         self._standing = Standing({lab.owner_id: house.ledger.lefts(lab.owner_id) for lab in line})
         self._tickets = self._line([lab for lab in line if not lab.blocked and (not lab.hold_id or lab.hold_id in house.gates.holds)])
         self._started: dict[str, datetime] = {}
-        self._stuck: set[int] = set()  # shapes that fit nowhere but perhaps where something has ended since
+        self._stuck: dict[int, set[Seat | None]] = {}  # shapes that fit nowhere, but perhaps on these nodes, where something has ended since
         self._numbers = count()
         self._ends = [End(at, next(self._numbers)) for at in house.gates.moments]
         for seat in self._seats.values():
@@ -127,21 +127,23 @@ class Ahead:
         return seat
 
     def _start(self, ticket: Ticket, now: datetime, freed: set[Seat | None]) -> bool:
-        """Start the lab if it fits. A shape that was stuck is tried only where something ended just now."""
-        stuck = ticket.shape in self._stuck
-        if stuck and ticket.seats.isdisjoint(freed):
+        """Start the lab if it fits. A shape that was stuck is tried only where something has ended since."""
+        shape, since = ticket.shape, self._stuck.get(ticket.shape)
+        if since is not None and ticket.seats.isdisjoint(freed) and not since:
             return False
         if not self._standing.may(ticket.lab):
-            self._stuck -= {ticket.shape} if stuck else set()
+            if since is not None:
+                since |= freed
             return False
+        fresh = freed if since is None else since | freed
         for seat, kinds in ticket.places:
-            if stuck and seat not in freed:
+            if since is not None and seat not in fresh:
                 continue
             for kind in kinds:
                 if self._fits(seat, kind, ticket, now):
                     self._take(seat, kind, ticket, now)
                     return True
-        self._stuck.add(ticket.shape)
+        self._stuck[shape] = set()
         return False
 
     def _fits(self, seat: Seat, kind: Kind | None, ticket: Ticket, now: datetime) -> bool:
