@@ -31,7 +31,7 @@ def moment(seconds: float) -> datetime:
 class GpuLab:
     """The scheduler of the house, with what people's past labs used of their limits."""
 
-    name, tick = "gpulab", 300.0
+    name, tick = "gpulab", 125.0
 
     def __init__(self, numbers: Numbers | None = None, *, scores: Scores | None = None) -> None:
         self.numbers, self.scores = numbers or Numbers(), scores
