@@ -37,7 +37,7 @@ def my_quota(request: PersonRequest) -> HttpResponse:
         "limits": may.limits,
         "exceptions": [(row, given_words(row)) for row in exceptions_of(user=request.user, now=now)],
         "requests": [(row, more_words(row.asked), row.state == QuotaRequest.State.OPEN) for row in requests_of(user=request.user)[:RECENT]],
-        "to_answer": requests_to_answer(user=request.user).count() if may_answer(request.user) else 0,
+        "to_answer": requests_to_answer(user=request.user).count() if may_answer(request.user) else None,
     }
     return render(request, "quota/quota.html", context)
 

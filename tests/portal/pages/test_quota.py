@@ -107,6 +107,8 @@ def test_a_teacher_answers_for_their_people_and_others_for_nobody(
     as_teacher: Client, as_alice: Client, as_bob: Client, charlie: User, asked: QuotaRequest, now: datetime
 ) -> None:
     stranger = request_create(user=charlie, asked={"gpus_max": 9}, until=now + timedelta(days=1), why="Mine", now=now)
+    assert "1 request to answer" in as_teacher.get(reverse("quota")).content.decode()
+    assert "to answer" not in as_alice.get(reverse("quota")).content.decode()
     assert as_teacher.get(reverse("quota_request", args=[asked.pk])).status_code == 200
     assert as_teacher.get(reverse("quota_request", args=[stranger.pk])).status_code == 404
     for client in (as_alice, as_bob):
@@ -215,3 +217,9 @@ def test_only_administrators_change_quotas(as_teacher: Client, as_alice: Client,
     for browser, status in ((as_teacher, 403), (as_alice, 403), (client, 302)):
         method = browser.get if name in ("manage_quotas_preview", "manage_people_csv") else browser.post
         assert method(reverse(name)).status_code == status
+
+
+def test_a_request_is_among_what_needs_a_hand(as_root: Client, asked: QuotaRequest) -> None:
+    matters = as_root.get(reverse("manage")).context["matters"]
+    assert ("1 person asks for more than they may have.", "/manage/quotas/#requests") in [(matter.words, matter.url) for matter in matters]
+    assert [row for row, _ in as_root.get(reverse("manage_quotas")).context["asking"]] == [asked]
