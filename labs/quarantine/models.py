@@ -12,6 +12,7 @@ class Stray(models.Model):
     name = models.CharField(max_length=128)
     lab_id = models.CharField(max_length=64, blank=True, help_text="What its label says; there may be no such lab.")
     running = models.BooleanField(default=True)
+    gpus = models.JSONField(default=list, help_text="UUIDs of the cards that it was given: no lab is placed on them meanwhile.")
     first_seen_at = models.DateTimeField()
     remove_at = models.DateTimeField()
 

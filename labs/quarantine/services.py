@@ -27,6 +27,7 @@ class Seen:
     name: str
     lab_id: str
     running: bool
+    gpus: tuple[str, ...] = ()
 
 
 def strays_note(*, node_id: str, seen: Iterable[Seen], now: datetime) -> int:
@@ -46,7 +47,7 @@ def strays_note(*, node_id: str, seen: Iterable[Seen], now: datetime) -> int:
 
 def _add(node_id: str, one: Seen, now: datetime) -> None:
     with transaction.atomic():
-        row = {"lab_id": one.lab_id[:64], "running": one.running, "first_seen_at": now, "remove_at": now + GRACE}
+        row = {"lab_id": one.lab_id[:64], "running": one.running, "gpus": list(one.gpus), "first_seen_at": now, "remove_at": now + GRACE}
         stray, made = Stray.objects.get_or_create(node_id=node_id, name=one.name, defaults=row)
         if not made:
             return

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
-from labs.lifecycle.moves import lab_end, lab_gone, lab_log_record, lab_restart
+from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_log_record, lab_restart
 from labs.lifecycle.repairs import lab_addressed
 from labs.quarantine.queries import strays_due
 from labs.quarantine.services import Seen, strays_note
@@ -40,6 +40,13 @@ def tick(*, hands: Hands, now: datetime) -> list[Step]:
     return made
 
 
+def _adopted(one: Observed, hands: Hands, now: datetime) -> bool:
+    """The record is older than the lab's start (a backup was restored): place the lab where it runs, with the cards that it has."""
+    if not one.running or not Lab.objects.filter(pk=one.lab_id, state=states.QUEUED, attempt=one.attempt, ask_first=False).exists():
+        return False
+    return lab_assign(lab_id=one.lab_id, node_id=hands.node_id, gpu_uuids=one.gpu_uuids, now=now)
+
+
 def soon(*, hands: Hands) -> bool:
     """Look as soon as a look under way is over; False when one is asked for already. However often it is rung, one waits."""
     if not hands.take(RUNG):
@@ -59,8 +66,9 @@ def _known(observed: Sequence[Observed]) -> dict[str, Known]:
 
 
 def _strays(found: Sequence[Observed], hands: Hands, now: datetime) -> None:
-    """List them for the administrator; remove those whose grace is over and that are still there."""
-    strays_note(node_id=hands.node_id, seen=[Seen(one.name, one.lab_id, one.running) for one in found], now=now)
+    """Take back into the record what can be; list the others for the administrator; remove those whose grace is over and that are still there."""
+    found = [one for one in found if not _adopted(one, hands, now)]
+    strays_note(node_id=hands.node_id, seen=[Seen(one.name, one.lab_id, one.running, one.gpu_uuids) for one in found], now=now)
     for name in set(strays_due(node_id=hands.node_id, now=now)) & {one.name for one in found}:
         log.warning("%s was in quarantine and is removed now", name)
         _remove(name, hands)

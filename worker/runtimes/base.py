@@ -12,6 +12,7 @@ from typing import Protocol
 MIB = 1024 * 1024
 LABEL = "gpulab.lab"
 LABEL_ATTEMPT = "gpulab.attempt"
+LABEL_GPUS = "gpulab.gpus"
 LABEL_NODE = "gpulab.node"
 
 
@@ -79,6 +80,7 @@ class Observed:
     jupyter: tuple[str, int] | None = None  # where the node's relay reaches it
     ssh: tuple[str, int] | None = None
     network: str = ""  # the person's network it is attached to
+    gpu_uuids: tuple[str, ...] = ()  # the cards that it was given
 
 
 @dataclass(frozen=True, slots=True)

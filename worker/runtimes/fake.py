@@ -90,7 +90,7 @@ class FakeRuntime:
     def _begun(self, spec: LabSpec) -> Observed:
         network = spec.network.name if spec.network else ""
         jupyter = self._jupyter()
-        return Observed(spec.name, spec.lab_id, spec.attempt, running=True, jupyter=jupyter, ssh=SILENT, network=network)
+        return Observed(spec.name, spec.lab_id, spec.attempt, running=True, jupyter=jupyter, ssh=SILENT, network=network, gpu_uuids=spec.gpu_uuids)
 
     def _jupyter(self) -> tuple[str, int]:
         return answering()

@@ -6,11 +6,12 @@ import pytest
 from django.test import Client
 
 from labs.ledger.models import Event
-from labs.lifecycle.models import Lab
+from labs.lifecycle.models import Lab, Lease
 from labs.notices.models import Notice
 from labs.quarantine.models import Stray
 from labs.quarantine.services import GRACE, Seen, strays_note
 from tests.support.hands import round_of  # noqa: F401  (fixture)
+from worker.loops import reconcile
 from worker.runtimes.base import Observed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,6 +79,32 @@ def test_the_container_of_a_lab_that_waits_by_an_older_record_is_not_removed(hou
     house.tick()
     assert f"gpulab-{lab.pk}-1" in set(Stray.objects.values_list("name", flat=True))
     assert f"gpulab-{lab.pk}-1" in {one.name for one in house.runtime.observe()}
+
+
+def test_a_card_that_a_stray_has_is_given_to_nobody(house, lab_of, alice, bob, node):
+    lab = lab_of(alice, gpus=1)
+    house.until(lab, "running")
+    card = Lease.objects.get(lab=lab).gpu_id
+    Lease.objects.update(closed_at=house.now)
+    Lab.objects.filter(pk=lab.pk).update(state="queued", target="stopped", node=None)  # a record from before its start, and not to be adopted
+    house.tick()
+    assert Stray.objects.get(lab_id=lab.pk).gpus == [card]
+    for owner in (alice, bob):
+        lab_of(owner, gpus=1)
+    house.tick()
+    assert card not in set(Lease.objects.filter(closed_at=None).values_list("gpu_id", flat=True))
+
+
+def test_a_running_lab_that_waits_by_an_older_record_is_adopted_with_its_cards(house, lab_of, alice):
+    lab = lab_of(alice, gpus=1)
+    house.until(lab, "running")
+    card = Lease.objects.get(lab=lab).gpu_id
+    Lease.objects.all().delete()
+    Lab.objects.filter(pk=lab.pk).update(state="queued", node=None)
+    reconcile.tick(hands=house.hands, now=house.now)
+    house.until(lab, "running")
+    assert Lease.objects.get(lab=lab, closed_at=None).gpu_id == card and house.runtime.starts.count(f"gpulab-{lab.pk}-1") == 1
+    assert not Stray.objects.filter(lab_id=lab.pk).exists()
 
 
 def test_a_stray_whose_lab_is_on_record_again_is_no_stray(house, node, now):

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault
+from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault
 from worker.runtimes.docker.handover import NOTICE
 
 JUPYTER_PORT = "8888/tcp"
@@ -59,7 +59,7 @@ def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
         "User": f"{spec.uid}:{spec.gid}",
         "Hostname": f"lab-{spec.lab_id}",
         "Env": [f"{name}={value}" for name, value in sorted(_environment(spec).items())],
-        "Labels": {LABEL: spec.lab_id, LABEL_ATTEMPT: str(spec.attempt), LABEL_NODE: spec.node_id},
+        "Labels": {LABEL: spec.lab_id, LABEL_ATTEMPT: str(spec.attempt), LABEL_NODE: spec.node_id, LABEL_GPUS: ",".join(spec.gpu_uuids)},
         "ExposedPorts": {JUPYTER_PORT: {}, SSH_PORT: {}},
         "HostConfig": _host_config(spec, given),
     }

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from worker.runtimes.base import LABEL, LABEL_ATTEMPT, Observed
+from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_GPUS, Observed
 from worker.runtimes.docker.create import JUPYTER_PORT, LOOPBACK, SSH_PORT
 
 _EXITED = re.compile(r"Exited \((\d+)\)")
@@ -24,6 +24,7 @@ def from_list(row: dict[str, Any]) -> Observed:
         jupyter=_listed_port(row, JUPYTER_PORT) if running else None,
         ssh=_listed_port(row, SSH_PORT) if running else None,
         network=row.get("HostConfig", {}).get("NetworkMode", ""),
+        gpu_uuids=_gpus(row["Labels"]),
     )
 
 
@@ -42,7 +43,12 @@ def from_inspect(found: dict[str, Any]) -> Observed:
         jupyter=_bound_port(found, JUPYTER_PORT) if running else None,
         ssh=_bound_port(found, SSH_PORT) if running else None,
         network=found["HostConfig"]["NetworkMode"],
+        gpu_uuids=_gpus(labels),
     )
+
+
+def _gpus(labels: dict[str, str]) -> tuple[str, ...]:
+    return tuple(uuid for uuid in labels.get(LABEL_GPUS, "").split(",") if uuid)
 
 
 def _attempt(labels: dict[str, str]) -> int:
