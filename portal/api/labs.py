@@ -62,7 +62,7 @@ def lab_list(
     if everyone:
         may_administer(request)
     rows = labs_all(live=live) if everyone else labs_of(user=caller(request), live=live)
-    rows = rows.prefetch_related("leases__gpu")
+    rows = rows.prefetch_related("leases__gpu", "reclaims")
     waits = (
         {entry.lab.pk: entry for entry in queue_view(now=timezone.now())} if rows.filter(Q(state=states.QUEUED) | Q(next_gpus__isnull=False)).exists() else {}
     )
@@ -108,6 +108,8 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "claim_until": lab.deadline_at if lab.state == states.OFFERED else None,
         "may_borrow": lab.may_borrow,
         "over_quota": lab.over_quota,
+        "reclaim_at": next((one.ends_at for one in lab.reclaims.all() if one.closed_at is None), None),
+        "requeue": lab.requeue,
         "stage": lab.stage_words,
         "image": lab.image,
         "limits": {

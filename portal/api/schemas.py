@@ -128,6 +128,8 @@ class Lab(Schema):
     claim_until: datetime | None = Field(description="While it is offered: until when what it needs is held for it.")
     may_borrow: bool = Field(description="It may take free GPUs beyond its owner's guarantee.")
     over_quota: bool = Field(description="It runs beyond its owner's guarantee: it may be taken back with 5 minutes' notice.")
+    reclaim_at: datetime | None = Field(description="Its GPUs are taken back: when it is stopped for that; else null.")
+    requeue: bool = Field(description="It is queued again when its GPUs were taken back.")
     stage: str = Field(description="How far the start is.")
     image: LabImage
     limits: LabLimits

@@ -1,6 +1,6 @@
 """Launching, looking at, stopping and extending labs through the API."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from labs.ledger.models import Event
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_end
+from labs.lifecycle.reclaims import reclaim_begin
 
 pytestmark = pytest.mark.django_db
 
@@ -40,6 +41,16 @@ def test_a_running_lab_shows_its_cards(calls: Any, alice: Any, lab_of: Any, runn
     seen = calls(alice).get(f"/labs/{lab.pk}").json()
     assert seen["state"] == "running" and seen["reason"] == "" and seen["place"] is None
     assert seen["gpus"] == [{"uuid": "GPU-00000001-test", "index": 1, "model": "NVIDIA H200"}]
+
+
+def test_a_lab_whose_cards_are_taken_back_says_when_it_is_stopped(calls: Any, alice: Any, charlie: Any, lab_of: Any, running: Any, now: Any) -> None:
+    lab = running(lab_of(alice, gpus=1), ["GPU-00000001-test"])
+    Lab.objects.filter(pk=lab.pk).update(over_quota=True)
+    seen = calls(alice).get(f"/labs/{lab.pk}").json()
+    assert (seen["over_quota"], seen["reclaim_at"], seen["requeue"]) == (True, None, True)
+    reclaim_begin(lab_id=lab.pk, taken_for=lab_of(charlie, gpus=1).pk, now=now)
+    stopped_at = datetime.fromisoformat(calls(alice).get(f"/labs/{lab.pk}").json()["reclaim_at"])
+    assert abs(stopped_at - now - timedelta(minutes=5)) < timedelta(seconds=1)
 
 
 def test_a_failed_lab_says_why_it_ended(calls: Any, alice: Any, lab_of: Any, now: Any) -> None:
