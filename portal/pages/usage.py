@@ -14,7 +14,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.usage.efficiency import Efficiency
 from labs.usage.figures import Figures
-from labs.usage.queries import Usage, efficiency_for, first_day, heat_of, usage_of
+from labs.usage.queries import HeatRow, Usage, efficiency_for, first_day, heat_of, usage_of
 from labs.usage.scopes import scope_for_viewer, scopes_for_viewer
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.usage import UsageForm
@@ -40,10 +40,12 @@ class Judged:
 def usage(request: PersonRequest) -> HttpResponse:
     """The page."""
     found, form = _asked(request)
+    heat = heat_of(usage=found)
     context = {
         "form": form,
         "usage": found,
-        "heat": heat_of(usage=found),
+        "heat": heat,
+        "heat_top": _top(found, heat),
         "hours": [f"{hour:02}" for hour in range(24)],
         "chart": _chart(found.rows),
         "judged": _judged(found),
@@ -91,6 +93,11 @@ def _cells(row: Figures) -> list[Any]:
     figures = (row.gpu_hours, busy.idle_share, busy.gpu_pct, row.labs, row.wait_median_s, row.wait_p95_s, row.gpus_peak)
     peaks = (busy.gpu_memory_mib_max, busy.memory_mib_max, busy.shm_mib_max)
     return ["" if value is None else round(value, 3) for value in (*figures, *peaks)]
+
+
+def _top(found: Usage, heat: list[HeatRow]) -> float:
+    """What the darkest colour stands for: always busy for the house; what was held most for others, whose part may be small."""
+    return 1.0 if found.scope.is_house else max((cell or 0.0 for row in heat for cell in row.cells), default=0.0) or 1.0
 
 
 def _chart(rows: list[Figures]) -> dict[str, list[Any]]:

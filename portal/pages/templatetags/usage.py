@@ -23,6 +23,6 @@ def wait(seconds: float | None) -> str:
 
 
 @register.filter
-def heat(value: float | None) -> str:
-    """The step of a colour, 0 to 9, or `none`."""
-    return "none" if value is None else str(min(int(value * HEAT_STEPS), HEAT_STEPS - 1))
+def heat(value: float | None, top: float) -> str:
+    """The step of a colour, 0 to 9 where 9 is `top`, or `none`."""
+    return "none" if value is None else str(min(int(value / top * HEAT_STEPS), HEAT_STEPS - 1))
