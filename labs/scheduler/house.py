@@ -13,6 +13,8 @@ from labs.scheduler.snapshot import Placement, Reservation, Snapshot, Waiting
 from labs.scheduler.stock import Stock
 from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, kept_short, set_aside_words, space_short
 
+Choices = Sequence[tuple[Room, Kind | None]]
+
 
 class Opening(NamedTuple):
     """When and where a lab could start; the soonest, then the smallest node."""
@@ -92,17 +94,16 @@ class House:
         self.ledger.take(lab)
         self.placements.append(Placement(lab.lab_id, room.node.id, tuple(card.uuid for card in cards), over))
 
-    def spot(self, lab: Waiting) -> Spot | None:
+    def spot(self, lab: Waiting, choices: Choices) -> Spot | None:
         """Where it can start now."""
-        return spot_best(lab, self._choices(lab), self.gates, self.end(lab))
+        return spot_best(lab, choices, self.gates, self.end(lab))
 
     def without_cards(self, lab: Waiting) -> tuple[str, ...]:
-        """Every reason, when no suited node has the cards; empty when one has, or none are needed."""
+        """Every reason, when no suited node has the cards."""
         suit = self.suited(lab)
         if not suit.rooms:
             return suit.others or (NO_NODE,)
-        most = self._stock.most(lab, suit.nodes) if lab.asked.gpus else 0
-        return (cards_short(lab, most), *suit.others) if most < lab.asked.gpus else ()
+        return (cards_short(lab, self._stock.most(lab, suit.nodes)), *suit.others)
 
     def short_of(self, lab: Waiting) -> str:
         """Why a long lab leaves the last free cards to short ones; empty where it need not."""
@@ -113,7 +114,8 @@ class House:
         kept = min(int(policy.keep_free * total), total - asked.gpus)  # one as large as the house may have it all
         return kept_short(policy.short_h, kept, free) if kept > 0 and free - asked.gpus < kept else ""
 
-    def _choices(self, lab: Waiting) -> Sequence[tuple[Room, Kind | None]]:
+    def choices(self, lab: Waiting) -> Choices:
+        """Suited nodes that have the cards now."""
         suit = self.suited(lab)
         return self._stock.choices(lab, suit.nodes) if lab.asked.gpus else [(room, None) for room in suit.rooms]
 
@@ -149,9 +151,8 @@ class House:
         room_book(room, Booking(lab.lab_id, at, until, kind, asked.gpus, cpus, memory))
         self.reservations.append(Reservation(lab.lab_id, room.node.id, kind[0] if kind else "", asked.gpus, at))
 
-    def shortage(self, lab: Waiting) -> tuple[str, ...]:
+    def shortage(self, lab: Waiting, choices: Choices) -> tuple[str, ...]:
         """Every reason why nothing fits now, where cards are free."""
-        choices = self._choices(lab)
         wide = [(room, kind) for room, kind in choices if lab.placed or (room.cpus >= lab.asked.cpus and room.memory_mib >= lab.asked.memory_mib)]
         barred = dict.fromkeys(words for room, kind in wide for words in self._barred(room, kind, lab))
         missing = (space_short(lab, [room for room, _ in choices]),) if choices and not wide else ()

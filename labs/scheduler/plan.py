@@ -61,16 +61,16 @@ class _Planner:
 
     def _try(self, lab: Waiting, kind: Shape) -> tuple[str, ...]:
         """Place the lab, or say why not. What did not fit once does not fit later: a plan only gives away."""
-        if bare := self.house.without_cards(lab):
-            self._stuck[kind] = bare
-            return bare
         shape = self._shape(lab, kind)
         if shape not in self._stuck:
-            spot = self.house.spot(lab)
-            if spot:
+            choices = self.house.choices(lab)
+            if not choices:
+                self._stuck[kind] = self.house.without_cards(lab)
+                return self._stuck[kind]
+            if spot := self.house.spot(lab, choices):
                 self.house.place(lab, spot)
                 return ()
-            self._stuck[shape] = self.house.shortage(lab)
+            self._stuck[shape] = self.house.shortage(lab, choices)
         return self._stuck[shape]
 
     def _shape(self, lab: Waiting, kind: Shape) -> Shape:
