@@ -173,3 +173,12 @@ def test_behind_a_proxy_people_are_counted_by_their_own_address(deployed: dict[s
     program = "from portal import settings as s; print(s.ALLAUTH_TRUSTED_PROXY_COUNT, s.SECURE_PROXY_SSL_HEADER)"
     read = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=plain | deployed, capture_output=True, text=True, check=True)
     assert read.stdout.strip() == "1 ('HTTP_X_FORWARDED_PROTO', 'https')"
+
+
+def test_private_ranges_of_chats_are_networks_or_the_start_is_refused():
+    given = env.networks("X", environ={"X": "10.1.2.0/24, fd00::/8"})
+    assert [str(one) for one in given] == ["10.1.2.0/24", "fd00::/8"]
+    assert env.networks("X", environ={}) == ()
+    for nonsense in ("10.1.2.3/24", "chat.example.org", "10.0.0.0/33"):
+        with pytest.raises(ImproperlyConfigured, match="X"):
+            env.networks("X", environ={"X": nonsense})
