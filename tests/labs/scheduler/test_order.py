@@ -128,8 +128,8 @@ def test_a_lab_as_large_as_the_house_may_have_it_all() -> None:
     assert placed(planned([node(cards=10)], lab("all", gpus=10, hours=12, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["all"]
 
 
-def test_an_aged_lab_that_runs_keeps_the_next_aged_one_from_going_first() -> None:
+def test_aged_labs_at_work_keep_the_next_aged_one_from_going_first() -> None:
     old = 13 * 3600
     labs = (lab("old", hours=72, waited=old), lab("short", owner=2, hours=1))
-    made = planned([node(cards=2, busy=1)], *labs, running=(runs("r", 0, waited_s=old),))
+    made = planned([node(cards=3, busy=2)], *labs, running=(runs("r", 0, waited_s=old), runs("s", 1, owner=8, waited_s=old)))
     assert placed(made) == ["short"]
