@@ -2,10 +2,11 @@
 
     python benchmarks/plan_cost.py [--runs 21] [--sizes 64:1000,256:5000,4096:20000] [--plot docs/plan_cost] [--json FILE] [--check]
 
-Each size is GPUs:waiting labs, in nodes of eight, with people in teams, classes, slices, several models and sizes of lab, and two kinds of house: a
-`full` one, in which hardly anything can start, and a `busy` one, in which an eighth of the cards came free at once. Every run has a house of its own
-(seeded), and what is counted is the processor's time, so that a machine with other work says the same. Prints the median and the 95th percentile beside the cost of the plainest thing that reads the same snapshot: sorting the queue by time
-and trying each lab on each node once. `--check` fails above the goals; `--plot` writes PNG and SVG.
+Each size is GPUs:waiting labs, in nodes of eight, with people in teams, classes, slices, several models and sizes of lab, and two kinds of house:
+a `full` one, in which hardly anything can start, and a `busy` one, in which an eighth of the cards came free at once. Every run has a house of its
+own (seeded), and what is counted is the processor's time, so that a machine with other work says nearly the same. Prints the median and the 95th
+percentile beside the cost of the plainest thing that reads the same snapshot: sorting the queue by time and trying each lab on each node once.
+`--check` fails above the goals; `--plot` writes PNG and SVG.
 """
 
 import argparse
