@@ -83,4 +83,5 @@ def _aged(snapshot: Snapshot, ledger: Ledger, now: datetime) -> frozenset[str]:
     old = sorted((lab.since, lab.lab_id, lab) for lab in snapshot.waiting if lab.since <= before and lab.asked.gpus)
     ready = (lab_id for _, lab_id, lab in old if not ledger.reasons(lab))
     at_work = sum(lab.waited_s >= snapshot.policy.aged_after_s for lab in snapshot.running)
-    return frozenset(lab_id for lab_id, _ in zip(ready, range(snapshot.policy.aged_at_once - at_work), strict=False))
+    may = snapshot.policy.aged_at_once if at_work < snapshot.policy.aged_at_work else 0
+    return frozenset(lab_id for lab_id, _ in zip(ready, range(may), strict=False))

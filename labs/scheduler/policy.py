@@ -8,7 +8,8 @@ class Policy:
     """How the queue is ordered, and how cards are taken back. Spans in seconds."""
 
     aged_after_s: float = 12 * 3600  # a lab that waits longer may go first, ...
-    aged_at_once: int = 1  # ... but only so many at a time, those that run counted
+    aged_at_once: int = 1  # ... but only so many at a time, ...
+    aged_at_work: int = 1  # ... and none while so many of them are at work
     bands_h: tuple[float, ...] = (1, 4, 12, 24, 72)  # shorter limits go first, by band
     short_h: float = 4  # labs with a longer limit ...
     keep_free: float = 0.1  # ... leave this part of the cards free for short ones (whole cards, rounded down)
