@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance
-from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.people.models import Group as GroupRow
 from labs.people.models import Membership
 from labs.policy.queries import Fairness, group_fairness
@@ -109,6 +109,22 @@ def usage_decayed(*, now: datetime) -> dict[int, float]:
 def runs_past(*, now: datetime) -> dict[int, tuple[float, ...]]:
     """By person who had a few, sorted: which part of their limit past labs ran, 0 to 1. Under 0: everybody's."""
     return _kept("runs", now, lambda: _runs(now))
+
+
+def may_lose_s(*, now: datetime) -> float:
+    """Card-seconds of work that taking cards back may still throw away: a part of what everybody used lately, less what it has cost."""
+    numbers = settings.DEFAULTS["fairness"]
+    part: float = sum(usage_decayed(now=now).values()) * numbers["reclaim_may_lose_pct"] / 100
+    allowed: float = max(part, numbers["reclaim_may_lose_least_h"])
+    return 3600 * (allowed - _lost(now))
+
+
+def _lost(now: datetime) -> float:
+    """Card-hours of labs whose cards were taken back, or are about to be; what is a half-life ago counts half."""
+    half_life = timedelta(days=settings.DEFAULTS["fairness"]["half_life_days"])
+    taken = Reclaim.objects.filter(Q(outcome=Reclaim.Outcome.TAKEN) | Q(closed_at=None), noticed_at__gt=now - HALF_LIVES * half_life)
+    rows = taken.values_list("lab__gpus", "lab__started_at", "noticed_at")
+    return sum((cards * decayed_hours(started, noticed, now, half_life) for cards, started, noticed in rows if started is not None), start=0.0)
 
 
 def decayed_hours(start: datetime, end: datetime, now: datetime, half_life: timedelta) -> float:

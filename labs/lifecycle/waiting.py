@@ -10,7 +10,7 @@ from django.db.models import Q
 from labs.fleet.models import NodeImage
 from labs.lifecycle import states
 from labs.lifecycle.allowances import allowances_of
-from labs.lifecycle.fairness import groups_view, people_view, runs_past, tree_load
+from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
 from labs.lifecycle.models import Lab, QueueMove
 from labs.lifecycle.occupancy import nodes_view, running_view, taken_load, unit_share
 from labs.people.models import User
@@ -55,6 +55,7 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot
         holds=holds_between(start=now, until=now + AHEAD),
         runs=runs_past(now=now).get(0, ()),
         policy=policy_of(settings.DEFAULTS["fairness"]),
+        may_lose_s=may_lose_s(now=now),
     )
 
 
@@ -63,6 +64,9 @@ def policy_of(numbers: Mapping[str, Any]) -> Policy:
     return Policy(
         aged_after_s=numbers["aged_after_h"] * 3600,
         aged_at_once=numbers["aged_at_once"],
+        aged_at_work=numbers["aged_at_work"],
+        short_h=numbers["short_h"],
+        keep_free=numbers["keep_free_pct"] / 100,
         bands_h=tuple(numbers["limit_bands_h"]),
         reclaim_after_s=numbers["reclaim_after_wait_s"],
         reclaim_min_run_s=numbers["reclaim_min_run_s"],
