@@ -43,6 +43,7 @@ NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
+CARD_PROCESSES = frozenset(env.listing("GPULAB_CARD_PROCESSES", "nvidia-persistenced,nv-hostengine,dcgm-exporter,Xorg,gnome-shell"))
 CPU_OVERCOMMIT = env.integer("GPULAB_CPU_OVERCOMMIT", 4, low=1, high=16)
 DEFAULTS = json.loads((BASE_DIR / "labs/policy/defaults.json").read_text())
 IDLE_MIN = env.integer("GPULAB_IDLE_MIN", DEFAULTS["idle"]["stop_at_min"], low=0, high=7 * 24 * 60)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import close_old_connections
 from django.utils import timezone
 
-from worker.probes.base import Probe
+from worker.probes.base import CardXid, Probe
 from worker.runtimes.base import Runtime
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Hands:
     isolates: bool = True
     clock: Callable[[], datetime] = timezone.now
     booted_at: Callable[[], datetime | None] = lambda: None  # when this host booted, by the house's clock
+    kernel_xids: Callable[[], Sequence[CardXid]] = tuple  # errors of cards in the kernel's log since they were asked for last
     _rests: dict[str, tuple[int, float]] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)

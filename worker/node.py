@@ -21,6 +21,7 @@ from worker.disks import disk_checks
 from worker.hands import Hands
 from worker.loops import images
 from worker.probes.choose import probe_choose
+from worker.probes.kernel_log import KernelLog
 from worker.runtimes.base import Check, Runtime, RuntimeFault
 from worker.runtimes.choose import choose
 from worker.runtimes.docker.client import Engine, faults
@@ -51,6 +52,7 @@ def hands() -> Hands:
         isolates=kind == "docker",
         clock=clock().now,
         booted_at=booted_at(clock().now, boot_s),
+        kernel_xids=KernelLog().xids,
     )
 
 

@@ -56,7 +56,9 @@ class Gpu(models.Model):
     class Health(models.TextChoices):
         OK = "ok", "Healthy"
         UNKNOWN = "unknown", "Not answering"
+        HELD = "held", "Held back"
         DRAINED = "drained", "Taken out of service"
+        RETIRED = "retired", "To be replaced"
 
     uuid = models.CharField(primary_key=True, max_length=96)
     node = models.ForeignKey(Node, on_delete=models.PROTECT, related_name="gpus")
@@ -72,6 +74,10 @@ class Gpu(models.Model):
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="slices", help_text="The card that a slice is of.")
     profile = models.CharField(max_length=40, blank=True, help_text="The MIG profile of a slice, such as 1g.18gb.")
     share = models.FloatField(default=1.0, help_text="What it counts for: 1 for a card, its fraction for a slice.")
+    pci = models.CharField(max_length=20, blank=True, help_text="Where it is on the bus, as the kernel's log names it: 0000:3b:00.")
+    baseline_mib = models.PositiveIntegerField(null=True, blank=True, help_text="Its memory in use when nobody has it, as a quiet reading showed it.")
+    ecc_errors = models.PositiveBigIntegerField(null=True, blank=True, help_text="Errors of its memory since the last reset that could not be corrected.")
+    held_since = models.DateTimeField(null=True, blank=True, help_text="Since when it waits for a clean reading: no lab is placed on it before.")
     place = models.JSONField(default=list, blank=True, help_text="Where it sits, outermost first: cards that share more of it are nearer.")
 
     class Meta:

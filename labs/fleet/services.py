@@ -16,8 +16,15 @@ from labs.people.errors import Refused
 
 #: A card that misses this many readings in a row is UNKNOWN.
 MISSES_TO_UNKNOWN = 3
+#: What becomes of a card that its node found sick, for administrators.
+SICK = {
+    Gpu.Health.UNKNOWN: "A lab on it goes on; it gets no new one until it answers again.",
+    Gpu.Health.HELD: "It gets no lab until that is gone, which is seen by itself. End the process on the host, or reset the GPU.",
+    Gpu.Health.DRAINED: "It gets no new lab until you put it back on the page of nodes.",
+    Gpu.Health.RETIRED: "It gets no lab any more.",
+}
 #: What is kept of a card as its node reports it.
-CARD_FACTS = ("index", "model", "memory_mib", "compute_capability", "mig", "profile", "share", "place")
+CARD_FACTS = ("index", "model", "memory_mib", "compute_capability", "mig", "profile", "share", "place", "pci")
 
 
 def node_report(*, node_id: str, now: datetime, **facts: Any) -> Node:
@@ -114,18 +121,28 @@ def _admins_tell(kind: str, thing: str, subject: str, words: str, now: datetime)
 
 
 def gpu_health_set(*, gpu: Gpu, health: str, words: str, actor: Actor | None, now: datetime) -> None:
-    """Take a card out of service or bring it back. Its running lab is not touched."""
+    """Take a card out of service or bring it back. Its running lab is not touched. One put back by hand learns anew what is usual on it."""
     if health not in Gpu.Health.values:
         raise Refused(f"There is no health {health!r}.", field="health")
     with transaction.atomic():
-        Gpu.objects.filter(pk=gpu.pk).update(health=health, health_words=words)
+        anew = {"baseline_mib": None} if actor is not None and health == Gpu.Health.OK else {}
+        Gpu.objects.filter(pk=gpu.pk).update(health=health, health_words=words, **anew)
         sentence = f"Card {gpu}: {Gpu.Health(health).label.lower()}. {words}".strip()
         event_record(kind="gpu.health", subject=f"gpu:{gpu.pk}", words=sentence, actor=actor, now=now, health=health)
-        if health == Gpu.Health.UNKNOWN and actor is None:
-            told = f"{words}\n\nA lab on it goes on; it gets no new one until it answers again."
-            _admins_tell("card_sick", gpu.pk, f"GPU {gpu.index} of node {gpu.node_id} is sick", told, now)
+        if actor is None and health in SICK:
+            subject = f"GPU {gpu.index} of node {gpu.node_id} is {'held back' if health == Gpu.Health.HELD else 'sick'}"
+            _admins_tell("card_sick", f"{gpu.pk}:{health}", subject, f"{words}\n\n{SICK[Gpu.Health(health)]}", now)
         publish("fleet", "gpu", gpu=gpu.pk)
         ring("worker.schedule")
+
+
+def gpus_await_look(*, uuids: Sequence[str], now: datetime) -> None:
+    """A lab has left these cards: nobody else has them before a reading shows each as clean as it was. Call it where their leases close.
+
+    Cards that no driver was read of yet have no such look.
+    """
+    looked = Gpu.objects.select_for_update(no_key=True).filter(pk__in=uuids, baseline_mib__isnull=False).order_by("pk")
+    Gpu.objects.filter(pk__in=[gpu.pk for gpu in looked]).update(held_since=now)
 
 
 def image_bring(*, image: Image, actor: Actor | None, now: datetime, node_ids: Sequence[str] | None = None) -> int:

@@ -3,6 +3,9 @@
 from datetime import datetime, timedelta
 from math import ceil
 
+from django.db.models import QuerySet
+
+from labs.fleet.services import gpus_await_look
 from labs.ledger.services import event_record
 from labs.lifecycle.models import Lab, Lease, Reclaim
 
@@ -15,9 +18,17 @@ WISH = (
 
 def lab_settle(*, lab: Lab, now: datetime) -> None:
     """Nothing is held by an ended lab, and nothing is taken back from it."""
-    Lease.objects.filter(lab=lab, closed_at=None).update(closed_at=now)
+    leases_close(leases=Lease.objects.filter(lab=lab, closed_at=None), now=now)
     outcome = Reclaim.Outcome.TAKEN if lab.reason_code == PREEMPTED else Reclaim.Outcome.ENDED
     Reclaim.objects.filter(lab=lab, closed_at=None).update(closed_at=now, outcome=outcome)
+
+
+def leases_close(*, leases: QuerySet[Lease], now: datetime) -> None:
+    """The labs have left the cards, which are looked at before anybody else has them."""
+    cards = [lease.gpu_id for lease in leases]
+    if cards:
+        leases.update(closed_at=now)
+        gpus_await_look(uuids=cards, now=now)
 
 
 def lab_requeue(*, lab: Lab, now: datetime) -> Lab | None:

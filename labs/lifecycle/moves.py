@@ -12,7 +12,7 @@ from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.diagnosis import end_told_by
-from labs.lifecycle.endings import lab_requeue, lab_settle
+from labs.lifecycle.endings import lab_requeue, lab_settle, leases_close
 from labs.lifecycle.leasing import lease_judge, leases_open
 from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.lifecycle.telling import lab_tell, offer_tell
@@ -136,7 +136,7 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
         lab = Lab.objects.select_for_update().get(pk=lab_id)
         if lab.state != states.STOPPING or lab.next_gpus is None or lab.target != Lab.Target.RUNNING:
             return False
-        Lease.objects.filter(lab=lab, closed_at=None, attempt__lte=lab.attempt).update(closed_at=now)
+        leases_close(leases=Lease.objects.filter(lab=lab, closed_at=None, attempt__lte=lab.attempt), now=now)
         moved = lab_advance(
             lab_id=lab_id,
             was=states.STOPPING,

@@ -102,7 +102,7 @@ def _card(gpu: Gpu, taken: Taken) -> Card:
     return Card(
         uuid=gpu.uuid,
         model=gpu.model,
-        free=gpu.uuid not in taken.leased,
+        free=gpu.uuid not in taken.leased and gpu.held_since is None,
         share=gpu.share,
         slice=gpu.profile,
         memory_mib=gpu.memory_mib,

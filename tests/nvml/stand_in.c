@@ -3,6 +3,7 @@
  * The state is a text file, named by $NVML_STATE and read again at every call. Its lines:
  *   driver fail=CODE hang=SECONDS          what nvmlInit answers, and how long every call takes
  *   gpu UUID name=.. total=MIB used=MIB util=PCT temp=C power=MW [fail=CODE] [metric=CODE] [proc=PID:MIB]...
+ *     [pci=BUS_ID] [ecc=ERRORS] [xid=SERIAL:CODE]   SERIAL grows; each is told once to who registered
  *     [mig=1] [slice=UUID:PROFILE:SLICES:MIB]...   in MIG mode, with these slices
  *   far INDEX INDEX LEVEL                  how far two cards are apart (-1: NVLink; cards are 50 apart where nothing is said)
  * `fail` is the answer of every call on that card, its handle too when it is `handle=CODE`; `metric` only of its power.
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, UNKNOWN = 999 };
+enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7, TIMEOUT = 10, UNKNOWN = 999 };
 enum { MOST_CARDS = 16, MOST_PROCESSES = 16, MOST_SLICES = 7, MIB_SHIFT = 20, SLICE = 100, P2P_NOT_SUPPORTED = 5, NVLINK = -1, SYSTEM = 50 };
 
 typedef struct { unsigned long long total, free, used; } memory_t;
@@ -24,7 +25,9 @@ typedef struct {
   char uuid[96], name[96];
   int mig, slices;
   slice_t slice[MOST_SLICES];
-  long total, used, util, temperature, power;
+  char pci[32];
+  long total, used, util, temperature, power, ecc;
+  int xid_serial, xid;
   int fail, handle_fail, power_fail, processes;
   process_t process[MOST_PROCESSES];
 } card_t;
@@ -47,6 +50,9 @@ static void read_card(char *line) {
     sscanf(word, "util=%ld", &card->util);
     sscanf(word, "temp=%ld", &card->temperature);
     sscanf(word, "power=%ld", &card->power);
+    sscanf(word, "ecc=%ld", &card->ecc);
+    sscanf(word, "pci=%31s", card->pci);
+    sscanf(word, "xid=%d:%d", &card->xid_serial, &card->xid);
     sscanf(word, "fail=%d", &card->fail);
     sscanf(word, "handle=%d", &card->handle_fail);
     sscanf(word, "metric=%d", &card->power_fail);
@@ -185,7 +191,34 @@ int nvmlDeviceGetP2PStatus(void *one, void *two, int what, int *status) {
   return ready();
 }
 #ifndef WITHOUT_ECC /* an old driver lacks a function */
-int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *errors) { CARD(device); (void)type; (void)counter; *errors = 0; return SUCCESS; }
+int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *errors) { CARD(device); (void)type; (void)counter; *errors = (unsigned long long)card->ecc; return SUCCESS; }
+typedef struct { void *device; unsigned long long type, data; unsigned gpu_instance, compute_instance; } event_t;
+static int registered[MOST_CARDS], told[MOST_CARDS];
+int nvmlEventSetCreate(void **set) { *set = registered; memset(registered, 0, sizeof registered); return ready(); }
+int nvmlDeviceRegisterEvents(void *device, unsigned long long types, void *set) {
+  CARD(device);
+  if (set != registered || types != 8) return INVALID_ARGUMENT;
+  registered[(long)device - 1] = 1;
+  return SUCCESS;
+}
+int nvmlEventSetWait_v2(void *set, event_t *event, unsigned milliseconds) {
+  int answer = ready();
+  if (answer != SUCCESS || set != registered) return answer ? answer : INVALID_ARGUMENT;
+  for (int one = 0; one < count; one++)
+    if (registered[one] && cards[one].xid_serial > told[one]) {
+      told[one] = cards[one].xid_serial;
+      *event = (event_t){(void *)(long)(one + 1), 8, (unsigned long long)cards[one].xid, ~0u, ~0u};
+      return SUCCESS;
+    }
+  return milliseconds ? INVALID_ARGUMENT : TIMEOUT; /* nobody may wait */
+}
+typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; char bus_id[32]; } pci_t;
+int nvmlDeviceGetPciInfo_v3(void *device, pci_t *pci) {
+  CARD(device);
+  memset(pci, 0, sizeof *pci);
+  strcpy(pci->bus_id, card->pci);
+  return SUCCESS;
+}
 #endif
 int nvmlDeviceGetComputeRunningProcesses_v3(void *device, unsigned *size, process_t *to) {
   CARD(device);

@@ -45,6 +45,7 @@ def test_a_card_is_read_with_every_metric(driver: Driver) -> None:
         "profile": "",
         "share": 1.0,
         "place": ["numa0", "switch0", "nvlink0"],
+        "pci": "",
     }
 
 
@@ -241,3 +242,33 @@ def test_cards_know_how_near_they_are(driver: Driver) -> None:
         "GPU-2": ["numa0", "switch0", "nvlink2"],
         "GPU-3": ["numa3", "switch3", "nvlink3"],
     }
+
+
+def test_a_card_tells_its_place_on_the_bus_as_the_kernels_log_writes_it(driver: Driver) -> None:
+    driver.says(f"{ONE} pci=00000000:3B:00.0", TWO)
+    assert [card["pci"] for card in driver.read()["reading"]["gpus"]] == ["0000:3b:00", ""]
+    driver.says(f"{ONE} pci=00000000:3B:00.0 fail=15", TWO)
+    assert _by_uuid(driver.read())["GPU-aaaa"]["pci"] == "0000:3b:00"
+
+
+def test_an_xid_is_told_once_and_by_the_cards_uuid(driver: Driver) -> None:
+    driver.says(ONE, TWO)
+    assert driver.read()["reading"]["xids"] == []
+    driver.says(ONE, f"{TWO} xid=1:79")
+    assert [driver.read()["reading"]["xids"] for _ in range(2)] == [[{"card": "GPU-bbbb", "code": 79}], []]
+
+
+def test_xids_are_told_again_after_the_driver_was_away(driver: Driver) -> None:
+    driver.says(ONE)
+    driver.read()
+    driver.says("driver fail=999", ONE)
+    driver.read()
+    driver.says(f"{ONE} xid=1:48")
+    answers = [driver.read()["reading"]["xids"] for _ in range(2)]
+    assert [{"card": "GPU-aaaa", "code": 48}] in answers
+
+
+def test_a_driver_without_events_is_read_all_the_same(old_driver: Driver) -> None:
+    old_driver.says(f"{ONE} xid=1:79")
+    answer = old_driver.read()["reading"]
+    assert (answer["xids"], answer["gpus"][0]["gpu_pct"]) == ([], 87)

@@ -12,6 +12,7 @@ from labs.lifecycle.models import Lease
 from labs.lifecycle.queries import leases_open
 from labs.telemetry.services import readings_record
 from worker.hands import Hands
+from worker.loops import cards as watch
 from worker.loops import usage
 from worker.probes.base import GpuReading, NodeReading, ProbeFault
 
@@ -30,6 +31,7 @@ def tick(*, hands: Hands, now: datetime) -> None:
     cards = _faulty_cards(hands.node_id, fault) if fault else [asdict(one) for one in reading.gpus]
     gpus_report(node_id=hands.node_id, cards=[_identity(card) for card in cards], simulated=simulated, now=now)
     leases = leases_open()
+    watch.tick(hands=hands, cards=[] if simulated else cards, xids=reading.xids, leased=leases, now=now)
     whole = [_with_holder(card, leases.get(card["uuid"])) for card in cards]
     readings_record(node_id=hands.node_id, readings=whole, now=now, fault=fault, simulated=simulated)
     held = _by_lab(whole)
@@ -62,6 +64,7 @@ def _faulty_cards(node_id: str, fault: str) -> list[Card]:
                 profile=gpu.profile,
                 share=gpu.share,
                 place=tuple(gpu.place),
+                pci=gpu.pci,
                 fault=fault,
             )
         )
@@ -71,7 +74,7 @@ def _faulty_cards(node_id: str, fault: str) -> list[Card]:
 
 def _identity(card: Mapping[str, Any]) -> Card:
     """What the fleet keeps of a card."""
-    kept = {name: card[name] for name in ("uuid", "index", "model", "compute_capability", "fault", "mig", "parent", "profile", "share")}
+    kept = {name: card[name] for name in ("uuid", "index", "model", "compute_capability", "fault", "mig", "parent", "profile", "share", "pci")}
     return kept | {"memory_mib": card["memory_total_mib"] or 0, "place": list(card["place"])}
 
 

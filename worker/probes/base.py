@@ -3,9 +3,12 @@
 A missing sensor is None. A lost card is a reading too (with `fault`), never an exception.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+_PCI = re.compile(r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.[0-9a-fA-F])?")
 
 
 class ProbeFault(Exception):
@@ -51,16 +54,32 @@ class GpuReading:
     profile: str = ""  # of a slice: "1g.18gb"
     share: float = 1.0  # of a slice: its fraction of the card
     place: tuple[str, ...] = ()  # where a card sits, outermost first; () where the driver does not tell
+    pci: str = ""  # of a card: where it is on the bus, as `pci_name` writes it
+
+
+@dataclass(frozen=True, slots=True)
+class CardXid:
+    """The driver reported error `code` of a card, which is named by its UUID or by `pci_name`."""
+
+    card: str
+    code: int
+
+
+def pci_name(text: str) -> str:
+    """A place on the bus as everybody here writes it, `0000:3b:00`; NVML and the kernel's log differ. Empty for what is none."""
+    found = _PCI.fullmatch(text.strip())
+    return f"{int(found[1], 16):04x}:{found[2]}:{found[3]}".lower() if found else ""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeReading:
-    """All cards of the node and its driver at one moment."""
+    """All cards of the node and its driver at one moment; `xids` came since the reading before."""
 
     kind: str  # nvml, simulated, none
     driver: str
     cuda: str
     gpus: Sequence[GpuReading]
+    xids: Sequence[CardXid] = ()
 
 
 class Probe(Protocol):

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 def _card(uuid: str, **more: Any) -> dict[str, Any]:
     facts = {"index": 0, "model": "NVIDIA H200", "memory_mib": 143771, "compute_capability": "9.0", "fault": ""}
-    return facts | {"uuid": uuid, "mig": False, "parent": "", "profile": "", "share": 1.0, "place": []} | more
+    return facts | {"uuid": uuid, "mig": False, "parent": "", "profile": "", "share": 1.0, "place": [], "pci": ""} | more
 
 
 SLICED = [

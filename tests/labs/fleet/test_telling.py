@@ -14,7 +14,7 @@ def kinds() -> list[tuple[str, int]]:
 
 
 def card(gpu: Gpu, fault: str) -> dict[str, Any]:
-    names = ("uuid", "index", "model", "memory_mib", "compute_capability", "mig", "profile", "share", "place")
+    names = ("uuid", "index", "model", "memory_mib", "compute_capability", "mig", "profile", "share", "place", "pci")
     return {name: getattr(gpu, name) for name in names} | {"fault": fault, "parent": ""}
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pynvml
 
-from worker.probes.base import GpuProcess, GpuReading, NodeReading, ProbeFault
+from worker.probes.base import GpuProcess, GpuReading, NodeReading, ProbeFault, pci_name
 from worker.probes.deadline import OneThread, StillBusy
 from worker.probes.nvml.calls import CARD_FAULTS, MIB, metric, or_none
+from worker.probes.nvml.events import XidEvents
 from worker.probes.nvml.places import Places, places_of
 from worker.probes.nvml.slices import mig_is_on, slices_of
 from worker.probes.processes import command_of, name_of
@@ -42,6 +43,7 @@ class _Identity:
     model: str
     memory_total_mib: int | None
     compute_capability: str
+    pci: str
 
 
 class NvmlProbe:
@@ -57,6 +59,7 @@ class NvmlProbe:
         self._known: dict[str, _Identity] = {}
         self._places: Places = {}
         self._placed: tuple[str, ...] = ()
+        self._events = XidEvents()
         self._thread = OneThread(name="nvml")
 
     def read(self) -> NodeReading:
@@ -100,6 +103,7 @@ class NvmlProbe:
     def _reopen_next_time(self) -> None:
         if self._is_open:
             self._is_open = False
+            self._events.forget()
             or_none(pynvml.nvmlShutdown)
 
     def _read_all(self) -> NodeReading:
@@ -113,9 +117,11 @@ class NvmlProbe:
                 lost[index] = CARD_FAULTS.get(error.value, f"The GPU does not say who it is (error {error.value}).")
             else:
                 handles[uuid] = (index, handle)
-        places = self._places_of({uuid: handle for uuid, (_, handle) in handles.items()})
+        named = {uuid: handle for uuid, (_, handle) in handles.items()}
+        places = self._places_of(named)
         seen = [one for uuid, (index, handle) in handles.items() for one in self._units(handle, uuid, index, places.get(uuid, ()))]
-        return NodeReading(self.kind, driver=_driver(), cuda=_cuda(), gpus=(*seen, *self._missing(set(handles), lost)))
+        whole = (*seen, *self._missing(set(handles), lost))
+        return NodeReading(self.kind, driver=_driver(), cuda=_cuda(), gpus=whole, xids=self._events.since_last(named))
 
     def _places_of(self, handles: Mapping[str, Any]) -> Places:
         """Where the cards sit, asked again only when there are others or they come in another order."""
@@ -148,6 +154,7 @@ class NvmlProbe:
                 model=ask(pynvml.nvmlDeviceGetName, handle) or "",
                 memory_total_mib=memory.total // MIB if memory else None,
                 compute_capability="{}.{}".format(*capability) if capability else "",
+                pci=_pci(ask(pynvml.nvmlDeviceGetPciInfo, handle)),
             ),
         )
         return GpuReading(
@@ -167,13 +174,15 @@ class NvmlProbe:
             compute_capability=identity.compute_capability,
             processes=self._processes(ask(pynvml.nvmlDeviceGetComputeRunningProcesses, handle) or ()),
             fault=faults[0] if faults else "",
+            pci=identity.pci,
         )
 
     def _remember(self, uuid: str, now: _Identity) -> _Identity:
         """A card that stops answering keeps the name and size it gave before."""
         was = self._known.get(uuid)
         if was is not None:
-            now = _Identity(now.index, now.model or was.model, now.memory_total_mib or was.memory_total_mib, now.compute_capability or was.compute_capability)
+            kept = {name: getattr(was, name) for name in ("model", "memory_total_mib", "compute_capability", "pci") if not getattr(now, name)}
+            now = replace(now, **kept)
         self._known[uuid] = now
         return now
 
@@ -202,7 +211,12 @@ def _faulty(uuid: str, identity: _Identity, words: str) -> GpuReading:
         memory_total_mib=identity.memory_total_mib,
         compute_capability=identity.compute_capability,
         fault=words,
+        pci=identity.pci,
     )
+
+
+def _pci(info: Any) -> str:
+    return pci_name(info.busId if isinstance(info.busId, str) else info.busId.decode()) if info else ""
 
 
 def _driver() -> str:
