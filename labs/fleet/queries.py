@@ -1,10 +1,14 @@
 """Reading the fleet."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import QuerySet
 
+from labs.catalogue.compat import Answer, Card, Fit, Host, fit
+from labs.catalogue.models import Image
+from labs.catalogue.queries import driver_rows, image_needs
 from labs.fleet.models import Gpu, Node, NodeImage
 
 #: How the names of checks of disks begin.
@@ -45,6 +49,27 @@ def models_with_memory() -> list[tuple[str, int]]:
 def slice_profiles() -> list[str]:
     """The MIG profiles of the slices that the fleet gives out, smallest first, for the launch form; empty where there are none."""
     return list(Gpu.objects.exclude(profile="").filter(health=Gpu.Health.OK).order_by("share", "profile").values_list("profile", flat=True).distinct())
+
+
+def image_fits(*, image: Image, nodes: Iterable[Node]) -> dict[str, dict[str, Fit]]:
+    """By node and model of its cards: will the image compute there? Simulated cards take everything. `nodes` come with their cards."""
+    needs, rows = image_needs(image=image), driver_rows()
+    return {
+        node.pk: {
+            card.model: fit(needs, Host(driver=node.driver), Card(card.compute_capability), rows)
+            for card in node.gpus.all()
+            if not card.simulated and not card.profile
+        }
+        for node in nodes
+    }
+
+
+def image_refused(*, image: Image, nodes: Iterable[Node]) -> str:
+    """Why an image computes on no card of these nodes, with the smallest fix; empty where it does on one, or where nobody can know."""
+    found = [one for cards in image_fits(image=image, nodes=nodes).values() for one in cards.values()]
+    if not found or any(one.answer != Answer.REFUSED for one in found):
+        return ""
+    return f"{found[0].words} {found[0].fix}"
 
 
 def runtimes() -> set[str]:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from labs.fleet.models import NodeImage
+from labs.fleet.queries import image_refused
 from labs.lifecycle import states
 from labs.lifecycle.allowances import allowances_of
 from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
@@ -103,8 +104,16 @@ def asked_of(lab: Lab, nodes: Iterable[NodeView]) -> Asked:
 
 
 def _images() -> dict[tuple[str, int], ImageView]:
-    rows = NodeImage.objects.select_related("image")
-    return {(row.node_id, row.image_id): ImageView(present=row.state == NodeImage.State.PRESENT, words=_image_words(row)) for row in rows}
+    rows = NodeImage.objects.select_related("image", "node").prefetch_related("node__gpus")
+    return {(row.node_id, row.image_id): _image(row) for row in rows}
+
+
+def _image(row: NodeImage) -> ImageView:
+    """A node none of whose cards the image computes on is as good as one that has not got it."""
+    refused = image_refused(image=row.image, nodes=[row.node])
+    if refused:
+        return ImageView(present=False, words=f"Node {row.node}: {refused}")
+    return ImageView(present=row.state == NodeImage.State.PRESENT, words=_image_words(row))
 
 
 def _image_words(row: NodeImage) -> str:
