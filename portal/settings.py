@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "labs.quarantine",
     "labs.idleness",
     "labs.policy",
+    "labs.storage",
     "labs.timetable",
     "labs.lifecycle",
     "labs.telemetry",

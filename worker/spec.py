@@ -35,6 +35,17 @@ class House:
     isolates: bool
 
 
+def workspace_name(realm: str, owner_id: int) -> str:
+    """What a runtime calls the person's workspace."""
+    return f"gpulab-{realm}-ws-{owner_id}"
+
+
+def workspace_owner(realm: str, name: str) -> int | None:
+    """Whose workspace it is; None where it is none of this realm."""
+    number = name.removeprefix(workspace_name(realm, 0)[:-1])
+    return int(number) if number.isdecimal() and workspace_name(realm, int(number)) == name else None
+
+
 def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
     """The finished spec. A lab without GPUs sees none: the official images ask for all of them by default."""
     gpus = ",".join(facts.gpu_uuids)
@@ -52,7 +63,7 @@ def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
         memory_mib=facts.memory_mib,
         shm_mib=facts.shm_mib,
         pids=facts.pids,
-        workspace=f"gpulab-{facts.realm}-ws-{facts.owner_id}",
+        workspace=workspace_name(facts.realm, facts.owner_id),
         shared_data=house.shared_data,
         token=token,
         base_url=facts.base_url,

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import images, post, reconcile, schedule, warn
+from worker.loops import images, post, reconcile, schedule, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -66,3 +66,9 @@ def image_prepare_now(*, node_id: str, image_id: int) -> None:
 def post_now() -> None:
     """Send the messages that are due."""
     post.tick(now=node.clock().now())
+
+
+@shared_task(name="worker.storage")
+def storage_now(*, owner_id: int) -> None:
+    """Measure a person's workspace because they ask."""
+    storage.pool.submit(node.hands().alone, lambda: storage.measure(hands=node.hands(), owner_id=owner_id), "measuring a workspace")

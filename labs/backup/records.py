@@ -23,6 +23,8 @@ PRESENT = frozenset(
         "turns.Turn",
         "notices.Notice",
         "notices.Delivery",
+        "storage.WorkspaceUse",
+        "storage.DiskLevel",
     }
 )
 #: Emptied in a restore, so that every stray is met anew and has its whole grace.

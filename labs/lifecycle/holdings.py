@@ -15,6 +15,7 @@ from labs.lifecycle.models import Lab, Lease
 from labs.people.models import User
 from labs.policy.budgets import MONTH, WEEK, Spell
 from labs.policy.rules import Held
+from labs.storage.queries import Disk, disk_held
 from labs.timetable.models import Meeting
 
 
@@ -24,11 +25,12 @@ def held_by(*, user: User, now: datetime) -> Held:
 
 
 def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]:
-    """What each of them holds now, in four queries however many there are."""
+    """What each of them holds now, in five queries however many there are."""
     ids = list(user_ids)
     labs = {row["owner_id"]: row for row in _placed_and_pending(ids)}
     gpus = dict(Lease.objects.filter(lab__owner_id__in=ids, lab__meeting=None, closed_at=None).values_list("lab__owner_id").annotate(n=Sum("gpu__share")))
     week, month = (gpu_hours_since(user_ids=ids, since=now - span, now=now) for span in (WEEK, MONTH))
+    disks = disk_held(user_ids=ids)
     return {
         user_id: Held(
             gpus=round(gpus.get(user_id, 0), 2),
@@ -38,9 +40,11 @@ def held_by_people(*, user_ids: Iterable[int], now: datetime) -> dict[int, Held]
             memory_mib=row.get("memory") or 0,
             gpu_hours_week=week.get(user_id, 0.0),
             gpu_hours_month=month.get(user_id, 0.0),
+            disk_gib=disk.gib,
+            disk_at=disk.measured_at,
         )
         for user_id in ids
-        for row in [labs.get(user_id, {})]
+        for row, disk in [(labs.get(user_id, {}), disks.get(user_id, Disk()))]
     }
 
 

@@ -27,6 +27,7 @@ KINDS: dict[str, Kind] = {
         Kind("reclaim", "My extra GPUs are needed by others", "Five minutes before a lab over its quota is stopped."),
         Kind("claim", "GPUs are held for me", "For labs that ask before they start."),
         Kind("quota", "My quota changes", "Answers to what you asked for, and what ends by itself."),
+        Kind("disk_mine", "My workspace gets full", "At 80 and 95% of your disk, and when it is over."),
         Kind("quota_asked", "Somebody asks me for more quota", roles=("teacher", "administrator")),
         Kind("class", "My classes", "New, moved and cancelled hours."),
         Kind("maintenance", "Maintenance of my labs' nodes", "Before a node is closed on which one of your labs runs."),

@@ -28,6 +28,7 @@ ASKABLE = {
     "hours_max": "hours a lab",
     "gpu_hours_week": "GPU-hours a week",
     "gpu_hours_month": "GPU-hours a month",
+    "disk_gib": "GiB of workspace",
 }
 #: What can be granted: a guarantee as well. Without it, cards beyond the guarantee may be taken back as ever.
 GRANTABLE = {"gpus_max": ASKABLE["gpus_max"], "gpus": "GPUs guaranteed"} | ASKABLE

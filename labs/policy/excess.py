@@ -14,6 +14,7 @@ MEASURES = (
     ("memory_gib", "memory_gib", "memory_gib", "GiB of memory"),
     ("gpu_hours_week", "gpu_hours_week", "gpu_hours_week", "GPU-hours in seven days"),
     ("gpu_hours_month", "gpu_hours_month", "gpu_hours_month", "GPU-hours in thirty days"),
+    ("disk_gib", "disk_gib", "disk_gib", "GiB of workspace"),
 )
 
 
@@ -54,4 +55,5 @@ def held_together(rows: Iterable[Held]) -> Held:
         memory_mib=sum(row.memory_mib for row in rows),
         gpu_hours_week=sum(row.gpu_hours_week for row in rows),
         gpu_hours_month=sum(row.gpu_hours_month for row in rows),
+        disk_gib=round(sum(row.disk_gib for row in rows), 2),
     )

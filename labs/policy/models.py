@@ -137,6 +137,7 @@ class GroupLimits(models.Model):
     hours_max = _cap("Hours of each of their labs.")
     gpu_hours_week = _cap("GPU-hours of all members in seven days.")
     gpu_hours_month = _cap("GPU-hours of all members in thirty days.")
+    disk_gib = _cap("GiB of all members' workspaces together.")
 
     class Meta:
         verbose_name_plural = "group limits"

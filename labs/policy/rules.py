@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+
+from labs.policy.words import UNITS, amount_over, amount_over_group, budget_gone, disk_full, gib, left, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,10 @@ BUDGETS = ("gpu_hours_week", "gpu_hours_month")
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What a person or a group holds: in labs that are placed, and how many wait. `…_back_at`: when a used-up budget returns."""
+    """What a person or a group holds: in labs that are placed, and how many wait. `…_back_at`: when a used-up budget returns.
+
+    `disk_gib` is what workspaces held when they were measured, at `disk_at`; None before the first time.
+    """
 
     gpus: float = 0
     labs: int = 0
@@ -71,6 +75,8 @@ class Held:
     gpu_hours_month: float = 0.0
     week_back_at: datetime | None = None
     month_back_at: datetime | None = None
+    disk_gib: float = 0.0
+    disk_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ class Caps:
     hours_max: int | None = None
     gpu_hours_week: int | None = None
     gpu_hours_month: int | None = None
+    disk_gib: int | None = None
 
 
 CAP_NAMES = tuple(field.name for field in fields(Caps))
@@ -139,23 +146,6 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
 
 
-class Unit(NamedTuple):
-    """How a field of a wish is limited and counted: the person's limit, the group's cap, one of it and many."""
-
-    limit: str
-    cap: str
-    one: str
-    many: str
-
-
-UNITS = {
-    "gpus": Unit("gpus_max", "gpus", "GPU", "GPUs"),
-    "cpus": Unit("cpus", "cpus", "CPU core", "CPU cores"),
-    "memory_gib": Unit("memory_gib", "memory_gib", "GiB of memory", "GiB of memory"),
-    "shm_gib": Unit("shm_gib", "shm_gib", "GiB of shared memory", "GiB of shared memory"),
-    "hours": Unit("hours_max", "hours_max", "hour", "hours"),
-    "labs": Unit("labs", "labs", "lab", "labs"),
-}
 #: Budget -> its name among what is held, and its span in words.
 SPANS = {"gpu_hours_week": ("week_back_at", "seven days"), "gpu_hours_month": ("month_back_at", "thirty days")}
 
@@ -176,13 +166,13 @@ def beyond_cap(asked: Asked, limits: Limits, shares: tuple[Share, ...] = ()) -> 
         unit = UNITS[field]
         cap = limits.at_best(unit.limit)
         if wish > cap:
-            found.append(Reason(field, _over(wish, getattr(limits, unit.limit), cap, unit), unit.limit, _whole(wish)))
+            found.append(Reason(field, amount_over(wish, getattr(limits, unit.limit), cap, unit), unit.limit, whole(wish)))
         for share in shares:
-            whole = getattr(share.caps, unit.cap)
-            if whole is not None and wish > whole:
-                found.append(Reason(field, _over_group(wish, whole, unit, share)))
+            most = getattr(share.caps, unit.cap)
+            if most is not None and wish > most:
+                found.append(Reason(field, amount_over_group(wish, most, unit, share.words)))
     if asked.shm_mib > asked.memory_mib:
-        found.append(Reason("shm_gib", f"Shared memory counts inside the memory limit: at most {_gib(asked.memory_mib):g} GiB here."))
+        found.append(Reason("shm_gib", f"Shared memory counts inside the memory limit: at most {gib(asked.memory_mib):g} GiB here."))
     return tuple(found)
 
 
@@ -213,10 +203,11 @@ def _beyond_own(asked: Asked, held: Held, limits: Limits) -> Iterator[Reason]:
         cap, have = getattr(limits, unit.limit), _have(held, field)
         if wish and have + wish > cap:
             wider = "".join(f" {later.words}" for later in limits.later if later.limit == unit.limit and later.value >= have + wish)
-            words = _left(wish, have, cap, unit) if wish <= cap else f"Your limit is {cap:g} {unit.many} now, and this needs {wish:g}."
-            yield Reason(field, words + wider, unit.limit, _whole(have + wish))
+            words = left(wish, have, cap, unit) if wish <= cap else f"Your limit is {cap:g} {unit.many} now, and this needs {wish:g}."
+            yield Reason(field, words + wider, unit.limit, whole(have + wish))
     if asked.gpus:
         yield from _budgets(held, limits, "You have", "your")
+        yield from _disk(held, limits)
 
 
 def _beyond_group(asked: Asked, share: Share) -> Iterator[Reason]:
@@ -227,6 +218,7 @@ def _beyond_group(asked: Asked, share: Share) -> Iterator[Reason]:
             yield Reason(field, f"Your {share.words} holds {have:g} of its {cap:g} {unit.many}, and this needs {wish:g}.")
     if asked.gpus:
         yield from _budgets_group(share)
+        yield from _disk(share.held, share.caps, share.words)
 
 
 def _budgets_group(share: Share) -> Iterator[Reason]:
@@ -238,9 +230,14 @@ def _budgets(held: Held, limits: Limits | Caps, who: str, whose: str) -> Iterato
     for name, (back, span) in SPANS.items():
         budget, used, back_at = getattr(limits, name), getattr(held, name), getattr(held, back)
         if budget is not None and used >= budget:
-            returns = f" New hours return from {back_at:%a %d %b, %H:%M} on." if back_at else ""
-            words = f"{who} used {used:.0f} of {whose} {budget} GPU-hours of the last {span}.{returns}"
-            yield Reason(name, words, name if isinstance(limits, Limits) else "", _whole(used) + 1)
+            words = budget_gone(who, used, whose, budget, span, back_at)
+            yield Reason(name, words, name if isinstance(limits, Limits) else "", whole(used) + 1)
+
+
+def _disk(held: Held, limits: Limits | Caps, group: str = "") -> Iterator[Reason]:
+    """A full workspace holds up labs with GPUs alone: whoever has to delete files needs a lab for it."""
+    if limits.disk_gib is not None and held.disk_gib > limits.disk_gib:
+        yield Reason("disk_gib", disk_full(held.disk_gib, limits.disk_gib, group), "" if group else "disk_gib", whole(held.disk_gib))
 
 
 def _wishes(asked: Asked) -> tuple[tuple[str, float], ...]:
@@ -248,8 +245,8 @@ def _wishes(asked: Asked) -> tuple[tuple[str, float], ...]:
     return (
         ("gpus", round(asked.gpus * asked.gpu_share, 2)),
         ("cpus", asked.cpus),
-        ("memory_gib", _gib(asked.memory_mib)),
-        ("shm_gib", _gib(asked.shm_mib)),
+        ("memory_gib", gib(asked.memory_mib)),
+        ("shm_gib", gib(asked.shm_mib)),
         ("hours", asked.hours),
         ("labs", 1),
     )
@@ -259,33 +256,5 @@ def _have(held: Held, field: str) -> float:
     """What is held of a field; shm and hours are of one lab and do not add up."""
     if field in ("shm_gib", "hours"):
         return 0
-    value: float = _gib(held.memory_mib) if field == "memory_gib" else getattr(held, field)
+    value: float = gib(held.memory_mib) if field == "memory_gib" else getattr(held, field)
     return value
-
-
-def _over(wish: float, now: float, cap: float, unit: Unit) -> str:
-    limit = f"{cap:g}" if now == cap else f"{now:g} now and {cap:g} at its widest"
-    return f"You asked for {_amount(wish, unit)}; your limit is {limit}, so that is {wish - cap:g} too many. Up to {cap:g} would fit."
-
-
-def _over_group(wish: float, cap: float, unit: Unit, share: Share) -> str:
-    together = "" if unit.cap in ("shm_gib", "hours_max") else " for all its members together"
-    return f"You asked for {_amount(wish, unit)}; your {share.words} may have {cap:g}{together}."
-
-
-def _left(wish: float, have: float, cap: float, unit: Unit) -> str:
-    left = max(cap - have, 0)
-    return f"You hold {have:g} of your {_amount(cap, unit)}, so {left:g} {'is' if left == 1 else 'are'} left and this needs {wish:g}."
-
-
-def _amount(count: float, unit: Unit) -> str:
-    return f"{count:g} {unit.one if count == 1 else unit.many}"
-
-
-def _gib(mib: int) -> float:
-    return round(mib / 1024, 2)
-
-
-def _whole(amount: float) -> int:
-    """The next whole number: limits are whole."""
-    return int(-(-amount // 1))

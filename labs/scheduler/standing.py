@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from labs.policy.rules import Held, Limits, Share
+from labs.policy.rules import Caps, Held, Limits, Share
 from labs.scheduler.snapshot import Running, Waiting
 
 ENDLESS = float("inf")
@@ -20,7 +20,7 @@ class Left:
     memory_mib: float = ENDLESS
     shm_mib: float = ENDLESS
     hours: float = ENDLESS
-    spent: bool = False  # a budget of GPU-hours ran out
+    spent: bool = False  # a budget of GPU-hours ran out, or a workspace is full: no lab with GPUs
 
     def covers(self, lab: Waiting) -> bool:
         """May the lab start beside what is held? If so, so says `labs.policy.rules.judge`."""
@@ -44,7 +44,6 @@ class Left:
 
 def left_of(limits: Limits, held: Held) -> Left:
     """What a person may still have."""
-    spent = _spent(limits.gpu_hours_week, held.gpu_hours_week) or _spent(limits.gpu_hours_month, held.gpu_hours_month)
     return Left(
         limits.gpus_max - held.gpus,
         limits.gpus - held.gpus,
@@ -53,7 +52,7 @@ def left_of(limits: Limits, held: Held) -> Left:
         limits.memory_gib * 1024 - held.memory_mib,
         limits.shm_gib * 1024,
         limits.hours_max,
-        spent,
+        _gpus_barred(limits, held),
     )
 
 
@@ -68,7 +67,7 @@ def left_of_group(share: Share) -> Left:
         _minus(caps.memory_gib, held.memory_mib, 1024),
         _minus(caps.shm_gib, 0, 1024),
         _minus(caps.hours_max, 0),
-        _spent(caps.gpu_hours_week, held.gpu_hours_week) or _spent(caps.gpu_hours_month, held.gpu_hours_month),
+        _gpus_barred(caps, held),
     )
 
 
@@ -109,6 +108,11 @@ def amount(lab: Waiting | Running) -> float:
 
 def _minus(cap: float | None, held: float, unit: int = 1) -> float:
     return ENDLESS if cap is None else cap * unit - held
+
+
+def _gpus_barred(limits: Limits | Caps, held: Held) -> bool:
+    full = limits.disk_gib is not None and held.disk_gib > limits.disk_gib
+    return full or _spent(limits.gpu_hours_week, held.gpu_hours_week) or _spent(limits.gpu_hours_month, held.gpu_hours_month)
 
 
 def _spent(budget: float | None, used: float) -> bool:

@@ -40,6 +40,11 @@ quiet = subprocess.Popen(["sleep", "300"], start_new_session=True)
 open(f"{home}/quiet", "w").write(str(quiet.pid))
 while not os.path.exists(f"{home}/ready"): time.sleep(0.05)
 """
+THREE_MEGABYTES = """
+import os
+with open("large", "wb") as file:
+    file.write(os.urandom(3_000_000)); file.flush(); os.fsync(file.fileno())
+"""
 WHAT_THEY_DID = """
 import json, os, time
 home, until = os.path.expanduser("~"), time.monotonic() + 10
@@ -218,6 +223,23 @@ class RuntimeContract:
         assert _network(left).name in gone
         assert not {_network(used).name, _network(kept).name} & set(gone)
         assert _network(left).name not in runtime.networks_prune(set())
+
+    def test_a_workspace_is_listed_and_measured_and_stays_when_its_lab_is_gone(self, runtime: Runtime, make_spec: Specs) -> None:
+        spec = make_spec()
+        assert spec.workspace not in runtime.workspaces()
+        assert runtime.workspace_measure(spec.workspace, 30) is None
+        address = jupyter_of(ready(runtime, spec))
+        if self.real:
+            base, headers = f"http://{address[0]}:{address[1]}{spec.base_url}", {"Authorization": f"token {spec.token}"}
+            before = runtime.workspace_measure(spec.workspace, 30)
+            cell_run(base, headers, THREE_MEGABYTES)
+            after = runtime.workspace_measure(spec.workspace, 30)
+            assert before is not None and after is not None
+            assert 3_000_000 <= after.size - before.size < 6_000_000
+            assert after.whole and before.files is not None and after.files is not None and after.files > before.files
+        runtime.stop(spec.name, 0)
+        assert spec.workspace in runtime.workspaces()
+        assert runtime.workspace_measure(spec.workspace, 30) is not None
 
     def test_the_node_tells_what_it_is(self, runtime: Runtime) -> None:
         info = runtime.info()

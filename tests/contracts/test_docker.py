@@ -296,3 +296,15 @@ def test_ten_labs_at_once_all_run_with_ports_of_their_own(runtime, make_spec):
     assert len(done) == 10
     addresses = {one.jupyter for one in runtime.observe() if one.name in {spec.name for spec in specs}}
     assert len(addresses) == 10
+
+
+def test_where_the_engines_files_are_out_of_reach_the_engine_itself_measures_workspaces(runtime, make_spec, api, monkeypatch):
+    spec = make_spec()
+    runtime.start(spec)
+    assert inside(api, spec, "sh", "-c", "head -c 3000000 /dev/urandom > /workspace/large && sync")[0] == 0
+    counted = runtime.workspace_measure(spec.workspace, 30)
+    monkeypatch.setattr(volumes.os, "access", lambda path, mode: False)
+    told = runtime.workspace_measure(spec.workspace, 30)
+    assert (told.files, told.whole) == (None, True)
+    assert told.size >= 3_000_000
+    assert abs(told.size - counted.size) < 200_000, "it adds up lengths, not blocks"

@@ -146,6 +146,15 @@ class ImageFacts:
     labels: Mapping[str, str]  # gpulab.torch, gpulab.cuda, gpulab.python where the image tells
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a workspace takes of the disk. Bytes; files and folders, None where only the engine can count; not `whole`: there is more."""
+
+    size: int
+    files: int | None
+    whole: bool = True
+
+
 #: Where a lab's programs find what they are told; the environment names the file.
 NOTICE_VARIABLE = "GPULAB_NOTICE"
 
@@ -221,4 +230,12 @@ class Runtime(Protocol):
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Remove people's networks of ours that are not in `keep` and have no container; the names removed."""
+        ...
+
+    def workspaces(self) -> list[str]:
+        """Names of people's workspaces on this node."""
+        ...
+
+    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
+        """What the workspace takes of the disk now, or what of it was counted in that time; None when it is not there. Long."""
         ...

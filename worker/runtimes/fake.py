@@ -10,6 +10,7 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Measured,
     Notice,
     Observed,
     Progress,
@@ -57,7 +58,7 @@ class FakeRuntime:
         self.images = images
         self.specs: dict[str, LabSpec] = {}
         self.starts: list[str] = []
-        self.workspaces: set[str] = set()
+        self.sizes: dict[str, Measured] = {}
         self.networks: set[str] = set()
         self.told: list[tuple[str, Notice | None]] = []
         self._labs: dict[str, tuple[LabSpec, Observed]] = {}
@@ -81,7 +82,7 @@ class FakeRuntime:
             if spec.name not in self._labs:
                 self.starts.append(spec.name)
                 self.specs[spec.lab_id] = spec
-                self.workspaces.add(spec.workspace)
+                self.sizes.setdefault(spec.workspace, Measured(0, 0))
                 if spec.network:
                     self.networks.add(spec.network.name)
                 self._labs[spec.name] = (spec, self._begun(spec))
@@ -156,6 +157,14 @@ class FakeRuntime:
             gone = sorted(self.networks - keep - used)
             self.networks -= set(gone)
         return gone
+
+    def workspaces(self) -> list[str]:
+        """Every one that a lab was started with, or that a test put into `sizes`."""
+        return list(self.sizes)
+
+    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
+        """What `sizes` says."""
+        return self.sizes.get(name)
 
 
 class SlowRuntime(FakeRuntime):

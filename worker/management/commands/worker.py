@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import idle, images, post, reap, reconcile, rollup, sample, schedule, timetable, warn
+from worker.loops import idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -71,6 +71,7 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
         Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
         Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),
+        Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]
 

@@ -13,6 +13,7 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Measured,
     Notice,
     Observed,
     Progress,
@@ -33,7 +34,7 @@ from worker.runtimes.docker.observe import from_inspect, from_list
 from worker.runtimes.docker.tell import catchers_signal
 from worker.runtimes.docker.usage import usage_of
 from worker.runtimes.docker.verify import compare, engine_readings
-from worker.runtimes.docker.volumes import workspace_ensure
+from worker.runtimes.docker.volumes import Sizes, workspace_ensure, workspaces_list
 
 log = logging.getLogger(__name__)
 MIB = 1024 * 1024
@@ -60,6 +61,7 @@ class DockerRuntime:
         self._network_range = network_range
         self._images_dir = images_dir
         self._health = Health(node_id=node_id, network_range=network_range)
+        self._sizes = Sizes()
         self._ended: dict[str, Observed] = {}
         self._pids: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -274,3 +276,11 @@ class DockerRuntime:
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Remove unused networks of people who are not in `keep`."""
         return networks_prune(self._engine.api, self.node_id, keep)
+
+    def workspaces(self) -> list[str]:
+        """Volumes with this node's label."""
+        return workspaces_list(self._engine.api, self.node_id)
+
+    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
+        """By counting in the volume's folder, or by the engine where that is out of this worker's reach."""
+        return self._sizes.measure(self._engine.api, name, deadline_s)

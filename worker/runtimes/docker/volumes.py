@@ -2,11 +2,16 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import LABEL_NODE, LabSpec
+from worker.runtimes.base import LABEL_NODE, LabSpec, Measured
 from worker.runtimes.docker.client import NotFound, faults
+from worker.runtimes.folders import folder_measure
+
+#: The engine measures all volumes at once; its answer serves for all who are measured within this time.
+ENGINES_ANSWER_S = 15.0
 
 
 def workspace_ensure(api: Any, spec: LabSpec) -> None:
@@ -54,3 +59,40 @@ def _own_by_container(api: Any, spec: LabSpec) -> None:
     finally:
         with contextlib.suppress(NotFound):
             api.remove_container(made, force=True)
+
+
+def workspaces_list(api: Any, node_id: str) -> list[str]:
+    """Names of the volumes with the node's label."""
+    with faults("The workspaces could not be listed"):
+        found = api.volumes(filters={"label": f"{LABEL_NODE}={node_id}"})["Volumes"]
+    return [str(volume["Name"]) for volume in found or []]
+
+
+class Sizes:
+    """What workspaces take of the disk."""
+
+    def __init__(self) -> None:
+        self._engines: dict[str, int] = {}
+        self._asked_at = -ENGINES_ANSWER_S
+
+    def measure(self, api: Any, name: str, deadline_s: float) -> Measured | None:
+        """Counted where this worker sees the volume's folder; else as the engine says. None when there is no such volume."""
+        with faults("The workspace could not be looked up"):
+            try:
+                folder = Path(api.inspect_volume(name)["Mountpoint"])
+            except NotFound:
+                return None
+        if os.access(folder, os.R_OK | os.X_OK):
+            return folder_measure(folder, deadline_s)
+        size = self._by_engine(api, deadline_s).get(name)
+        return Measured(size, None) if size is not None and size >= 0 else None
+
+    def _by_engine(self, api: Any, deadline_s: float) -> dict[str, int]:
+        if time.monotonic() - self._asked_at > ENGINES_ANSWER_S:
+            with faults("The workspaces could not be measured"):
+                answer = api.get(api.base_url + f"/v{api.api_version}/system/df", params={"type": "volume"}, timeout=deadline_s)
+                answer.raise_for_status()
+            volumes = answer.json().get("Volumes") or []
+            self._engines = {volume["Name"]: int((volume.get("UsageData") or {}).get("Size", -1)) for volume in volumes}
+            self._asked_at = time.monotonic()
+        return self._engines

@@ -10,7 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Notice, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
+from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Measured, Notice, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
+from worker.runtimes.folders import folder_measure
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.environment import Environment, driver_is_there, environment_build, environment_of
@@ -38,7 +39,8 @@ class ProcessRuntime:
         self.host = Host(home=home, groups=Cgroups(), root=root, view=can_unshare())
         self._starting = threading.Lock()
         self._keepers: list[subprocess.Popen[bytes]] = []
-        for folder in (self.run, home / "workspaces"):
+        self.homes = home / "workspaces"
+        for folder in (self.run, self.homes):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(0o711)
 
@@ -188,6 +190,15 @@ class ProcessRuntime:
     def networks_prune(self, keep: set[str]) -> list[str]:
         """There are no networks in this runtime."""
         return []
+
+    def workspaces(self) -> list[str]:
+        """The folders of people."""
+        return [folder.name for folder in self.homes.iterdir() if folder.is_dir()]
+
+    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
+        """By counting."""
+        folder = self.homes / Path(name).name
+        return folder_measure(folder, deadline_s) if folder.is_dir() else None
 
     def _folder(self, name: str) -> LabFolder:
         if "/" in name or name.startswith("."):

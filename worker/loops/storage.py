@@ -1,0 +1,75 @@
+"""How much each person's workspace on this node holds: measured one at a time, in a thread and a process of their own."""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+
+from django.db.models import Max
+
+from labs.fleet.models import Node
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab
+from labs.storage.queries import measurements_on
+from labs.storage.rules import Doings, Measurement, is_due
+from labs.storage.services import workspace_record, workspaces_forget
+from worker.hands import Hands
+from worker.runtimes.base import RuntimeFault
+from worker.spec import workspace_name, workspace_owner
+
+log = logging.getLogger(__name__)
+#: For the person who asks, so that they do not wait behind a round.
+pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="storage")
+#: For one workspace. What was counted by then is a lower bound, and said to be one.
+DEADLINE_S = 300.0
+#: A round ends after this; the next one looks anew at who is due.
+ROUND_S = 60.0
+
+
+def tick(*, hands: Hands, now: datetime) -> int:
+    """Measure whoever is due, those who work first; how many were measured."""
+    owners = _owners(hands)
+    workspaces_forget(node_id=hands.node_id, kept=owners)
+    until, measured = time.monotonic() + ROUND_S, 0
+    for owner_id in _due(hands, owners, now):
+        if time.monotonic() > until:
+            break
+        measured += measure(hands=hands, owner_id=owner_id)
+    return measured
+
+
+def measure(*, hands: Hands, owner_id: int) -> bool:
+    """Measure one person's workspace and write it down; False when that is going on already, or could not be done."""
+    if not hands.take(f"storage:{owner_id}"):
+        return False
+    try:
+        found = hands.runtime.workspace_measure(workspace_name(_realm(hands), owner_id), DEADLINE_S)
+    except RuntimeFault as fault:
+        log.warning("the workspace of person %d is not measured now: %s (%s)", owner_id, fault.words, fault.detail)
+        return False
+    finally:
+        hands.release(f"storage:{owner_id}")
+    if found is None:
+        return False
+    workspace_record(owner_id=owner_id, node_id=hands.node_id, size=found.size, files=found.files, whole=found.whole, now=hands.clock())
+    return True
+
+
+def _due(hands: Hands, owners: set[int], now: datetime) -> list[int]:
+    """Owners whose workspace is to be measured now: those with labs first, then by how long ago it was."""
+    known = measurements_on(node_id=hands.node_id)
+    live = set(Lab.objects.filter(owner_id__in=owners, state__in=states.LIVE).values_list("owner_id", flat=True))
+    ended = dict(Lab.objects.filter(owner_id__in=owners, node_id=hands.node_id).order_by().values_list("owner_id").annotate(Max("ended_at")))
+    due = [one for one in owners if is_due(known.get(one, Measurement()), Doings(one in live, ended.get(one)), now)]
+    never = datetime.min.replace(tzinfo=now.tzinfo)
+    return sorted(due, key=lambda one: (one not in live, known.get(one, Measurement()).measured_at or never))
+
+
+def _owners(hands: Hands) -> set[int]:
+    """Whose workspaces are on this node."""
+    realm = _realm(hands)
+    return {owner for name in hands.runtime.workspaces() if (owner := workspace_owner(realm, name)) is not None}
+
+
+def _realm(hands: Hands) -> str:
+    return Node.objects.values_list("realm", flat=True).get(pk=hands.node_id)
