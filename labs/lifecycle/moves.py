@@ -146,7 +146,8 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
             attempt=F("attempt") + 1,
             gpus=lab.next_gpus,
             gpu_model=lab.next_gpu_model,
-            wants_slice="",
+            wants_slice=lab.wants_slice if _on_a_slice(lab) else "",
+            degraded="",
             next_gpus=None,
             next_gpu_model="",
             stage="placed",
@@ -159,6 +160,11 @@ def lab_restart(*, lab_id: str, now: datetime) -> bool:
         )
         ring("worker.lab_start", queue=node_queue(str(lab.node_id)), lab_id=lab_id)
     return moved
+
+
+def _on_a_slice(lab: Lab) -> bool:
+    """Has its next attempt a slice: the one that it had?"""
+    return Lease.objects.filter(lab=lab, attempt=lab.attempt + 1, closed_at=None).exclude(gpu__profile="").exists()
 
 
 def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: list[str], now: datetime) -> bool:

@@ -159,7 +159,7 @@ class Gpu(Schema):
     model: str
     memory_mib: int
     compute_capability: str
-    health: Literal["ok", "unknown", "drained"]
+    health: Literal["ok", "unknown", "held", "drained", "retired"]
     simulated: bool = Field(description="True where no NVIDIA driver stands behind it.")
     state: Literal["free", "in use", "unavailable"]
     holder: str | None = Field(description='"you", "in use" for somebody else, a name for administrators, null when free.')

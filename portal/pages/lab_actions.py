@@ -30,11 +30,12 @@ from labs.lifecycle.services import (
 from labs.lifecycle.services import (
     lab_token_revoke as token_revoke,
 )
+from labs.lifecycle.sickness import lab_restart_in_place as restart_in_place
 from labs.people.errors import Refused
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.lab import ExtendForm, KeepForm, LabTokenForm, StopForm, TakeGpuForm
 from portal.pages.lab import SECRET
-from portal.pages.telling import first_error
+from portal.pages.telling import first_error, try_or_tell
 
 
 @require_POST
@@ -102,6 +103,16 @@ def lab_take_gpu_cancel(request: PersonRequest, lab_id: str) -> HttpResponse:
         messages.success(request, f"{lab.name} stays as it is.")
     else:
         messages.warning(request, "The restart has begun already.")
+    return redirect("lab", lab_id=lab_id)
+
+
+@require_POST
+@person_required
+def lab_restart_in_place(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """Restart a lab that lost its GPU, on the same one."""
+    lab = lab_for_owner(user=request.user, lab_id=lab_id)
+    done = f"{lab.name} restarts on the same GPU."
+    try_or_tell(request, lambda: restart_in_place(lab=lab, actor=request.user, now=timezone.now()), done=done)
     return redirect("lab", lab_id=lab_id)
 
 

@@ -14,16 +14,20 @@ import pytest
 from labs.bus.redis import client
 from labs.fleet.models import Gpu, Node
 from labs.fleet.services import gpu_health_set
-from labs.lifecycle.models import Lab, Lease
+from labs.ledger.models import Event
+from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.lifecycle.moves import lab_end
+from labs.lifecycle.sickness import lab_restart_in_place
 from labs.notices.models import Notice
+from labs.people.errors import Refused
 from labs.people.models import User
 from labs.telemetry import queries
 from tests.nvml.conftest import Driver, compiled, driver  # noqa: F401  (fixtures)
 from tests.support.hands import AtOnce, Round, round_of  # noqa: F401  (fixture)
-from worker.loops import sample, usage
+from worker.loops import cards, sample, usage
 from worker.probes.base import CardXid, GpuProcess, GpuReading, NodeReading, ProbeFault
 from worker.probes.kernel_log import KernelLog
+from worker.runtimes.base import RuntimeFault
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ONE, TWO = "GPU-00000000-test", "GPU-00000001-test"
@@ -327,3 +331,75 @@ def test_a_card_that_an_administrator_puts_back_learns_anew_what_is_usual(host: 
     gpu_health_set(gpu=Gpu.objects.get(pk=ONE), health="ok", words="", actor=root_admin, now=host.house.now)
     host.samples(2)
     assert (health(), Gpu.objects.get(pk=ONE).baseline_mib, Gpu.objects.get(pk=ONE).held_since) == ("ok", 500, None)
+
+
+def shut(host: Host, lab: Lab, device: str = "/dev/nvidiactl") -> None:
+    """From now on the lab's programs can not open its GPUs; empty: they can."""
+    host.house.runtime.shut[f"gpulab-{lab.pk}-{lab.attempt}"] = device
+    cards.inside_tick(hands=host.house.hands, now=host.house.now)
+    lab.refresh_from_db()
+
+
+def test_row_23_a_lab_that_can_no_longer_open_its_gpu_is_degraded_once_and_well_again_by_itself(host: Host, lab_of: Any, alice: User) -> None:
+    lab = on_card(lab_of, host, alice)
+    shut(host, lab)
+    shut(host, lab)
+    assert (lab.state, "Failed to initialize NVML" in lab.degraded) == ("running", True)
+    assert Event.objects.filter(kind="lab.degraded", subject=lab.subject).count() == 1
+    shut(host, lab, "")
+    assert (lab.degraded, Event.objects.filter(kind="lab.degraded").count()) == ("", 2)
+
+
+def test_row_23_it_restarts_on_the_same_card_which_nobody_else_gets_in_between(host: Host, lab_of: Any, alice: User, bob: User) -> None:
+    lab, other = on_card(lab_of, host, alice), lab_of(bob, gpus=1)
+    Gpu.objects.filter(pk=TWO).update(health="drained")
+    shut(host, lab)
+    ends_at = lab.ends_at
+    lab_restart_in_place(lab=lab, actor=alice, now=host.house.now)
+    host.house.until(lab, "running", attempt=2)
+    lab.refresh_from_db()
+    assert [one.gpu_id for one in lab.leases.filter(closed_at=None, attempt=2)] == [ONE]
+    assert (lab.degraded, lab.ends_at, lab.gpus, lab.next_gpus) == ("", ends_at, 1, None)
+    assert host.house.runtime.specs[lab.pk].gpu_uuids == (ONE,)
+    assert Lab.objects.get(pk=other.pk).state == "queued"
+    assert Gpu.objects.get(pk=ONE).held_since is None
+
+
+def test_row_23_a_lab_on_a_slice_restarts_on_its_slice(host: Host, lab_of: Any, alice: User) -> None:
+    sliced = line(ONE, mig=1, slice="MIG-one:1g.18gb:1:18176")
+    host.says(sliced, line(TWO))
+    host.samples()
+    lab = host.running(lab_of(alice, gpus=1, wants_slice="1g.18gb"))
+    shut(host, lab)
+    lab_restart_in_place(lab=lab, actor=alice, now=host.house.now)
+    host.house.until(lab, "running", attempt=2)
+    lab.refresh_from_db()
+    assert (lab.wants_slice, [one.gpu_id for one in lab.leases.filter(closed_at=None)]) == ("1g.18gb", ["MIG-one"])
+
+
+def test_row_23_a_lab_that_lost_nothing_or_is_taken_back_is_not_restarted(host: Host, lab_of: Any, alice: User) -> None:
+    lab = on_card(lab_of, host, alice)
+    with pytest.raises(Refused):
+        lab_restart_in_place(lab=lab, actor=alice, now=host.house.now)
+    shut(host, lab)
+    Reclaim.objects.create(lab=lab, attempt=1, taken_for=lab_of(alice), noticed_at=host.house.now, ends_at=host.house.now)
+    with pytest.raises(Refused, match="taken back"):
+        lab_restart_in_place(lab=lab, actor=alice, now=host.house.now)
+
+
+def test_row_23_an_engine_that_does_not_answer_degrades_nobody(host: Host, lab_of: Any, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = on_card(lab_of, host, alice)
+
+    def deaf(name: str) -> str:
+        raise RuntimeFault("The engine does not answer.")
+
+    monkeypatch.setattr(host.house.runtime, "device_shut", deaf)
+    cards.inside_tick(hands=host.house.hands, now=host.house.now)
+    lab.refresh_from_db()
+    assert (lab.state, lab.degraded) == ("running", "")
+
+
+def test_row_23_no_container_is_ever_updated() -> None:
+    """`docker update` makes the engine write the container's list of devices anew, without its GPUs."""
+    files = Path(__file__).parents[2].joinpath("worker/runtimes/docker").glob("*.py")
+    assert not [file.name for file in files if "update_container" in file.read_text() or ".update(container" in file.read_text()]

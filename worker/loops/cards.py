@@ -8,9 +8,12 @@ from typing import Any
 from django.conf import settings
 
 from labs.fleet.sickness import Look
-from labs.lifecycle.sickness import card_xid_seen, cards_look
+from labs.lifecycle import states
+from labs.lifecycle.models import Lab
+from labs.lifecycle.sickness import card_xid_seen, cards_look, lab_device_seen
 from worker.hands import Hands
 from worker.probes.base import CardXid
+from worker.runtimes.base import RuntimeFault
 
 log = logging.getLogger(__name__)
 Card = Mapping[str, Any]
@@ -31,3 +34,14 @@ def _look(card: Card, leased: bool) -> Look:
 def _strangers(processes: Iterable[Card]) -> list[str]:
     """Processes that may not be on a card that no lab has: all but those that the administrator allowed by name."""
     return [f"process {one['name'] or 'without a name'} ({one['pid']})" for one in processes if one["name"] not in settings.CARD_PROCESSES]
+
+
+def inside_tick(*, hands: Hands, now: datetime) -> None:
+    """Can each lab of this node still open its GPUs? Once a minute: it asks inside the lab."""
+    for lab in Lab.objects.filter(node_id=hands.node_id, state=states.RUNNING, target=Lab.Target.RUNNING, gpus__gt=0):
+        try:
+            shut = hands.runtime.device_shut(f"gpulab-{lab.pk}-{lab.attempt}")
+        except RuntimeFault as fault:
+            log.warning("lab %s could not be asked for its GPUs: %s", lab.pk, fault.words)
+        else:
+            lab_device_seen(lab=lab, shut=shut, now=now)

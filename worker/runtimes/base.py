@@ -220,6 +220,10 @@ class Runtime(Protocol):
         """
         ...
 
+    def device_shut(self, name: str) -> str:
+        """The device of its GPUs that a running lab can no longer open; empty when all is well, it has none, or is gone."""
+        ...
+
     def image_inspect(self, image: str) -> ImageFacts | None:
         """What the node holds under that reference; None when it does not. A lab is placed only where it is held."""
         ...

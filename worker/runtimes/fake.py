@@ -61,6 +61,7 @@ class FakeRuntime:
         self.sizes: dict[str, Measured] = {}
         self.networks: set[str] = set()
         self.told: list[tuple[str, Notice | None]] = []
+        self.shut: dict[str, str] = {}
         self._labs: dict[str, tuple[LabSpec, Observed]] = {}
         self._lock = threading.Lock()
 
@@ -135,6 +136,10 @@ class FakeRuntime:
         """Remembered in `told`; no program runs in a fake lab."""
         self.told.append((name, notice))
         return 0
+
+    def device_shut(self, name: str) -> str:
+        """What `shut` says."""
+        return self.shut.get(name, "")
 
     def image_inspect(self, image: str) -> ImageFacts | None:
         """Held when `images` names it; with no `images` given, everything is held."""

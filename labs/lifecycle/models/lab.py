@@ -85,6 +85,7 @@ class Lab(models.Model):
     not_held = models.JSONField(default=list)
     notices = models.JSONField(default=list, help_text="What its owner should know while it runs: {at, code, words}.")
     oom_kills = models.PositiveIntegerField(default=0, help_text="Processes of this attempt killed for memory that its owner was told of.")
+    degraded = models.CharField(max_length=300, blank=True, help_text="What it has lost while it runs, in words, and what its owner can do.")
     own_torch = models.CharField(max_length=40, blank=True, help_text="The version of torch that its user installed over the image's own.")
     log_tail = models.TextField(blank=True)
 

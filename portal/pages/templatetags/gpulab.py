@@ -29,6 +29,8 @@ OTHER_STATES = {
     "red": ("bad", "circle-x"),
     "ok": ("good", "circle-check"),
     "drained": ("quiet", "player-pause"),
+    "held": ("wait", "player-pause"),
+    "retired": ("bad", "alert-triangle"),
     "present": ("good", "circle-check"),
     "pulling": ("busy", "loader-2"),
     "absent": ("quiet", "circle-dashed"),

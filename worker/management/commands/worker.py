@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
+from worker.loops import cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -68,6 +68,7 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="report", period_s=10, tick=node.report),
         Ticker(name="watchdog", period_s=EVERY_S, tick=node.watchdog().look),
         Ticker(name="idle", period_s=60, tick=lambda: idle.tick(hands=hands, now=clock())),
+        Ticker(name="cards", period_s=60, tick=lambda: cards.inside_tick(hands=hands, now=clock())),
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
         Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
         Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),

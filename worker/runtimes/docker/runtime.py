@@ -26,6 +26,7 @@ from worker.runtimes.docker import images
 from worker.runtimes.docker.cgroup import Cgroup
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, Engine, NotFound, faults
 from worker.runtimes.docker.create import container_config, spec_check
+from worker.runtimes.docker.devices import device_shut
 from worker.runtimes.docker.handover import Handover
 from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.inside import inside
@@ -259,6 +260,10 @@ class DockerRuntime:
         if not self._handover.notice(name, notice.text() if notice else ""):
             return 0
         return catchers_signal(self._engine.api, name)
+
+    def device_shut(self, name: str) -> str:
+        """Tried from inside."""
+        return device_shut(self._engine.api, name)
 
     def firewall_probe(self) -> list[str] | None:
         """What a lab reaches and must not, tried now; None without a lab or a lab image to try from."""

@@ -159,6 +159,10 @@ class ProcessRuntime:
         """The lab's pids, the keeper's not among them."""
         return self._folder(name).pids()
 
+    def device_shut(self, name: str) -> str:
+        """A lab that is a process of this machine loses none that the machine has."""
+        return ""
+
     def tell(self, name: str, notice: Notice | None) -> int:
         """By a file in the lab's folder, and by a signal to the processes below its keeper."""
         folder = self._folder(name)
