@@ -24,6 +24,11 @@ class WorkspaceUse(models.Model):
     def __str__(self) -> str:
         return f"{self.owner_id} on {self.node_id}"
 
+    @property
+    def mib(self) -> int:
+        """Its size, rounded up: what is there is never nothing."""
+        return -(-self.size // 1024**2)
+
 
 class DiskLevel(models.Model):
     """The percentage of the limit of which a person was told last."""

@@ -14,6 +14,9 @@ from labs.policy.asking import request_create, request_withdraw
 from labs.policy.models import QuotaRequest
 from labs.policy.queries import requests_of
 from labs.policy.rules import Held, Limits, Share
+from labs.storage.models import WorkspaceUse
+from labs.storage.queries import workspaces_of
+from labs.storage.services import workspace_measure_ask
 from portal.api import schemas_me as schemas
 from portal.api.auth import caller, may_launch
 
@@ -36,8 +39,17 @@ def me(request: HttpRequest) -> Any:
         "limits": may.limits,
         "held": _held(may.held),
         "left": _left(may.limits, may.held),
+        "workspaces": [_workspace(row) for row in workspaces_of(user=user)],
         "groups": [_share(share) for share in may.shares],
     }
+
+
+@router.post("/me/workspaces/measure", response={202: list[schemas.Workspace]}, summary="Measure your workspace now")
+def workspace_measure(request: HttpRequest) -> Status[Any]:
+    """For when you have deleted files and a lab waits for that. Answers with what is known so far; `/me` tells the new size in a moment."""
+    may_launch(request)
+    workspace_measure_ask(user=caller(request), now=timezone.now())
+    return Status(202, [_workspace(row) for row in workspaces_of(user=caller(request))])
 
 
 @router.get("/me/requests", response=list[schemas.QuotaRequest], summary="Look at what you asked for")
@@ -74,6 +86,7 @@ def _held(held: Held) -> dict[str, Any]:
         "memory_gib": held.memory_mib / 1024,
         "gpu_hours_week": round(held.gpu_hours_week, 2),
         "gpu_hours_month": round(held.gpu_hours_month, 2),
+        "disk_gib": held.disk_gib,
     }
 
 
@@ -87,8 +100,13 @@ def _left(limits: Limits, held: Held) -> dict[str, Any]:
         "memory_gib": limits.memory_gib,
         "gpu_hours_week": limits.gpu_hours_week,
         "gpu_hours_month": limits.gpu_hours_month,
+        "disk_gib": limits.disk_gib,
     }
     return {name: None if caps[name] is None else round(max(caps[name] - have, 0), 2) for name, have in _held(held).items()}
+
+
+def _workspace(row: WorkspaceUse) -> dict[str, Any]:
+    return {"node": row.node_id, "size": row.size, "files": row.files, "whole": row.whole, "measured_at": row.measured_at}
 
 
 def _share(share: Share) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Amounts(Schema):
     memory_gib: float
     gpu_hours_week: float | None
     gpu_hours_month: float | None
+    disk_gib: float | None = Field(description="Workspaces, when they were measured last.")
 
 
 class GroupCaps(Schema):
@@ -71,6 +72,7 @@ class GroupCaps(Schema):
     hours_max: int | None
     gpu_hours_week: int | None
     gpu_hours_month: int | None
+    disk_gib: int | None
 
 
 class GroupShare(Schema):
@@ -93,6 +95,17 @@ class More(Strict):
     hours_max: int | None = Field(None, ge=0, le=MOST)
     gpu_hours_week: int | None = Field(None, ge=0, le=MOST)
     gpu_hours_month: int | None = Field(None, ge=0, le=MOST)
+    disk_gib: int | None = Field(None, ge=0, le=MOST)
+
+
+class Workspace(Schema):
+    """What the caller's workspace takes of a node's disk."""
+
+    node: str
+    size: int = Field(description="Bytes.")
+    files: int | None = Field(description="Files and folders; null where the node cannot count them.")
+    whole: bool = Field(description="False: there is more, and not all of it could be counted in the time.")
+    measured_at: datetime
 
 
 class Asking(Strict):
@@ -127,4 +140,5 @@ class Me(Schema):
     limits: Limits
     held: Amounts
     left: Amounts
+    workspaces: list[Workspace] = Field(description="Your files, node by node.")
     groups: list[GroupShare] = Field(description="Groups of yours whose members together are capped.")

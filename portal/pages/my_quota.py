@@ -9,13 +9,16 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from labs.lifecycle.allowances import allowance_of
+from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.people.models import User
 from labs.people.queries import groups_taught
 from labs.policy.asking import ASKABLE, more_words, request_create, request_decline, request_grant, request_withdraw
 from labs.policy.models import QuotaRequest
 from labs.policy.queries import exceptions_of, limits_of, request_for_answerer, requests_of, requests_to_answer
 from labs.policy.rules import LIMIT_NAMES
+from labs.policy.words import disk_full, whole
+from labs.storage.queries import workspaces_of
+from labs.storage.services import workspace_measure_ask
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.manage import LIMIT_WORDS
 from portal.pages.forms.quota import AnswerForm, AskForm, end_of, usual_until
@@ -28,18 +31,32 @@ RECENT = 10
 @require_safe
 @person_required
 def my_quota(request: PersonRequest) -> HttpResponse:
-    """Bars, what is wider until when, exceptions, and what I asked for."""
+    """Bars, what my workspace holds, what is wider until when, exceptions, and what I asked for."""
     now = timezone.now()
     may = allowance_of(user=request.user, now=now)
-    context = {
-        "bars": bars(held=may.held, limits=may.limits),
+    context = _holding(request.user, may) | {
         "groups": [(share.words, rows) for share in may.shares if (rows := bars_of_group(share))],
-        "limits": may.limits,
         "exceptions": [(row, given_words(row)) for row in exceptions_of(user=request.user, now=now)],
         "requests": [(row, more_words(row.asked), row.state == QuotaRequest.State.OPEN) for row in requests_of(user=request.user)[:RECENT]],
         "to_answer": requests_to_answer(user=request.user).count() if may_answer(request.user) else None,
     }
     return render(request, "quota/quota.html", context)
+
+
+@require_safe
+@person_required
+def quota_holding(request: PersonRequest) -> HttpResponse:
+    """The part that moves: bars and workspace."""
+    return render(request, "quota/_holding.html", _holding(request.user, allowance_of(user=request.user, now=timezone.now())))
+
+
+@require_POST
+@person_required
+def quota_measure(request: PersonRequest) -> HttpResponse:
+    """Measure my workspace now."""
+    done = "Your workspace is being measured. This page shows it in a moment; a large one takes minutes."
+    try_or_tell(request, lambda: workspace_measure_ask(user=request.user, now=timezone.now()), done=done)
+    return redirect("quota")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -99,6 +116,13 @@ def quota_request(request: PersonRequest, request_id: int) -> HttpResponse:
     row.refresh_from_db()
     context = {"row": row, "asks": more_words(row.asked), "form": form, "bars": bars_of(user=row.user, now=now), "open": row.state == QuotaRequest.State.OPEN}
     return render(request, "quota/request.html", context, status=422 if form.is_bound else 200)
+
+
+def _holding(user: User, may: Allowance) -> dict[str, Any]:
+    """The part that moves; `full` when my workspace alone holds up labs with GPUs, with the number to ask for."""
+    held, limits = may.held, may.limits
+    full = {"words": disk_full(held.disk_gib, limits.disk_gib), "needed": whole(held.disk_gib)} if held.disk_gib > limits.disk_gib else None
+    return {"bars": bars(held=held, limits=limits), "limits": limits, "full": full, "workspaces": list(workspaces_of(user=user))}
 
 
 def may_answer(user: User) -> bool:

@@ -11,7 +11,10 @@ from labs.policy.rules import Caps, Held, Limits, Share
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: `used` of `limit`, and what the wish that is being considered would `add`. No limit is None."""
+    """One bar: `used` of `limit`, and what the wish that is being considered would `add`. No limit is None.
+
+    `measured_at` is for what is not counted but measured now and then.
+    """
 
     name: str
     used: float
@@ -19,6 +22,7 @@ class Bar:
     unit: str = ""
     add: float = 0
     note: str = ""
+    measured_at: datetime | None = None
 
     @property
     def after(self) -> float:
@@ -45,6 +49,7 @@ def bars(*, held: Held, limits: Limits, shares: tuple[Share, ...] = (), gpus: fl
         Bar("CPU cores", held.cpus, limits.cpus, add=cpus, note=wider.get("cpus", "")),
         Bar("Memory", round(held.memory_mib / 1024, 1), limits.memory_gib, "GiB", add=memory_gib, note=wider.get("memory_gib", "")),
         Bar("Labs", held.labs, limits.labs, add=labs, note=wider.get("labs", "")),
+        Bar("Workspace", held.disk_gib, limits.disk_gib, "GiB", note="" if held.disk_at else "Not measured yet.", measured_at=held.disk_at),
     ]
     return own + [bar for share in shares for bar in bars_of_group(share, of=f" of {share.words}", gpus=gpus, cpus=cpus, memory_gib=memory_gib, labs=labs)]
 
@@ -59,6 +64,7 @@ def bars_of_group(share: Share, *, of: str = "", gpus: float = 0, cpus: int = 0,
         Bar(f"Memory{of}", round(held.memory_mib / 1024, 1), caps.memory_gib, "GiB", add=memory_gib),
         Bar(f"Labs{of}", held.labs, caps.labs, add=labs),
         Bar(f"Waiting labs{of}", held.pending, caps.pending),
+        Bar(f"Workspaces{of}", held.disk_gib, caps.disk_gib, "GiB"),
     ]
     return [row for row in rows if row.limit is not None]
 

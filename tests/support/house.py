@@ -26,6 +26,8 @@ from labs.people.models import User
 from labs.people.services import group_create, invitation_create, person_create, person_groups_set
 from labs.policy.asking import request_create
 from labs.policy.services import group_limits_set, override_set, window_add
+from labs.storage.rules import GIB
+from labs.storage.services import workspace_record
 from labs.telemetry.services import lab_usage_record
 from tests.support.pages import PASSWORD
 from tests.support.past import past_furnish
@@ -67,6 +69,8 @@ def house_furnish(*, now: datetime) -> House:
     override_set(user=bob, values={"gpus_max": 2, "memory_gib": 64}, until=now + timedelta(days=14), note="Thesis", actor=root, now=now)
     _, secret = invitation_create(email="ivy@example.edu", role="student", group=course, actor=root, now=now)
     image = _machine(now)
+    for owner, gib, files in ((alice, 412, 183_402), (bob, 55.2, 20_118)):
+        workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=now - timedelta(minutes=5))
     return House(root, alice, bob, newcomer, _labs(alice, bob, image, now), secret)
 
 

@@ -47,6 +47,7 @@ def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
         ("get", "/me/requests"),
         ("post", "/me/requests"),
         ("post", "/me/requests/{request_id}/withdraw"),
+        ("post", "/me/workspaces/measure"),
     }
 
 

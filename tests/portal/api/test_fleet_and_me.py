@@ -9,6 +9,9 @@ from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, NodeImage
 from labs.policy.asking import request_grant
 from labs.policy.services import group_limits_set, override_set, window_add
+from labs.storage.models import WorkspaceUse
+from labs.storage.rules import GIB
+from labs.storage.services import workspace_record
 
 pytestmark = pytest.mark.django_db
 
@@ -108,3 +111,14 @@ def test_a_request_is_withdrawn_by_whom_it_is_of(calls: Any, bob: Any, alice: An
 )
 def test_a_bad_request_is_a_problem(calls: Any, bob: Any, bad: dict[str, Any]) -> None:
     assert calls(bob).post("/me/requests", {"asked": {"gpus_max": 4}, "until": "2026-12-01", "why": "Thesis"} | bad).status_code == 422
+
+
+def test_me_tells_what_my_workspace_holds_and_measures_it_again_when_asked(calls: Any, alice: Any, bob: Any, node: Any, now: Any) -> None:
+    assert calls(alice).post("/me/workspaces/measure").json()["code"] == "state"
+    workspace_record(owner_id=alice.pk, node_id="n1", size=3 * GIB, files=None, whole=True, now=now - timedelta(minutes=5))
+    me = calls(alice).get("/me").json()
+    assert (me["limits"]["disk_gib"], me["held"]["disk_gib"], me["left"]["disk_gib"]) == (500, 3, 497)
+    assert [(one["node"], one["size"], one["files"], one["whole"]) for one in me["workspaces"]] == [("n1", 3 * GIB, None, True)]
+    answer = calls(alice).post("/me/workspaces/measure")
+    assert answer.status_code == 202 and WorkspaceUse.objects.get().asked_at is not None
+    assert calls(bob).get("/me").json()["workspaces"] == []

@@ -18,6 +18,9 @@ from labs.policy.asking import request_create
 from labs.policy.models import GroupLimits, LimitOverride, LimitWindow, QuotaRequest
 from labs.policy.queries import limits_of, limits_of_role
 from labs.policy.services import group_limits_set, override_set, window_add
+from labs.storage.models import WorkspaceUse
+from labs.storage.rules import GIB
+from labs.storage.services import workspace_record
 from tests.portal.pages.test_manage import row
 
 pytestmark = pytest.mark.django_db
@@ -223,3 +226,58 @@ def test_a_request_is_among_what_needs_a_hand(as_root: Client, asked: QuotaReque
     matters = as_root.get(reverse("manage")).context["matters"]
     assert ("1 person asks for more than they may have.", "/manage/quotas/#requests") in [(matter.words, matter.url) for matter in matters]
     assert [row for row, _ in as_root.get(reverse("manage_quotas")).context["asking"]] == [asked]
+
+
+def test_my_quota_tells_what_my_workspace_holds_and_what_to_do_when_it_is_over(as_bob: Client, bob: User, node: object, now: datetime) -> None:
+    assert "Nothing is measured yet" in as_bob.get(reverse("quota")).content.decode()
+    workspace_record(owner_id=bob.pk, node_id="n1", size=18 * GIB, files=1234, whole=True, now=now - timedelta(minutes=5))
+    page = as_bob.get(reverse("quota")).content.decode()
+    for words in ("of 50 GiB", "18 GiB in 1,234 files and folders", "5 min ago", "Measure again now"):
+        assert words in page
+    workspace_record(owner_id=bob.pk, node_id="n1", size=55 * GIB, files=1234, whole=False, now=now)
+    page = as_bob.get(reverse("quota_holding")).content.decode()
+    for words in (
+        "Your workspace holds 55 of your 50 GiB: delete 5 GiB first",
+        "/quota/ask/?disk_gib=55",
+        "at least 55 GiB",
+        "not everything could be counted",
+    ):
+        assert words in page
+
+
+def test_measuring_again_is_asked_of_the_node_once_and_only_for_my_own(
+    as_bob: Client, as_alice: Client, alice: User, bob: User, node: object, now: datetime
+) -> None:
+    for user in (alice, bob):
+        workspace_record(owner_id=user.pk, node_id="n1", size=1, files=1, whole=True, now=now - timedelta(hours=1))
+    assert "is being measured" in as_bob.post(reverse("quota_measure"), follow=True).content.decode()
+    asked = dict(WorkspaceUse.objects.values_list("owner_id", "asked_at"))
+    assert asked[bob.pk] is not None and asked[alice.pk] is None
+    WorkspaceUse.objects.update(measured_at=timezone.now())
+    assert "measured a few seconds ago" in as_bob.post(reverse("quota_measure"), follow=True).content.decode()
+    assert as_bob.get(reverse("quota_measure")).status_code == 405
+
+
+def test_an_administrator_caps_a_groups_workspaces_and_sees_everybodys_beside_their_limit(
+    as_root: Client, as_bob: Client, bob: User, team: Group, root_admin: User, node: object, now: datetime
+) -> None:
+    workspace_record(owner_id=bob.pk, node_id="n1", size=60 * GIB, files=1, whole=True, now=now)
+    group_limits_set(group=team, values={"weight": 1}, actor=root_admin, now=now)
+    sent = {"weight": 1, "disk_gib": 40}
+    asked = as_root.post(reverse("manage_group_caps", args=[team.pk]), sent).content.decode()
+    assert "Not saved yet" in asked and "GiB of workspace" in asked and "Bob" in asked
+    as_root.post(reverse("manage_group_caps", args=[team.pk]), sent | {"confirm": "yes"})
+    assert GroupLimits.objects.get(pk=team.pk).disk_gib == 40
+    assert '<span class="strong bad">60</span>' in as_root.get(reverse("manage_quotas")).content.decode()
+    page = as_bob.get(reverse("quota")).content.decode()
+    assert "Workspaces" in page and "of 40 GiB" in page
+
+
+def test_a_full_workspace_is_told_before_the_click_and_a_lab_without_gpus_is_not_held_up(
+    as_bob: Client, bob: User, image: Image, node: object, now: datetime
+) -> None:
+    workspace_record(owner_id=bob.pk, node_id="n1", size=55 * GIB, files=1, whole=True, now=now)
+    wish = {"image": image.pk, "gpus": 1, "cpus": 1, "memory_gib": 1, "hours": 1}
+    page = as_bob.get(reverse("launch_verdict"), wish).content.decode()
+    assert "delete 5 GiB first, in a lab without GPUs" in page and "/quota/ask/?disk_gib=55" in page
+    assert "delete 5 GiB" not in as_bob.get(reverse("launch_verdict"), wish | {"gpus": 0}).content.decode()
