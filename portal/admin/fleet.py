@@ -9,6 +9,7 @@ from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.services import node_cordon, node_uncordon
 from labs.policy.models import GroupLimits, LimitOverride, LimitWindow, QuotaRequest, RoleLimits
+from labs.storage.models import WorkspaceUse
 from labs.telemetry.models import GpuMinute
 from portal.admin.base import ReadOnly, actor_of, each
 
@@ -78,7 +79,7 @@ class LimitOverrideAdmin(ReadOnly):
 class GroupLimitsAdmin(ReadOnly):
     """Caps of whole groups; edited under Admin, Quotas."""
 
-    list_display = ("group", "guarantee", "weight", "gpus", "labs", "cpus", "memory_gib", "gpu_hours_week", "gpu_hours_month")
+    list_display = ("group", "guarantee", "weight", "gpus", "labs", "cpus", "memory_gib", "gpu_hours_week", "gpu_hours_month", "disk_gib")
     list_select_related = ("group",)
 
 
@@ -105,3 +106,12 @@ class GpuMinuteAdmin(ReadOnly):
 
     list_display = ("gpu", "minute", "gpu_pct_avg", "gpu_pct_max", "memory_mib_max")
     list_filter = ("gpu",)
+
+
+@admin.register(WorkspaceUse)
+class WorkspaceUseAdmin(ReadOnly):
+    """What people's workspaces hold."""
+
+    list_display = ("owner", "node", "size", "files", "whole", "measured_at")
+    list_filter = ("node", "whole")
+    list_select_related = ("owner", "node")
