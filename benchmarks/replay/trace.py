@@ -16,6 +16,8 @@ HOUR, DAY = 3600.0, 86400.0
 WINDOW = 21 * DAY
 #: So many windows share no job.
 SET = 5
+#: How far each later set of windows moves in the order in which jobs are picked.
+TURN = 0.618
 MOST_GPUS = 8
 LONGEST = DAY
 #: Hours; a job's limit is the next of them over its run times U(1, 3).
@@ -103,27 +105,26 @@ class Window:
 def window_of(jobs: list[Job], number: int, load: float, gpus: int) -> Window:
     """One window, thinned to that load, or all there is where the trace holds less.
 
-    Windows of one set of five (0 to 4, 5 to 9, ...) are spread evenly over the trace's busy span, later sets between those of the
-    first. They share no job: where a trace is too short for five windows one after another, a job belongs to one of those that cover it.
+    The windows of one set of five (0 to 4, 5 to 9, ...) are disjoint and end with the trace, one after another. Where it is too short for
+    that, they overlap evenly and a job belongs to one of those that cover it. Later sets cover the same days and draw other jobs.
     """
-    begins = _begins(jobs, number // SET)
-    begin = begins[number % SET]
+    begins, turn = _begins(jobs), number // SET
     left = load * gpus * WINDOW
     kept = []
-    for job in sorted(_mine(jobs, begins, number), key=lambda job: job.pick):
+    for job in sorted(_mine(jobs, begins, number), key=lambda job: (job.pick + turn * TURN) % 1):
         if left <= 0:
             break
         left -= job.gpus * job.run
         kept.append(job)
     offered = sum(job.gpus * job.run for job in kept) / (gpus * WINDOW)
-    return Window(begin, offered, tuple(sorted(kept, key=lambda job: (job.submit, job.id))))
+    return Window(begins[number % SET], offered, tuple(sorted(kept, key=lambda job: (job.submit, job.id))))
 
 
-def _begins(jobs: list[Job], turn: int) -> list[float]:
-    """Where the windows of a set begin, between the first and the last fiftieth of the jobs."""
-    first, last = jobs[len(jobs) // 50].submit, jobs[-1 - len(jobs) // 50].submit
-    step = max(0.0, last - first - WINDOW) / (SET - 1)
-    return [first + step * (number - (turn % 3) / 3) for number in range(SET)]
+def _begins(jobs: list[Job]) -> list[float]:
+    """Where the windows of a set begin."""
+    first, end = jobs[0].submit, jobs[-1].submit + 1
+    step = min(WINDOW, max(0.0, end - first - WINDOW) / (SET - 1))
+    return [end - WINDOW - step * (SET - 1 - number) for number in range(SET)]
 
 
 def _mine(jobs: list[Job], begins: list[float], number: int) -> Iterator[Job]:

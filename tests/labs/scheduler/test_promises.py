@@ -126,13 +126,19 @@ def _in_scope(snapshot: Snapshot, hold: Hold, one: Placement) -> bool:
 
 
 def _held_card(hold: Hold, node: NodeView, card: Card) -> bool:
-    return hold.node_id in ("", node.id) and hold.model in ("", card.model) and not card.slice and not node.closed
+    return _asked_card(hold, node, card) and not node.closed
+
+
+def _asked_card(hold: Hold, node: NodeView, card: Card) -> bool:
+    return hold.node_id in ("", node.id) and hold.model in ("", card.model) and not card.slice
 
 
 def _open_cards(snapshot: Snapshot, made: Plan, hold: Hold, labs: dict[str, Waiting]) -> int:
-    """Cards of the hold's scope that only its own people may be on when it begins, by limits."""
+    """Cards of the hold's scope that only its own people may be on when it begins, by limits; what these use on a closed node counts."""
     at = max(hold.start, NOW)
-    scope = {card.uuid for node in snapshot.nodes for card in node.cards if _held_card(hold, node, card)}
+    own = {uuid for lab in snapshot.running if lab.owner_id in hold.people and (lab.notice_until or lab.ends_at) > at for uuid in lab.gpu_uuids}
+    cards = [(node, card) for node in snapshot.nodes for card in node.cards]
+    scope = {card.uuid for node, card in cards if _held_card(hold, node, card) or (card.uuid in own and _asked_card(hold, node, card))}
     for lab in snapshot.running:
         if (lab.notice_until or lab.ends_at) > at and lab.owner_id not in hold.people:
             scope -= set(lab.gpu_uuids)
