@@ -119,7 +119,8 @@ static slice_t *slice_of(void *device, card_t *card) {
 #define CARD(device) card_t *card; int answer = find(device, &card); if (answer != SUCCESS) return answer
 
 int nvmlInitWithFlags(unsigned flags) { (void)flags; load(); initialized = driver_fail == SUCCESS; return driver_fail; }
-int nvmlShutdown(void) { initialized = 0; return SUCCESS; }
+static int registered[MOST_CARDS]; /* who asked for events of which card; void after a shutdown */
+int nvmlShutdown(void) { initialized = 0; memset(registered, 0, sizeof registered); return SUCCESS; }
 const char *nvmlErrorString(int code) { (void)code; return code == 15 ? "GPU is lost" : "an error of the stand-in"; }
 int nvmlSystemGetDriverVersion(char *to, unsigned length) { int a = ready(); return a ? a : text("580.65.06", to, length); }
 int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13000; return ready(); }
@@ -190,10 +191,10 @@ int nvmlDeviceGetP2PStatus(void *one, void *two, int what, int *status) {
   *status = far[(long)one - 1][(long)two - 1] == NVLINK ? SUCCESS : P2P_NOT_SUPPORTED;
   return ready();
 }
-#ifndef WITHOUT_ECC /* an old driver lacks a function */
+#ifndef WITHOUT_ECC /* an old driver lacks functions */
 int nvmlDeviceGetTotalEccErrors(void *device, int type, int counter, unsigned long long *errors) { CARD(device); (void)type; (void)counter; *errors = (unsigned long long)card->ecc; return SUCCESS; }
 typedef struct { void *device; unsigned long long type, data; unsigned gpu_instance, compute_instance; } event_t;
-static int registered[MOST_CARDS], told[MOST_CARDS];
+static int told[MOST_CARDS];
 int nvmlEventSetCreate(void **set) { *set = registered; memset(registered, 0, sizeof registered); return ready(); }
 int nvmlDeviceRegisterEvents(void *device, unsigned long long types, void *set) {
   CARD(device);
