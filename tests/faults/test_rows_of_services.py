@@ -19,6 +19,8 @@ from tests.support.waiting import wait_for
 pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.timeout(240)]
 #: How long a service is away: shortened from the minute of FAULTS.md.
 AWAY_S = float(os.environ.get("GPULAB_TEST_AWAY_S", "6"))
+#: How often a launch is tried: a person's rate of requests that change something is 60 a minute, and each try may spend three.
+ASKED_EVERY_S = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -187,14 +189,14 @@ def test_row_15_a_full_disk_refuses_launches_in_words_and_running_labs_live(worl
     with filler.open("wb") as file:
         file.write(bytes(60 << 20))
     try:
-        refused = wait_for(lambda: _refusal(world), within=30, what="a launch that is refused")
+        refused = wait_for(lambda: _refusal(world), within=30, every=ASKED_EVERY_S, what="a launch that is refused")
         assert "full" in refused and "scratch" in refused
         assert world.house.lab_until("alice", lab_id, "running")["state"] == "running" and is_in(person)
         told = world.rows("SELECT words FROM notices_notice WHERE kind = 'disk'")
         assert told and "scratch" in told[0][0]
     finally:
         filler.unlink()
-    wait_for(lambda: not _refusal(world), within=30, what="a launch that is not refused")
+    wait_for(lambda: not _refusal(world), within=30, every=ASKED_EVERY_S, what="a launch that is not refused")
     world.stop(lab_id)
     world.books()
 
