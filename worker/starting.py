@@ -5,7 +5,6 @@ import logging
 import time
 from contextlib import suppress
 from datetime import datetime
-from pathlib import Path
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -15,7 +14,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
 from labs.lifecycle.queries import gpus_of
-from labs.lifecycle.tokens import upstream_token
+from labs.lifecycle.tokens import gateway_public_key, upstream_token
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
 from worker.spec import House, LabFacts, lab_spec
@@ -73,7 +72,7 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         network_subnet=network.subnet if network else "",
     )
     shared = str(settings.SHARED_DATA) if settings.SHARED_DATA.is_dir() else ""
-    house = House(shared_data=shared, gateway_key=_gateway_key(settings.SSH_GATEWAY_PUBLIC_KEY_FILE), isolates=isolates)
+    house = House(shared_data=shared, gateway_key=gateway_public_key(), isolates=isolates)
     return lab_spec(facts, house, upstream_token(lab_id=lab.pk, attempt=lab.attempt))
 
 
@@ -142,8 +141,4 @@ def _failed(lab: Lab, fault: RuntimeFault, now: datetime) -> None:
 def addresses(observed: Observed) -> dict[str, object]:
     """Where the relay reaches it, as columns of the record."""
     jupyter, ssh = observed.jupyter or ("", None), observed.ssh or ("", None)
-    return {"jupyter_host": jupyter[0], "jupyter_port": jupyter[1], "ssh_host": ssh[0], "ssh_port": ssh[1]}
-
-
-def _gateway_key(file: Path) -> str:
-    return file.read_text().strip() if file.is_file() else ""
+    return {"jupyter_host": jupyter[0], "jupyter_port": jupyter[1], "ssh_host": ssh[0], "ssh_port": ssh[1], "inside_host": observed.inside}

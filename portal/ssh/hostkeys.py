@@ -1,4 +1,4 @@
-"""The gateway's two keys, made once: the one that people's clients remember, and the one that labs let in."""
+"""The gateway's two keys: the one that people's clients remember, made once, and the one that labs let in, derived."""
 
 import os
 from dataclasses import dataclass
@@ -7,27 +7,27 @@ from pathlib import Path
 import asyncssh
 
 HOST_KEY = "host_key"
-CLIENT_KEY = "gateway"
+#: Where houses of before kept a key to labs: labs that they started take that one only.
+FORMER_KEY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayKeys:
-    """`host` proves the gateway to people, `client` proves it to labs."""
+    """`host` proves the gateway to people, one of `clients` proves it to labs."""
 
     host: asyncssh.SSHKey
-    client: asyncssh.SSHKey
+    clients: tuple[asyncssh.SSHKey, ...]
 
 
-def keys_of(folder: Path) -> GatewayKeys:
-    """The keys in `folder` (0700), made on the first call. The client key's public half lies beside it for the labs."""
+def keys_of(folder: Path, *, client_key: bytes) -> GatewayKeys:
+    """The host key in `folder` (0700), made on the first call, and the key to labs, given in OpenSSH's form."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    keys = GatewayKeys(_key(folder / HOST_KEY), _key(folder / CLIENT_KEY))
-    public = folder / f"{CLIENT_KEY}.pub"
-    line = keys.client.export_public_key()
-    if not public.exists() or public.read_bytes() != line:
-        _write_whole(public, line, mode=0o644)
-    return keys
+    former = folder / FORMER_KEY
+    clients = [asyncssh.import_private_key(client_key)]
+    if former.exists():
+        clients.append(asyncssh.read_private_key(former))
+    return GatewayKeys(_key(folder / HOST_KEY), tuple(clients))
 
 
 def _key(path: Path) -> asyncssh.SSHKey:

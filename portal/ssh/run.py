@@ -16,10 +16,12 @@ log = logging.getLogger(__name__)
 TOPICS = "person.*"
 
 
-async def serve(*, bind: tuple[str, int], folder: Path, door: tuple[str, int], pass_key: bytes, directory: Directory, redis_url: str) -> None:
+async def serve(
+    *, bind: tuple[str, int], folder: Path, door: tuple[str, int], pass_key: bytes, client_key: bytes, directory: Directory, redis_url: str
+) -> None:
     """Serve until SIGTERM or SIGINT."""
-    keys = keys_of(folder)
-    gateway = Gateway(directory, Way(door, pass_key, keys.client))
+    keys = keys_of(folder, client_key=client_key)
+    gateway = Gateway(directory, Way(door, pass_key, keys.clients))
     acceptor = await gateway.listen(*bind, host_key=keys.host)
     clocks = [
         asyncio.create_task(gateway.sessions.run()),

@@ -22,11 +22,11 @@ class Unreachable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How labs are reached: the relay's byte door, the key that signs passes, the key that labs take, as whom."""
+    """How labs are reached: the relay's byte door, the key that signs passes, the keys of which a lab takes one, as whom."""
 
     door: tuple[str, int]
     pass_key: bytes
-    client_key: asyncssh.SSHKey
+    client_keys: tuple[asyncssh.SSHKey, ...]
     username: str = "lab"
 
 
@@ -38,7 +38,7 @@ async def connected(way: Way, *, user_id: int, lab_id: str) -> asyncssh.SSHClien
             return await asyncssh.connect(
                 sock=sock,
                 username=way.username,
-                client_keys=[way.client_key],
+                client_keys=list(way.client_keys),
                 # The lab makes its host key at its start; that the stream ends there is what the relay vouches for.
                 known_hosts=None,
                 config=None,

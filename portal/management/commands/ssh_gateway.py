@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.secrets import derive
 from labs.lifecycle.passes import KEY_PURPOSE
+from labs.lifecycle.tokens import gateway_key
 from portal.ssh.directory import Records
 from portal.ssh.run import serve
 
@@ -27,6 +28,7 @@ class Command(BaseCommand):
                 folder=settings.SSH_FOLDER,
                 door=(settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT),
                 pass_key=derive(KEY_PURPOSE),
+                client_key=gateway_key(),
                 directory=Records(),
                 redis_url=settings.REDIS_URL,
             )

@@ -108,6 +108,12 @@ def _make_key(path: Path) -> str:
     return listed.stdout.split()[1]
 
 
+def _pem(path: Path) -> bytes:
+    """A new private key, in OpenSSH's form."""
+    _make_key(path)
+    return path.read_bytes()
+
+
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, GatewayKeys, Path]]:
     """A lab's sshd: Debian's own, taking the gateway's key only, as the user of the tests."""
@@ -115,9 +121,9 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Gatewa
         if shutil.which(program) is None:
             (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {program}")
     folder = tmp_path_factory.mktemp("lab")
-    keys = keys_of(folder / "gateway-keys")
+    keys = keys_of(folder / "gateway-keys", client_key=_pem(folder / "gateway"))
     _make_key(folder / "host")
-    (folder / "authorized_keys").write_bytes(keys.client.export_public_key())
+    (folder / "authorized_keys").write_bytes((folder / "gateway.pub").read_bytes())
     port = free_port()
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/authorized_keys\n"
@@ -172,7 +178,7 @@ async def _serve(lab: tuple[int, Path], keys: GatewayKeys, book: Book, folder: P
     table = Table(lambda: told[0])
     await table.refresh()
     door = await asyncio.start_server(ByteDoor(table=table, links=Links(table), key=PASS_KEY).serve, "127.0.0.1", 0, limit=CHUNK)
-    gateway = Gateway(book, Way(door.sockets[0].getsockname(), PASS_KEY, keys.client, username=getpass.getuser()))
+    gateway = Gateway(book, Way(door.sockets[0].getsockname(), PASS_KEY, keys.clients, username=getpass.getuser()))
     acceptor = await gateway.listen("127.0.0.1", 0, host_key=keys.host)
     clock = asyncio.create_task(gateway.sessions.run())
     house = House(folder, book, acceptor.get_port(), loop, gateway, table, snapshot, told, lab_port, lab_folder)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+import asyncssh
 import pytest
 
 from labs.lifecycle.models import Lab
+from labs.lifecycle.tokens import gateway_key, gateway_public_key
 from labs.people.models import SshKey, User
 from labs.people.services import person_disable, ssh_key_add, ssh_key_remove
 from portal.ssh.directory import Records
@@ -68,8 +70,15 @@ def test_a_removed_key_and_a_disabled_owner_stand_no_longer(alice: User, root_ad
 
 def test_the_gateways_keys_are_made_once_and_for_nobody_elses_eyes(tmp_path: Path) -> None:
     folder = tmp_path / "ssh"
-    first, again = keys_of(folder), keys_of(folder)
-    assert first.host.get_fingerprint() == again.host.get_fingerprint() and first.client.get_fingerprint() == again.client.get_fingerprint()
-    assert first.host.get_fingerprint() != first.client.get_fingerprint()
-    assert [oct((folder / name).stat().st_mode & 0o777) for name in (".", "host_key", "gateway", "gateway.pub")] == ["0o700", "0o600", "0o600", "0o644"]
-    assert (folder / "gateway.pub").read_text().startswith("ssh-ed25519 ")
+    first, again = (keys_of(folder, client_key=gateway_key()) for _ in range(2))
+    assert first.host.get_fingerprint() == again.host.get_fingerprint()
+    assert [oct((folder / name).stat().st_mode & 0o777) for name in (".", "host_key")] == ["0o700", "0o600"]
+
+
+def test_the_key_that_labs_take_is_known_before_any_gateway_ran_and_labs_of_before_still_open(tmp_path: Path) -> None:
+    folder = tmp_path / "ssh"
+    keys = keys_of(folder, client_key=gateway_key())
+    assert [key.export_public_key().decode().split()[:2] for key in keys.clients] == [gateway_public_key().split()[:2]]
+    former = asyncssh.generate_private_key("ssh-ed25519")
+    former.write_private_key(str(folder / "gateway"))
+    assert keys_of(folder, client_key=gateway_key()).clients[1].get_fingerprint() == former.get_fingerprint()

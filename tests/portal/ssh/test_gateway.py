@@ -246,7 +246,7 @@ def test_a_session_is_cut_when_the_lab_ends_and_its_processes_hang_up_when_a_cli
 def test_one_is_connected_within_0_4_s(house: House) -> None:
     """On a machine that is busy with other things a direct connection takes longer too: then three times that."""
     direct = house.options()
-    direct[direct.index("-i") + 1] = str(house.lab_folder / "gateway-keys" / "gateway")
+    direct[direct.index("-i") + 1] = str(house.lab_folder / "gateway")
     user = f"{getpass.getuser()}@127.0.0.1"
     straight = _best(lambda: subprocess.run(["ssh", *direct, "-p", str(house.lab_port), user, "true"], check=True, timeout=30))
     assert _best(lambda: house.ssh("true")) <= max(0.4, 3 * straight)
