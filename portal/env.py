@@ -48,6 +48,14 @@ def folder(name: str, default: Path, *, environ: Environ = os.environ) -> Path:
     return Path(text(name, str(default), environ=environ)).expanduser().resolve()
 
 
+def file(name: str, *, environ: Environ = os.environ) -> Path | None:
+    """The file of that name, which must be there; None where nothing is set."""
+    value = text(name, environ=environ)
+    if value and not Path(value).is_file():
+        raise ImproperlyConfigured(f"{name} is {value!r}; there is no such file.")
+    return Path(value).resolve() if value else None
+
+
 def address(name: str, default: str, *, environ: Environ = os.environ) -> tuple[str, int]:
     """`host:port`."""
     host, _, port = text(name, default, environ=environ).rpartition(":")

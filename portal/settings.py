@@ -24,6 +24,7 @@ LABS_ORIGIN = env.choice("GPULAB_LABS_ORIGIN", ("wildcard", "single"), "wildcard
 RELAY_HOST, RELAY_PORT = env.address("GPULAB_RELAY_BIND", f"127.0.0.1:{PORT + 1}")
 LABS_PORT = env.integer("GPULAB_LABS_PORT", RELAY_PORT, low=1, high=65535)
 RELAY_BYTES_HOST, RELAY_BYTES_PORT = env.address("GPULAB_RELAY_BYTES_BIND", f"127.0.0.1:{PORT + 3}")
+RELAY_CERT, RELAY_KEY, RELAY_CA = (env.file(f"GPULAB_RELAY_{name}") for name in ("CERT", "KEY", "CA"))
 SSH_HOST, SSH_PORT = env.address("GPULAB_SSH_BIND", f"127.0.0.1:{2222 + PORT - 8000}")
 SSH_PUBLIC_HOST = env.text("GPULAB_SSH_PUBLIC_HOST", urlsplit(PORTAL_URL).hostname or "localhost")
 SSH_PUBLIC_PORT = env.integer("GPULAB_SSH_PUBLIC_PORT", SSH_PORT, low=1, high=65535)

@@ -12,7 +12,7 @@ from django.conf import settings
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.redis import client
 from labs.catalogue.services import image_ensure
-from labs.fleet.queries import DISK_CHECK
+from labs.fleet.queries import DISK_CHECK, driver_of
 from labs.fleet.services import node_open, node_report, node_unknown
 from labs.notices.services import notice_queue_admins
 from labs.turns.queries import database_now
@@ -28,6 +28,7 @@ from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.runtime import DockerRuntime
 from worker.runtimes.process.environment import TORCH
 from worker.runtimes.process.runtime import ProcessRuntime
+from worker.versions import version_checks
 from worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,8 @@ def report() -> None:
         node_unknown(node_id=held.node_id, now=held.clock())
         return
     places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
-    found = [*info.checks, *disk_checks(places), *_clock_checks()]
+    versions = version_checks(runtime=info.versions, driver=driver_of(node_id=held.node_id))
+    found = [*info.checks, *versions, *disk_checks(places), *_clock_checks()]
     checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
     _disks_tell(held, found)
     node_report(

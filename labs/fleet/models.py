@@ -1,10 +1,12 @@
 """Nodes, their cards, and which images they hold."""
 
 import secrets
+from collections.abc import Mapping
 
 from django.db import models
 
 from labs.catalogue.models import Image
+from labs.fleet.versions import VERSION_CHECK
 
 
 def new_realm() -> str:
@@ -18,12 +20,19 @@ class Node(models.Model):
     class State(models.TextChoices):
         READY = "ready", "Ready"
         CORDONED = "cordoned", "Cordoned: takes no new lab"
+        DRAINING = "draining", "Draining: its labs end at a set time"
         UNKNOWN = "unknown", "Unknown: no sign of life"
+        GONE = "gone", "Gone: given up by an administrator"
 
     id = models.SlugField(primary_key=True, max_length=40)
     name = models.CharField(max_length=100)
     realm = models.CharField(max_length=8, unique=True, default=new_realm, editable=False)
     state = models.CharField(max_length=10, choices=State.choices, default=State.READY)
+    state_before = models.CharField(max_length=10, blank=True, help_text="What it was before it fell silent, and is again when it is heard.")
+    drain_until = models.DateTimeField(null=True, blank=True, help_text="When the labs on it end, while it is drained.")
+    drain_words = models.CharField(max_length=300, blank=True, help_text="Why, for the people on it.")
+    joined_at = models.DateTimeField(null=True, blank=True, help_text="When it joined with a token; null for a node that has the house's own secret.")
+    relay_address = models.CharField(max_length=100, blank=True, help_text="host:port where the house's relay reaches this node's; empty: on the same host.")
     runtime = models.CharField(max_length=10, blank=True)
     runtime_words = models.TextField(blank=True)
     isolates = models.BooleanField(default=True)
@@ -47,7 +56,16 @@ class Node(models.Model):
     @property
     def is_red(self) -> bool:
         """A promise to people is not kept on this host: no new labs."""
-        return any(check.get("state") == "red" for check in self.checks)
+        return any(check.get("state") == "red" and not _of_version(check) for check in self.checks)
+
+    @property
+    def unsafe_words(self) -> str:
+        """Why only the house's own images start labs here, with the fix: a version with a known way out of a container. Else empty."""
+        return " ".join(f"{check['words']} {check['fix']}" for check in self.checks if check.get("state") == "red" and _of_version(check))
+
+
+def _of_version(check: Mapping[str, str]) -> bool:
+    return check["name"].startswith(VERSION_CHECK)
 
 
 class Gpu(models.Model):

@@ -1,23 +1,43 @@
 """Reading the fleet."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
 from labs.catalogue.compat import Answer, Card, Fit, Host, fit
 from labs.catalogue.models import Image
 from labs.catalogue.queries import driver_rows, image_needs
 from labs.fleet.models import Gpu, Node, NodeImage
+from labs.fleet.versions import Rule, rules_read
 
 #: How the names of checks of disks begin.
 DISK_CHECK = "disk: "
 
 
+#: States of a node that should be heard.
+HEARD = (Node.State.READY, Node.State.CORDONED, Node.State.DRAINING)
+
+
+@cache
+def version_rules() -> dict[str, Rule]:
+    """The lowest safe versions of the host's software, by component."""
+    return rules_read(json.loads(Path(__file__).with_name("safe_versions.json").read_text()))
+
+
 def nodes_all() -> QuerySet[Node]:
-    """Every node with its cards."""
-    return Node.objects.prefetch_related("gpus")
+    """Every node with its cards, those that were given up last."""
+    last = Case(When(state=Node.State.GONE, then=1), default=0)
+    return Node.objects.prefetch_related("gpus").order_by(last, "name")
+
+
+def nodes_ready() -> QuerySet[Node]:
+    """The nodes that are part of the house, with their cards: all but those that were given up."""
+    return nodes_all().exclude(state=Node.State.GONE)
 
 
 def node_by_id(*, node_id: str) -> Node:
@@ -25,10 +45,15 @@ def node_by_id(*, node_id: str) -> Node:
     return Node.objects.get(pk=node_id)
 
 
+def driver_of(*, node_id: str) -> str:
+    """The version of the driver of the node's real cards; empty where there is none."""
+    return str(Node.objects.filter(pk=node_id).exclude(probe_kind__in=("", "none", "simulated")).values_list("driver", flat=True).first() or "")
+
+
 def nodes_silent(*, now: datetime) -> list[str]:
-    """Nodes that are ready by the record and have not been heard for too long."""
+    """Nodes that should be heard and have not been for too long."""
     since = now - timedelta(seconds=settings.DEFAULTS["node_lost_after_s"])
-    return list(Node.objects.filter(state=Node.State.READY, heartbeat_at__lt=since).values_list("pk", flat=True))
+    return list(Node.objects.filter(state__in=HEARD, heartbeat_at__lt=since).values_list("pk", flat=True))
 
 
 def gpus_all() -> QuerySet[Gpu]:
@@ -62,6 +87,17 @@ def image_fits(*, image: Image, nodes: Iterable[Node]) -> dict[str, dict[str, Fi
         }
         for node in nodes
     }
+
+
+def image_own(*, image: Image) -> bool:
+    """Is it the house's own, built from what comes with GPU Lab? All others somebody chose."""
+    return image.runtime == Image.Runtime.PROCESS or f"{image.repository}:{image.tag}" == settings.LAB_IMAGE
+
+
+def image_unsafe(*, image: Image, nodes: Iterable[Node]) -> str:
+    """Why an image that somebody chose starts no lab on any of these nodes, with the fix; empty where one takes it."""
+    refused = [] if image_own(image=image) else [node.unsafe_words for node in nodes if node.runtime == image.runtime]
+    return f"{image} is not one of the house's own images. {refused[0]}" if refused and all(refused) else ""
 
 
 def image_refused(*, image: Image, nodes: Iterable[Node]) -> str:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from labs.fleet.models import NodeImage
-from labs.fleet.queries import image_refused
+from labs.fleet.queries import image_refused, image_unsafe
 from labs.lifecycle import states
 from labs.lifecycle.allowances import allowances_of
 from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
@@ -110,7 +110,7 @@ def _images() -> dict[tuple[str, int], ImageView]:
 
 def _image(row: NodeImage) -> ImageView:
     """A node none of whose cards the image computes on is as good as one that has not got it."""
-    refused = image_refused(image=row.image, nodes=[row.node])
+    refused = image_unsafe(image=row.image, nodes=[row.node]) or image_refused(image=row.image, nodes=[row.node])
     if refused:
         return ImageView(present=False, words=f"Node {row.node}: {refused}")
     return ImageView(present=row.state == NodeImage.State.PRESENT, words=_image_words(row))

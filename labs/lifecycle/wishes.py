@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labs.catalogue.models import Image
-from labs.fleet.queries import disks_full, image_refused, nodes_all
+from labs.fleet.queries import disks_full, image_refused, image_unsafe, nodes_ready
 from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -57,7 +57,11 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     never = impossible(waiting, nodes_view())
     if never:
         raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
-    refused = image_refused(image=image, nodes=nodes_all()) if wish.gpus else ""
+    nodes = nodes_ready()
+    unsafe = image_unsafe(image=image, nodes=nodes)
+    if unsafe:
+        raise Refused(f"It cannot start. {unsafe}", field="image", code="image_refused")
+    refused = image_refused(image=image, nodes=nodes) if wish.gpus else ""
     if refused:
         raise Refused(f"{image} does not compute on any card here. {refused}", field="image", code="image_refused")
     full = disks_full(runtime=image.runtime)

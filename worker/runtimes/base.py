@@ -136,6 +136,8 @@ class RuntimeInfo:
     checks: Sequence[Check]
     root: str = ""  # the folder where the engine keeps labs and workspaces, as this host sees it
 
+    architecture: str = "amd64"  # of its processor, as registries name it
+    versions: Mapping[str, str] = field(default_factory=dict)  # of what keeps labs apart: docker-engine, runc
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:

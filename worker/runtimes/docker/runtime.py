@@ -73,6 +73,7 @@ class DockerRuntime:
             said = self._engine.api.info()
             gpu = self._health.gpus(self._engine.api)
             wall = self._health.firewall(self._engine.api)
+            parts = {one["Name"].lower(): one["Version"] for one in self._engine.api.version().get("Components", ())}
         engine = Check("engine", "green", f"Docker {said['ServerVersion']} answers.")
         return RuntimeInfo(
             kind=self.kind,
@@ -85,6 +86,8 @@ class DockerRuntime:
             root=said.get("DockerRootDir", ""),
         )
 
+            architecture=architecture_of(said["Architecture"]),
+            versions={"docker-engine": said["ServerVersion"], "runc": parts.get("runc", "")},
     def observe(self) -> list[Observed]:
         """One list call; of containers that ended, each is inspected once."""
         filters = {"label": [LABEL, f"{LABEL_NODE}={self.node_id}"]}
