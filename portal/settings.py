@@ -68,6 +68,8 @@ INSTALLED_APPS = [
     "labs.fleet",
     "labs.quarantine",
     "labs.idleness",
+    "labs.sharing",
+    "labs.announcements",
     "labs.policy",
     "labs.storage",
     "labs.timetable",

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import images, post, reconcile, schedule, storage, warn
+from worker.loops import announce, images, post, reconcile, schedule, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -66,6 +66,12 @@ def image_prepare_now(*, node_id: str, image_id: int) -> None:
 def post_now() -> None:
     """Send the messages that are due."""
     post.tick(now=node.clock().now())
+
+
+@shared_task(name="worker.announce")
+def announce_now() -> None:
+    """Write announcements to the terminals of this node's labs."""
+    announce.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.storage")

@@ -31,6 +31,8 @@ KINDS: dict[str, Kind] = {
         Kind("quota_asked", "Somebody asks me for more quota", roles=("teacher", "administrator")),
         Kind("class", "My classes", "New, moved and cancelled hours."),
         Kind("maintenance", "Maintenance of my labs' nodes", "Before a node is closed on which one of your labs runs."),
+        Kind("shared", "Somebody shares an app of their lab with me"),
+        Kind("house", "News from the house", "What administrators announce and think important enough to send."),
         Kind("digest", "My week in figures", "On Mondays: GPU-hours, how busy they were, and what would help."),
         Kind("card_sick", "A GPU is sick", roles=_ADMIN),
         Kind("node_lost", "A node is lost", roles=_ADMIN),

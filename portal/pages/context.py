@@ -5,9 +5,13 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from labs.announcements.models import Announcement
 from labs.fleet.queries import nodes_all
+from labs.people.models import User
+from portal.banners import banners_of
 
 #: URL name, words and icon of the entries that everybody sees.
 NAVIGATION = (
@@ -26,6 +30,7 @@ ADMINISTRATION = (
     ("manage_labs", "Labs", "box"),
     ("manage_images", "Images", "stack-2"),
     ("manage_groups", "Groups", "hierarchy-2"),
+    ("manage_announcements", "Announcements", "speakerphone"),
     ("manage_audit", "Audit", "history"),
 )
 ACCOUNT = (
@@ -59,7 +64,15 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "page_name": name,
         "has_mail": settings.HAS_MAIL,
         "house": SimpleLazyObject(_house),
+        "announcements": SimpleLazyObject(lambda: _announcements(request)),
     }
+
+
+def _announcements(request: HttpRequest) -> list[Announcement]:
+    """What the reader is told above every page, without what they have put away."""
+    if not isinstance(request.user, User):
+        return []
+    return banners_of(user=request.user, hidden=request.session.get("announcements_hidden", []), now=timezone.now())
 
 
 def _house() -> House:

@@ -4,6 +4,7 @@ from django.urls import path
 
 from portal.pages import (
     account,
+    announcements,
     calendar,
     calendar_classes,
     calendar_maintenance,
@@ -34,6 +35,10 @@ from portal.pages import (
 urlpatterns = [
     path("", home.home, name="home"),
     path("home/labs/", home.home_labs, name="home_labs"),
+    path("announcements/", announcements.announcements, name="announcements"),
+    path("announcements/<int:announcement_id>/hide/", announcements.announcement_hide, name="announcement_hide"),
+    path("manage/announcements/", announcements.manage_announcements, name="manage_announcements"),
+    path("manage/announcements/<int:announcement_id>/withdraw/", announcements.manage_announcement_withdraw, name="manage_announcement_withdraw"),
     path("launch/", launch.launch, name="launch"),
     path("launch/verdict/", launch.launch_verdict, name="launch_verdict"),
     path("labs/<slug:lab_id>/", lab.lab, name="lab"),

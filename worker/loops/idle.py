@@ -27,7 +27,7 @@ def tick(*, hands: Hands, now: datetime) -> None:
     """One look at every running lab of the node. Labs of a class end with it."""
     for lab in Lab.objects.select_related("owner").filter(node_id=hands.node_id, state=states.RUNNING, target=Lab.Target.RUNNING, meeting=None):
         looked = idle_look(lab=lab, signs=signs_of(lab=lab, now=now), now=now)
-        if looked.do == Do.WARN and _write(hands, lab, looked.words):
+        if looked.do == Do.WARN and lab_terminals_write(hands=hands, lab=lab, words=looked.words):
             idle_told(lab=lab, now=now)
 
 
@@ -74,7 +74,8 @@ def _asked(lab: Lab, path: str) -> list[dict[str, Any]] | None:
         connection.close()
 
 
-def _write(hands: Hands, lab: Lab, words: str) -> int:
+def lab_terminals_write(*, hands: Hands, lab: Lab, words: str) -> int:
+    """Write a line of words to every terminal of the lab; how many were reached."""
     try:
         return terminals_write(pids=hands.runtime.processes(f"gpulab-{lab.pk}-{lab.attempt}"), words=words)
     except RuntimeFault as fault:

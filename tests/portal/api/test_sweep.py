@@ -33,6 +33,9 @@ OPERATIONS = [
     ("get", "/api/v1/gpus"),
     ("get", "/api/v1/images"),
     ("get", "/api/v1/usage"),
+    ("get", "/api/v1/announcements"),
+    ("post", "/api/v1/announcements"),
+    ("post", "/api/v1/announcements/{announcement_id}/withdraw"),
     ("get", "/api/v1/me"),
     ("get", "/api/v1/me/requests"),
     ("post", "/api/v1/me/requests"),
@@ -115,6 +118,7 @@ def test_no_request_makes_a_server_error_or_an_undocumented_answer(
             address.replace("{lab_id}", quote(request["lab_id"], safe=""))
             .replace("{reservation_id}", str(request["number"]))
             .replace("{request_id}", str(request["number"]))
+            .replace("{announcement_id}", str(request["number"]))
         )
         headers = {"Idempotency-Key": request["key"]} if request["key"] else {}
         body = request["body"] if method == "post" else b""

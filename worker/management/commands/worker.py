@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
+from worker.loops import announce, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -64,6 +64,7 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="reap", period_s=period, tick=lambda: reap.tick(now=clock())),
         Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=clock())),
         Ticker(name="warn", period_s=period, tick=lambda: warn.tick(hands=hands, now=clock())),
+        Ticker(name="announce", period_s=10, tick=lambda: announce.tick(hands=hands, now=clock())),
         Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=clock())),
         Ticker(name="report", period_s=10, tick=node.report),
         Ticker(name="watchdog", period_s=EVERY_S, tick=node.watchdog().look),
