@@ -88,6 +88,9 @@ def docker(realm: str) -> DockerRuntime:
         state_dir=settings.GPULAB_HOME / "run",
         network_range=str(settings.NETWORK_RANGE),
         images_dir=settings.BASE_DIR / "images",
+        mirror=settings.REGISTRY_MIRROR,
+        tars=settings.IMAGE_FILES,
+        credentials=Path(settings.REGISTRY_CREDENTIALS) if settings.REGISTRY_CREDENTIALS else None,
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 from tests.contracts.engine import NODE, api, engine_address, engine_image  # noqa: F401  (fixtures)
 from tests.contracts.specs import RANGE
 from worker.runtimes.base import RuntimeFault
-from worker.runtimes.docker.images import BuildProgress, PullProgress, _pulled_digest, folder_of, split
+from worker.runtimes.docker.images import pulled_digest
+from worker.runtimes.docker.names import Sources, split
+from worker.runtimes.docker.progress import BuildProgress, PullProgress
 from worker.runtimes.docker.runtime import DockerRuntime
 
 
@@ -17,7 +19,7 @@ def node(engine_address: str, tmp_path: Path) -> DockerRuntime:
 
 
 def dockerfile(node: DockerRuntime, name: str, text: str) -> None:
-    folder = node._images_dir / name
+    folder = node._images._sources.images_dir / name
     folder.mkdir(parents=True)
     (folder / "Dockerfile").write_text(text)
 
@@ -53,7 +55,7 @@ def test_a_build_that_fails_is_told_in_words(node, engine_image):
 def test_a_pull_that_fails_is_told_in_words(node):
     with pytest.raises(RuntimeFault) as caught:
         node.image_prepare("127.0.0.1:1/nobody/nothing:1", lambda percent, words: None)
-    assert caught.value.words.startswith("The image could not be prepared")
+    assert caught.value.words.startswith("The registry does not answer")
 
 
 @pytest.mark.engine
@@ -79,15 +81,16 @@ def test_a_reference_is_split_at_its_tag_or_digest(reference, parts):
 def test_only_our_own_references_are_built(tmp_path):
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab/Dockerfile").touch()
-    assert folder_of("gpulab/lab:1", tmp_path) == tmp_path / "lab"
+    here = Sources(tmp_path)
+    assert here.folder_of("gpulab/lab:1") == tmp_path / "lab"
     for reference in ("gpulab/none:1", "other/lab:1", "gpulab/../lab:1", "gpulab/lab/x:1", "lab:1"):
-        assert folder_of(reference, tmp_path) is None
+        assert here.folder_of(reference) is None
 
 
 def test_a_pulled_image_is_known_by_its_registrys_digest():
     held = ["a/b@sha256:11", "c/d@sha256:22"]
-    assert _pulled_digest(held, "c/d:tag") == "sha256:22"
-    assert _pulled_digest(held, "e/f:tag") == ""
+    assert pulled_digest(held, "c/d:tag") == "sha256:22"
+    assert pulled_digest(held, "e/f:tag") == ""
 
 
 def test_a_pull_tells_layers_and_megabytes_and_never_goes_back():
@@ -118,3 +121,29 @@ def test_a_build_tells_the_pull_of_its_base_under_its_own_step():
     assert build.hear({"stream": "Step 2/4 : RUN  x   y\n"}) == (25, "Building, step 2 of 4: RUN x y")
     percent, words = build.hear({"status": "Pulling fs layer", "id": "one", "progressDetail": {}})
     assert (percent, words) == (25, "Base image: 0 of 1 layers, 0 of 0 MB")
+
+
+@pytest.mark.parametrize(
+    ("tag", "base", "torch", "cuda"),
+    [
+        ("2.9.1-cuda12.6", "2.9.1-cuda12.6-cudnn9-runtime", "2.9.1", "12.6"),
+        ("2.9.1-cuda13.0-devel", "2.9.1-cuda13.0-cudnn9-devel", "2.9.1", "13.0"),
+        ("2.7.1-cuda11.8-r20261121", "2.7.1-cuda11.8-cudnn9-runtime", "2.7.1", "11.8"),
+    ],
+)
+def test_a_tag_of_ours_names_the_base_that_it_is_built_on(tmp_path, tag, base, torch, cuda):
+    asked = Sources(tmp_path).build_arguments(f"gpulab/pytorch-cuda:{tag}")
+    assert asked == {"BASE": f"pytorch/pytorch:{base}", "TORCH": torch, "CUDA": cuda}
+    mirrored = Sources(tmp_path, mirror="registry.example.edu/hub").build_arguments(f"gpulab/pytorch-cuda:{tag}")
+    assert mirrored["BASE"] == f"registry.example.edu/hub/pytorch/pytorch:{base}"
+
+
+def test_a_tag_that_says_nothing_leaves_the_dockerfile_alone(tmp_path):
+    assert Sources(tmp_path).build_arguments("gpulab/lab:one") == {}
+
+
+def test_everything_but_our_own_comes_by_the_mirror(tmp_path):
+    site = Sources(tmp_path, mirror="registry.example.edu/hub")
+    assert site.pulled_as("pytorch/pytorch:2.9.1") == "registry.example.edu/hub/pytorch/pytorch:2.9.1"
+    for reference in ("registry.example.edu/hub/a/b:1", "gpulab/lab:1", f"sha256:{'0' * 64}"):
+        assert site.pulled_as(reference) == reference

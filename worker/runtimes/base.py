@@ -146,6 +146,10 @@ class ImageFacts:
     digest: str  # "sha256:…": a registry's digest when `pulled`, else the engine's own image id
     pulled: bool
     labels: Mapping[str, str]  # gpulab.torch, gpulab.cuda, gpulab.python where the image tells
+    architecture: str = ""  # of the processor that it is made for
+    size: int = 0  # bytes on the disk; 0 where nobody counts
+    layers: int = 0
+    made_at: str = ""  # ISO 8601, as its maker says
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +234,27 @@ class Runtime(Protocol):
         """What the node holds under that reference; None when it does not. A lab is placed only where it is held."""
         ...
 
-    def image_prepare(self, image: str, progress: Progress) -> None:
-        """Pull, build or install it. Long; calls `progress`. Raises RuntimeFault with words."""
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
+        """Load, pull, build or install it; `fresh`: build all of it anew. Long; calls `progress`, and whatever that raises ends it.
+
+        Raises RuntimeFault with words.
+        """
+        ...
+
+    def image_digest_now(self, image: str) -> str:
+        """The digest that the registry has under this tag now; empty where no registry is asked for it."""
+        ...
+
+    def image_look(self, image: str, script: str, within_s: int) -> str:
+        """What a program says that runs in the image, apart from everything else; RuntimeFault where the image cannot run it."""
+        ...
+
+    def image_remove(self, image: str) -> bool:
+        """Free its space on the node; False where something is made of it still, or where images are no matter of this runtime."""
+        ...
+
+    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+        """Run a program in a lab, as its user and in its limits: exit code and what it said. RuntimeFault when the lab is gone."""
         ...
 
     def networks_prune(self, keep: set[str]) -> list[str]:

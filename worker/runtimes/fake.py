@@ -62,6 +62,10 @@ class FakeRuntime:
         self.networks: set[str] = set()
         self.told: list[tuple[str, Notice | None]] = []
         self.shut: dict[str, str] = {}
+        self.begun: list[str] = []
+        self.registry: dict[str, str] = {}
+        self.looks: dict[str, str] = {}
+        self.answers: tuple[int, str] = (0, "{}")
         self._labs: dict[str, tuple[LabSpec, Observed]] = {}
         self._lock = threading.Lock()
 
@@ -148,12 +152,34 @@ class FakeRuntime:
         labels = {"gpulab.torch": "2.9.1", "gpulab.cuda": "12.8", "gpulab.python": "3.11"}
         return ImageFacts(digest=f"sha256:{'0' * 64}", pulled=False, labels=labels)
 
-    def image_prepare(self, image: str, progress: Progress) -> None:
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
         """Half, then all."""
         progress(50, "half of it")
         if self.images is not None:
             self.images.add(image)
         progress(100, "done")
+
+    def image_digest_now(self, image: str) -> str:
+        """What `registry` says."""
+        return self.registry.get(image, "")
+
+    def image_look(self, image: str, script: str, within_s: int) -> str:
+        """What `looks` says; else an image with nothing to tell."""
+        return self.looks.get(image, "{}")
+
+    def image_remove(self, image: str) -> bool:
+        """Not while a lab is made of it."""
+        with self._lock:
+            if self.images is None or any(spec.image == image for spec, _ in self._labs.values()):
+                return False
+        self.images.discard(image)
+        return True
+
+    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+        """What `answers` says."""
+        if name not in self._labs:
+            raise RuntimeFault("The lab is gone.", detail=name)
+        return self.answers
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Those that nobody keeps and no lab uses."""

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -50,6 +51,13 @@ class Engine:
             if self._patient is None:
                 self._patient = self._connect(PATIENCE_S)
             return self._patient
+
+    def with_credentials(self, file: Path | None, *, patient: bool = False) -> Any:
+        """A client that shows private registries what Docker's config.json in `file` says, read anew; without one, the worker's own."""
+        client = self.patient if patient else self.api
+        if file:
+            client.reload_config(dockercfg_path=str(file))
+        return client
 
     def _connect(self, timeout_s: int) -> Any:
         with faults("The container engine does not answer"):

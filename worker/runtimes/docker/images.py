@@ -1,147 +1,178 @@
-"""Images on the node: what is held, and pulling or building what is not, with progress in words."""
+"""Images on the node: what is held, and getting what is not, with progress in words."""
 
-import re
-from collections.abc import Iterable
-from pathlib import Path
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from worker.runtimes.base import ImageFacts, Progress, RuntimeFault
-from worker.runtimes.docker.client import Engine, ImageNotFound, faults
+from worker.runtimes.docker.client import HTTP_BAD_REQUEST, HTTP_CONFLICT, APIError, Engine, ImageNotFound, faults
+from worker.runtimes.docker.names import Sources, split
+from worker.runtimes.docker.progress import BuildProgress, PullProgress
 
-#: References of this repository are built from images/NAME, where that folder is there; all others are pulled.
-OURS = "gpulab/"
-MEGABYTE = 1_000_000
-#: Of a pull's progress, what downloading takes; the rest is unpacking.
-DOWNLOAD_SHARE = 0.7
-_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)")
+#: As the engine names a processor, and as registries do.
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+HTTP_NOT_FOUND = 404
+FULL = "no space left on device"
+#: What a registry that is away looks like in the engine's words.
+AWAY = ("connection refused", "no such host", "i/o timeout", "connection reset", "EOF", "network is unreachable")
 
 
-def image_facts(api: Any, reference: str) -> ImageFacts | None:
-    """What the engine holds under a reference."""
-    with faults("The image could not be looked up"):
-        try:
-            found = api.inspect_image(reference)
-        except ImageNotFound:
+def architecture_of(said: str) -> str:
+    """amd64, arm64, or what the engine says."""
+    return ARCHITECTURES.get(said, said)
+
+
+class Images:
+    """The images of one engine, from these sources."""
+
+    def __init__(self, engine: Engine, sources: Sources) -> None:
+        self._engine = engine
+        self._sources = sources
+
+    def held_as(self, reference: str) -> str:
+        """The name under which the engine holds it: the mirror's, or its own where it was there before the mirror."""
+        mirrored = self._sources.pulled_as(reference)
+        return reference if mirrored == reference or self._inspect(mirrored) is None else mirrored
+
+    def facts(self, reference: str) -> ImageFacts | None:
+        """What the engine holds under a reference."""
+        name = self.held_as(reference)
+        found = self._inspect(name)
+        if found is None:
             return None
-    labels = found["Config"].get("Labels") or {}
-    pulled = _pulled_digest(found.get("RepoDigests") or [], reference)
-    return ImageFacts(digest=pulled or found["Id"], pulled=bool(pulled), labels=labels)
+        pulled = pulled_digest(found.get("RepoDigests") or [], name)
+        return ImageFacts(
+            digest=pulled or found["Id"],
+            pulled=bool(pulled),
+            labels=found["Config"].get("Labels") or {},
+            architecture=found.get("Architecture", ""),
+            size=found.get("Size", 0),
+            layers=len(found.get("RootFS", {}).get("Layers") or []),
+            made_at=found.get("Created", ""),
+        )
+
+    def _inspect(self, name: str) -> dict[str, Any] | None:
+        with faults("The image could not be looked up"):
+            try:
+                found: dict[str, Any] = self._engine.api.inspect_image(name)
+            except ImageNotFound:
+                return None
+            return found
+
+    def digest_now(self, reference: str) -> str:
+        """The digest that the registry has under a tag now; empty for what has no registry."""
+        if self._sources.folder_of(reference) or self._sources.tar_of(reference) or reference.startswith("sha256:"):
+            return ""
+        return str(self._told(reference)["Descriptor"]["digest"])
+
+    def _told(self, reference: str) -> dict[str, Any]:
+        with faults("The registry could not be asked"):
+            told: dict[str, Any] = self._engine.with_credentials(self._sources.credentials).inspect_distribution(self._sources.pulled_as(reference))
+            return told
+
+    def prepare(self, reference: str, progress: Progress, *, fresh: bool) -> None:
+        """Load, build or pull it. `fresh`: build all of it anew, on the base as it is in its registry now.
+
+        Takes minutes. What `progress` raises ends it; RuntimeFault comes with the engine's last words.
+        """
+        with faults("The image could not be prepared"), _told_in_words():
+            if tar := self._sources.tar_of(reference):
+                progress(10, "Loading it from a file")
+                with tar.open("rb") as content:
+                    _follow(self._engine.patient.load_image(content), PullProgress(), progress)
+            elif self._sources.folder_of(reference):
+                self._build(reference, progress, fresh)
+            else:
+                self._pull(reference, progress)
+        self._fits(reference)
+        progress(100, "Ready")
+
+    def _build(self, reference: str, progress: Progress, fresh: bool) -> None:
+        folder, arguments = self._sources.folder_of(reference), self._sources.build_arguments(reference)
+        client = self._engine.with_credentials(self._sources.credentials, patient=True)
+        lines = client.build(path=str(folder), tag=reference, buildargs=arguments, rm=True, forcerm=True, decode=True, nocache=fresh, pull=fresh)
+        _follow(lines, BuildProgress(), progress)
+
+    def _pull(self, reference: str, progress: Progress) -> None:
+        repository, tag = split(self._sources.pulled_as(reference))
+        if repository == "sha256":
+            raise RuntimeFault(
+                "The image was built or loaded on another node and no registry has it. Push it to a registry, and add it from there.", transient=False
+            )
+        if not tag:
+            raise RuntimeFault("An image is named with its tag or digest.", detail=reference, transient=False)
+        self._made_for_us(reference)
+        client = self._engine.with_credentials(self._sources.credentials, patient=True)
+        _follow(client.pull(repository, tag=tag, stream=True, decode=True), PullProgress(), progress)
+
+    def _made_for_us(self, reference: str) -> None:
+        """Refuse an image of another processor before a byte of it comes; a registry that does not tell is believed."""
+        try:
+            told = self._told(reference)
+        except RuntimeFault:
+            return
+        made = {platform.get("architecture", "") for platform in told.get("Platforms") or []}
+        if made and self.architecture() not in made:
+            raise _other_architecture(" and ".join(sorted(made)), self.architecture())
+
+    def _fits(self, reference: str) -> None:
+        facts = self.facts(reference)
+        if facts and facts.architecture and facts.architecture != self.architecture():
+            raise _other_architecture(facts.architecture, self.architecture())
+
+    def architecture(self) -> str:
+        """The node's own processor."""
+        return architecture_of(str(self._engine.api.info()["Architecture"]))
+
+    def remove(self, reference: str) -> bool:
+        """Let the engine forget it; False where a container is made of it, or others have named it too."""
+        name = self.held_as(reference)
+        found = self._inspect(name)
+        if found is None:
+            return True
+        with faults("The image could not be removed"):
+            if self._engine.api.containers(all=True, filters={"ancestor": found["Id"]}):
+                return False
+            try:
+                self._engine.patient.remove_image(found["Id"], force=False)
+            except APIError as error:
+                if error.status_code != HTTP_CONFLICT:
+                    raise
+        return self._inspect(name) is None
 
 
-def _pulled_digest(digests: list[str], reference: str) -> str:
+def _other_architecture(made: str, node: str) -> RuntimeFault:
+    return RuntimeFault(f"The image is built for {made}; this node is {node}. Choose an image built for {node}.", transient=False)
+
+
+def pulled_digest(digests: list[str], reference: str) -> str:
+    """The registry's digest among what an engine knows an image by; empty where it was never pulled under that name."""
     repository, _ = split(reference)
     known = dict(one.split("@", 1) for one in digests if "@" in one)
     return known.get(repository, "")
 
 
-def split(reference: str) -> tuple[str, str]:
-    """(repository, tag or digest) of a reference; a port's colon is not a tag's."""
-    if "@" in reference:
-        repository, _, digest = reference.partition("@")
-        return repository, digest
-    repository, colon, tag = reference.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (reference, "")
-
-
-def folder_of(reference: str, images_dir: Path) -> Path | None:
-    """The folder with the Dockerfile of one of our own images; None for what is to be pulled."""
-    repository, _ = split(reference)
-    name = repository.removeprefix(OURS)
-    if name == repository or not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
-        return None
-    return images_dir / name if (images_dir / name / "Dockerfile").is_file() else None
-
-
-def image_prepare(engine: Engine, reference: str, images_dir: Path, progress: Progress) -> None:
-    """Build one of ours, pull any other. Takes minutes; raises RuntimeFault with the engine's last words."""
-    folder = folder_of(reference, images_dir)
-    with faults("The image could not be prepared"):
-        if folder:
-            lines = engine.patient.build(path=str(folder), tag=reference, rm=True, forcerm=True, decode=True)
-            _follow(lines, BuildProgress(), progress)
-        else:
-            repository, tag = split(reference)
-            if not tag:
-                raise RuntimeFault("An image is named with its tag or digest.", detail=reference, transient=False)
-            _follow(engine.patient.pull(repository, tag=tag, stream=True, decode=True), PullProgress(), progress)
-    progress(100, "Ready")
-
-
-def _follow(lines: Iterable[dict[str, Any]], told: "BuildProgress | PullProgress", progress: Progress) -> None:
+def _follow(lines: Iterable[dict[str, Any]], told: BuildProgress | PullProgress, progress: Progress) -> None:
+    """Tell what the engine says. It ends its work when nobody reads on: what `progress` raises cancels it."""
     for line in lines:
         if "error" in line:
             said = str(line["error"]).strip()
-            raise RuntimeFault(f"The image could not be prepared: {said}", detail=told.tail() or said)
-        percent, words = told.hear(line)
-        progress(percent, words)
+            raise RuntimeFault(_in_words(said), detail=told.tail() or said)
+        progress(*told.hear(line))
 
 
-class BuildProgress:
-    """Steps of a build -> percent and words."""
-
-    def __init__(self) -> None:
-        self._percent = 0
-        self._words = "Beginning"
-        self._pull = PullProgress()
-        self._lines: list[str] = []
-
-    def hear(self, line: dict[str, Any]) -> tuple[int, str]:
-        """Take one line of the engine's stream."""
-        text = str(line.get("stream", "")).strip()
-        step = _STEP.match(text)
-        if step:
-            number, of = int(step.group(1)), int(step.group(2))
-            self._percent = 100 * (number - 1) // of
-            self._words = f"Building, step {number} of {of}: {_short(step.group(3))}"
-        elif "progressDetail" in line:  # the base is being pulled
-            return self._percent, f"Base image: {self._pull.hear(line)[1]}"
-        elif text:
-            self._lines = [*self._lines[-30:], text]
-        return self._percent, self._words
-
-    def tail(self) -> str:
-        """The last lines that the build said."""
-        return "\n".join(self._lines)
+@contextlib.contextmanager
+def _told_in_words() -> Iterator[None]:
+    try:
+        yield
+    except APIError as error:
+        hopeless = error.status_code in (HTTP_BAD_REQUEST, HTTP_NOT_FOUND)
+        raise RuntimeFault(_in_words(str(error.explanation or error).strip()), detail=str(error), transient=not hopeless) from error
 
 
-def _short(instruction: str) -> str:
-    words = instruction.split()
-    return " ".join(words)[:60]
-
-
-class PullProgress:
-    """Layers of a pull -> percent and words."""
-
-    def __init__(self) -> None:
-        self._done: dict[str, tuple[int, int]] = {}
-        self._unpacked: set[str] = set()
-        self._layers: set[str] = set()
-        self._percent = 0
-
-    def hear(self, line: dict[str, Any]) -> tuple[int, str]:
-        """Take one line of the engine's stream."""
-        layer, status, detail = line.get("id", ""), line.get("status", ""), line.get("progressDetail") or {}
-        if layer and status in ("Pulling fs layer", "Already exists", "Downloading", "Waiting"):
-            self._layers.add(layer)
-        if status == "Downloading" and detail.get("total"):
-            self._done[layer] = (detail["current"], detail["total"])
-        if status in ("Download complete", "Pull complete", "Already exists") and layer in self._done:
-            self._done[layer] = (self._done[layer][1], self._done[layer][1])
-        if status in ("Pull complete", "Already exists"):
-            self._unpacked.add(layer)
-        return self._said()
-
-    def _said(self) -> tuple[int, str]:
-        current, total = (sum(column) for column in zip(*self._done.values(), strict=True)) if self._done else (0, 0)
-        layers = len(self._layers)
-        downloaded = current / total if total else 0.0
-        unpacked = len(self._unpacked) / layers if layers else 0.0
-        percent = round(100 * (DOWNLOAD_SHARE * downloaded + (1 - DOWNLOAD_SHARE) * unpacked))
-        # A layer's size is told only when its turn comes: what was said before is not taken back.
-        self._percent = max(self._percent, min(percent, 99))
-        words = f"{len(self._unpacked)} of {layers} layers, {current // MEGABYTE} of {total // MEGABYTE} MB"
-        return self._percent, words if layers else "Asking the registry"
-
-    def tail(self) -> str:
-        """Nothing more than the error itself."""
-        return ""
+def _in_words(said: str) -> str:
+    if FULL in said:
+        return "The disk of the node's images is full: free space on it (unused images, old files), then try again."
+    if any(sign in said for sign in AWAY):
+        return f"The registry does not answer; it is tried again. It was said: {said}"
+    return f"The image could not be prepared: {said}"

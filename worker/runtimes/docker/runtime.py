@@ -4,6 +4,7 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +12,25 @@ from worker.runtimes.base import (
     LABEL,
     LABEL_NODE,
     Check,
-    ImageFacts,
     LabSpec,
     Measured,
     Notice,
     Observed,
-    Progress,
     RuntimeFault,
     RuntimeInfo,
     Usage,
     Verification,
 )
-from worker.runtimes.docker import images
 from worker.runtimes.docker.cgroup import Cgroup
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, Engine, NotFound, faults
 from worker.runtimes.docker.create import container_config, spec_check
 from worker.runtimes.docker.devices import device_shut
 from worker.runtimes.docker.handover import Handover
 from worker.runtimes.docker.health import Health
+from worker.runtimes.docker.image_verbs import ImageVerbs
+from worker.runtimes.docker.images import Images, architecture_of
 from worker.runtimes.docker.inside import inside
+from worker.runtimes.docker.names import Sources
 from worker.runtimes.docker.network import network_ensure, networks_prune
 from worker.runtimes.docker.observe import from_inspect, from_list
 from worker.runtimes.docker.tell import catchers_signal
@@ -45,22 +46,23 @@ GONE_S = 10.0
 LOOK_S = 0.1
 
 
-class DockerRuntime:
+class DockerRuntime(ImageVerbs):
     """Labs as containers of one engine.
 
     `state_dir`: a folder of this worker's for the files that containers are handed; the engine must see it under the
     same path. `network_range`: the range that people's networks must lie in. `images_dir`: Dockerfiles of our own
-    images. `address`: the engine's socket; without it DOCKER_HOST, else the default socket.
+    images, `sources`: the rest of where images come from. `address`: the engine's socket; without it DOCKER_HOST, else
+    the default socket.
     """
 
     kind = "docker"
 
-    def __init__(self, *, node_id: str, state_dir: Path, network_range: str, images_dir: Path, address: str | None = None) -> None:
+    def __init__(self, *, node_id: str, state_dir: Path, network_range: str, images_dir: Path, address: str | None = None, **sources: Any) -> None:
         self.node_id = node_id
         self._engine = Engine(address=address)
         self._handover = Handover(Path(state_dir).resolve() / "containers")
         self._network_range = network_range
-        self._images_dir = images_dir
+        self._images = Images(self._engine, Sources(images_dir, **sources))
         self._health = Health(node_id=node_id, network_range=network_range)
         self._sizes = Sizes()
         self._ended: dict[str, Observed] = {}
@@ -71,9 +73,9 @@ class DockerRuntime:
         """Versions, size and health. Sets the firewall's rules again, so that a flush of them does not last."""
         with faults("The container engine does not answer"):
             said = self._engine.api.info()
+            parts = {one["Name"].lower(): one["Version"] for one in self._engine.api.version().get("Components", ())}
             gpu = self._health.gpus(self._engine.api)
             wall = self._health.firewall(self._engine.api)
-            parts = {one["Name"].lower(): one["Version"] for one in self._engine.api.version().get("Components", ())}
         engine = Check("engine", "green", f"Docker {said['ServerVersion']} answers.")
         return RuntimeInfo(
             kind=self.kind,
@@ -84,10 +86,10 @@ class DockerRuntime:
             gpu_ready=gpu.state == "green",
             checks=[engine, gpu, wall],
             root=said.get("DockerRootDir", ""),
-        )
-
             architecture=architecture_of(said["Architecture"]),
             versions={"docker-engine": said["ServerVersion"], "runc": parts.get("runc", "")},
+        )
+
     def observe(self) -> list[Observed]:
         """One list call; of containers that ended, each is inspected once."""
         filters = {"label": [LABEL, f"{LABEL_NODE}={self.node_id}"]}
@@ -140,7 +142,7 @@ class DockerRuntime:
             network_ensure(api, spec.network, self.node_id)
         with faults("The engine refused to make the lab"):
             try:
-                api.create_container_from_config(container_config(spec, given), spec.name)
+                api.create_container_from_config(container_config(replace(spec, image=self._images.held_as(spec.image)), given), spec.name)
             except APIError as error:
                 if error.status_code != HTTP_CONFLICT:  # else somebody else just made it
                     raise
@@ -272,14 +274,6 @@ class DockerRuntime:
         """What a lab reaches and must not, tried now; None without a lab or a lab image to try from."""
         with faults("The probe could not be made"):
             return self._health.probe(self._engine.api, now=True)
-
-    def image_inspect(self, image: str) -> ImageFacts | None:
-        """What the node holds under that reference."""
-        return images.image_facts(self._engine.api, image)
-
-    def image_prepare(self, image: str, progress: Progress) -> None:
-        """Pull it, or build it when it is one of ours."""
-        images.image_prepare(self._engine, image, self._images_dir, progress)
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Remove unused networks of people who are not in `keep`."""

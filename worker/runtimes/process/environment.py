@@ -198,3 +198,13 @@ def _mode_add(path: Path, bits: int) -> None:
     mode = path.stat().st_mode & 0o7777
     if mode & bits != bits:
         path.chmod(mode | bits)
+
+
+def environment_ask(environment: Environment, script: str, within_s: int) -> str:
+    """What a program says that the environment's interpreter runs, with nothing of the worker's own environment."""
+    command = [str(environment.python), "-I", "-c", script]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=within_s, check=True, env={"PATH": os.defpath, "HOME": "/nonexistent"})
+    except (OSError, subprocess.SubprocessError) as error:
+        raise RuntimeFault("The environment's own Python could not tell what is inside.", detail=str(error), transient=False) from error
+    return done.stdout

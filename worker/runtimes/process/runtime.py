@@ -14,7 +14,7 @@ from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Measured, Noti
 from worker.runtimes.folders import folder_measure
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
-from worker.runtimes.process.environment import Environment, driver_is_there, environment_build, environment_of
+from worker.runtimes.process.environment import Environment, driver_is_there, environment_ask, environment_build, environment_of
 from worker.runtimes.process.plan import Host, plan_make
 from worker.runtimes.process.state import LOG, NOTICE, LabFolder, folders, pids_kill, wait_gone
 from worker.runtimes.process.tell import catchers_signal
@@ -187,9 +187,25 @@ class ProcessRuntime:
         labels = {f"gpulab.{name}": value for name, value in environment.ready.items()}
         return ImageFacts(digest=f"sha256:{environment.digest}", pulled=False, labels=labels) if labels else None
 
-    def image_prepare(self, image: str, progress: Progress) -> None:
-        """Build the environment; seconds with a warm cache, minutes the first time."""
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
+        """Build the environment; seconds with a warm cache, minutes the first time. It is always what the lock says."""
         environment_build(environment_of(self.envs, image), progress)
+
+    def image_digest_now(self, image: str) -> str:
+        """No registry has an environment of this machine."""
+        return ""
+
+    def image_look(self, image: str, script: str, within_s: int) -> str:
+        """By the environment's own interpreter."""
+        return environment_ask(environment_of(self.envs, image), script, within_s)
+
+    def image_remove(self, image: str) -> bool:
+        """Environments stay: one is small beside what building it takes."""
+        return False
+
+    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+        """Not tried out: nothing here keeps a program to a lab's limits."""
+        raise RuntimeFault("Environments of this machine are not tried out: their labs have no limits of their own to try them in.", transient=False)
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """There are no networks in this runtime."""

@@ -1,0 +1,74 @@
+"""Short programs of the house in an image, and in a lab that runs: looking inside, and trying it out."""
+
+import contextlib
+from typing import Any
+
+from worker.runtimes.base import MIB, RuntimeFault
+from worker.runtimes.docker.client import Engine, NotFound, faults
+
+LABEL_JOB = "gpulab.job"
+MEMORY_MIB, PIDS = 2048, 256
+#: Written to a file first, so that a program can start itself again; an alarm ends it, whoever listens.
+RUN_FILE = """
+import os, signal, sys
+open("/tmp/gpulab-job.py", "w").write(sys.argv[1])
+signal.alarm(int(sys.argv[2]))
+os.execv(sys.executable, [sys.executable, "-I", "/tmp/gpulab-job.py"])
+"""
+
+
+def image_job(engine: Engine, *, image: str, name: str, node_id: str, script: str, within_s: int) -> str:
+    """What a program says that runs in a container of the image: no network, no rights, nothing of anybody's. The container is removed."""
+    with faults("It could not be looked inside the image"):
+        _gone(engine.api, name)
+        try:
+            made = engine.api.create_container_from_config(_config(image, node_id, script, within_s), name)
+            engine.api.start(made["Id"])
+            code = engine.patient.wait(made["Id"], timeout=within_s + 30)["StatusCode"]
+            said: bytes = engine.api.logs(made["Id"], stdout=True, stderr=code != 0, tail=200)
+        finally:
+            _gone(engine.api, name)
+    text = said.decode(errors="replace")
+    if code:
+        raise RuntimeFault(f"The image's own Python could not tell what is inside (exit {code}).", detail=text, transient=False)
+    return text
+
+
+def _gone(api: Any, name: str) -> None:
+    with contextlib.suppress(NotFound):
+        api.remove_container(name, force=True)
+
+
+def _config(image: str, node_id: str, script: str, within_s: int) -> dict[str, Any]:
+    return {
+        "Image": image,
+        "Entrypoint": ["python3", "-I", "-c", RUN_FILE, script, str(within_s)],
+        "Cmd": [],
+        "User": "65534:65534",
+        "Env": ["HOME=/tmp", "NVIDIA_VISIBLE_DEVICES=void"],
+        "Labels": {LABEL_JOB: node_id},
+        "NetworkDisabled": True,
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Memory": MEMORY_MIB * MIB,
+            "MemorySwap": MEMORY_MIB * MIB,
+            "PidsLimit": PIDS,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges"],
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777"},  # noqa: S108  (in the container)
+        },
+    }
+
+
+def lab_job(engine: Engine, *, name: str, script: str, within_s: int) -> tuple[int, str]:
+    """Run a program in a lab that runs, as its user and inside its limits: its exit code and what it said."""
+    command = ["python3", "-I", "-c", RUN_FILE, script, str(within_s)]
+    with faults("The lab could not be asked"):
+        try:
+            made = engine.api.exec_create(name, command, environment={"HOME": "/tmp"})  # noqa: S108  (in the container)
+            said: bytes = engine.patient.exec_start(made["Id"])
+            code = engine.api.exec_inspect(made["Id"])["ExitCode"]
+        except NotFound as error:
+            raise RuntimeFault("The lab is gone.", detail=name) from error
+    return int(code), said.decode(errors="replace")
