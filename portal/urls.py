@@ -4,10 +4,15 @@ from django.contrib import admin
 from django.urls import include, path
 
 from portal.health import healthz
+from portal.pages.errors import closed
+
+#: What allauth offers and this house does not: addresses are an administrator's to change, and the account page lists sessions.
+CLOSED = ("email/", "confirm-email/", "confirm-email/<str:key>/", "login/code/confirm/", "sessions/")
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("api/v1/", include("portal.api.urls")),
+    *(path(f"accounts/{each}", closed) for each in CLOSED),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", include("portal.entry.urls")),

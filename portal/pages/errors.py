@@ -22,6 +22,11 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
     return render(request, "404.html", status=404)
 
 
+def closed(request: HttpRequest, **parts: str) -> HttpResponse:
+    """404 for a way that a library brings and this house keeps shut."""
+    return not_found(request)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """500; or 503 when the database is away. Uses no query: the database may be what is broken."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):

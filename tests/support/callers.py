@@ -18,18 +18,19 @@ class Caller:
 
     def get(self, path: str, **query: Any) -> HttpResponse:
         """GET below /api/v1."""
-        return self._client().get(BASE + path, query)
+        return self.client().get(BASE + path, query)
 
     def post(self, path: str, body: Any = None, *, key: str = "", raw: bytes | None = None) -> HttpResponse:
         """POST JSON below /api/v1; `raw` bytes are sent as they are."""
         headers = {"Idempotency-Key": key} if key else {}
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-        return self._client().post(BASE + path, content, content_type="application/json", headers=headers)
+        return self.client().post(BASE + path, content, content_type="application/json", headers=headers)
 
     def send(self, method: str, path: str) -> HttpResponse:
         """Any method without a body."""
-        return self._client().generic(method, BASE + path)
+        return self.client().generic(method, BASE + path)
 
-    def _client(self) -> Client:
+    def client(self) -> Client:
+        """A browserless client that shows the token."""
         headers = {"Authorization": f"Bearer {self.secret}"} if self.secret else {}
         return Client(enforce_csrf_checks=True, headers=headers)

@@ -1,0 +1,26 @@
+"""What is sent to a path whose form or body is looked at before the person is: enough to pass, so that a refusal is one of the person."""
+
+import json
+from datetime import date, timedelta
+from urllib.parse import urlencode
+
+SOON = str(date.today() + timedelta(days=7))
+#: API paths, without /api/v1/.
+BODIES: dict[str, dict[str, object]] = {
+    "labs/<slug:lab_id>/extend": {"hours": 1},
+    "labs/<slug:lab_id>/lever": {"code": "gpus:0"},
+    "labs/<slug:lab_id>/ask-first": {"ask_first": True},
+    "labs/<slug:lab_id>/move": {"to": "first", "reason": "A deadline."},
+    "me/requests": {"asked": {"hours_max": 100}, "until": SOON, "why": "The last chapter."},
+}
+#: Pages whose form names a record before anything else is looked at.
+FORMS = {"manage/quotas/": {"role": "student"}, "manage/quotas/preview/": {"role": "student"}}
+
+
+def body_of(method: str, route: str) -> bytes:
+    """The body of one request; empty where nothing is needed."""
+    if method in ("GET", "DELETE"):
+        return b""
+    if route.startswith("api/v1/"):
+        return json.dumps(BODIES.get(route.removeprefix("api/v1/"), {})).encode()
+    return urlencode(FORMS.get(route, {})).encode()
