@@ -11,5 +11,6 @@ django_application = get_asgi_application()
 from channels.routing import ProtocolTypeRouter  # noqa: E402  (needs the apps to be loaded)
 
 from portal.live.routing import websocket_application  # noqa: E402
+from portal.reach import doors_kept  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
+application = doors_kept(ProtocolTypeRouter({"http": django_application, "websocket": websocket_application}))

@@ -1,5 +1,6 @@
 """Checks that stop an unsafe installation before it serves anything."""
 
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,13 +10,27 @@ from django.core.checks import Error, register
 
 @register
 def labs_have_their_own_origin(**_: Any) -> list[Error]:
-    """A lab's page runs its author's JavaScript; on the portal's host it could read the portal's cookies."""
-    portal = urlsplit(settings.PORTAL_URL).hostname or ""
-    labs = settings.LABS_DOMAIN
-    embedded = not settings.PRODUCTION and labs == "localhost"
+    """A lab's page runs its author's JavaScript; on the portal's host, at whatever port, it could read the portal's cookies."""
+    portal = (urlsplit(settings.PORTAL_URL).hostname or "").rstrip(".").lower()
+    labs = settings.LABS_DOMAIN.rstrip(".").lower()
+    found = []
+    # Embedded, a browser on this machine gives each lab a host of its own below localhost.
+    embedded = not settings.PRODUCTION and labs == "localhost" and settings.LABS_ORIGIN == "wildcard"
     if not embedded and (portal == labs or portal.endswith("." + labs)):
-        return [Error(f"GPULAB_LABS_DOMAIN {labs!r} is the portal's host {portal!r} or above it.", hint="Give labs a name of their own.", id="gpulab.E001")]
-    return []
+        hint = "Give labs a name of their own; another port of the same host is none, because cookies do not know ports."
+        found.append(Error(f"GPULAB_LABS_DOMAIN {labs!r} is the portal's host {portal!r} or above it.", hint=hint, id="gpulab.E001"))
+    if settings.LABS_ORIGIN == "wildcard" and _is_address(labs):
+        hint = "An address has no names below it: set GPULAB_LABS_ORIGIN=single, or give labs a name."
+        found.append(Error(f"GPULAB_LABS_DOMAIN {labs!r} is an address, and labs are to have names below it.", hint=hint, id="gpulab.E005"))
+    return found
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @register

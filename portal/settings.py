@@ -24,6 +24,7 @@ LABS_ORIGIN = env.choice("GPULAB_LABS_ORIGIN", ("wildcard", "single"), "wildcard
 RELAY_HOST, RELAY_PORT = env.address("GPULAB_RELAY_BIND", f"127.0.0.1:{PORT + 1}")
 LABS_PORT = env.integer("GPULAB_LABS_PORT", RELAY_PORT, low=1, high=65535)
 RELAY_BYTES_HOST, RELAY_BYTES_PORT = env.address("GPULAB_RELAY_BYTES_BIND", f"127.0.0.1:{PORT + 3}")
+RELAY_TLS_BIND = env.address("GPULAB_RELAY_TLS_BIND", "") if env.text("GPULAB_RELAY_TLS_BIND") else None
 RELAY_CERT, RELAY_KEY, RELAY_CA = (env.file(f"GPULAB_RELAY_{name}") for name in ("CERT", "KEY", "CA"))
 SSH_HOST, SSH_PORT = env.address("GPULAB_SSH_BIND", f"127.0.0.1:{2222 + PORT - 8000}")
 SSH_PUBLIC_HOST = env.text("GPULAB_SSH_PUBLIC_HOST", urlsplit(PORTAL_URL).hostname or "localhost")
@@ -61,6 +62,8 @@ ALLOWED_HOSTS = env.listing(
 )
 CSRF_TRUSTED_ORIGINS = [PORTAL_URL]
 TRUSTED_PROXIES = env.integer("GPULAB_TRUSTED_PROXIES", 0, low=0, high=5)
+ALLOW_PAGES, ALLOW_API = env.networks("GPULAB_ALLOW_PAGES"), env.networks("GPULAB_ALLOW_API")
+ALLOW_LABS, ALLOW_SSH = env.networks("GPULAB_ALLOW_LABS"), env.networks("GPULAB_ALLOW_SSH")
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "portal.asgi.application"
 INSTALLED_APPS = [

@@ -12,7 +12,7 @@ from typing import Literal
 from django.core import signing
 
 Kind = Literal["ticket", "browser", "ssh"]
-Role = Literal["owner", "admin"]
+Role = Literal["owner", "admin", "guest"]
 SALT = "gpulab.pass"
 #: The purpose under which the key is derived from the installation's secret.
 KEY_PURPOSE = "pass"
@@ -36,6 +36,8 @@ class Pass:
     issued: float
     nonce: str
     path: str = ""  # where a ticket leads to inside the lab
+    port: int = 0  # the one app of the lab that it opens; 0 is the lab itself
+    session: str = ""  # digest of the portal's session that asked for it: the pass ends with it
 
     @property
     def expires(self) -> float:
@@ -43,9 +45,9 @@ class Pass:
         return self.issued + LIFETIME_S[self.kind]
 
 
-def mint(*, key: bytes, kind: Kind, user_id: int, lab_id: str, role: Role, now: float, path: str = "") -> str:
+def mint(*, key: bytes, kind: Kind, user_id: int, lab_id: str, role: Role, now: float, path: str = "", port: int = 0, session: str = "") -> str:
     """A new signed pass; the text is safe in a cookie, a URL and a line."""
-    stated = Pass(kind, user_id, lab_id, role, now, secrets.token_urlsafe(12), path)
+    stated = Pass(kind, user_id, lab_id, role, now, secrets.token_urlsafe(12), path, port, session)
     return _signer(key).sign_object(asdict(stated))
 
 

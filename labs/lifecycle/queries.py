@@ -13,10 +13,9 @@ from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab, LabToken, Lease
 from labs.lifecycle.queueing import would_wait
-from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
-from labs.people.models import Role, User
+from labs.people.models import User
 from labs.policy.rules import Held, Limits, Share, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
@@ -126,32 +125,6 @@ def gpus_beyond_guarantee(*, user: User, limits: Limits, units: float) -> float:
     leases = Lease.objects.filter(lab__owner=user, lab__meeting=None, lab__over_quota=False, closed_at=None)
     inside: float = leases.aggregate(share=Sum("gpu__share"))["share"] or 0.0
     return round(max(min(inside + units - limits.gpus, units), 0), 2)
-
-
-def relay_snapshot(*, node_id: str) -> RelaySnapshot:
-    """All that the node's relay needs to decide alone: where labs are, who may enter, which tokens open what."""
-    labs = list(Lab.objects.filter(node_id=node_id, state__in=states.PLACED) | Lab.objects.filter(state__in=(states.QUEUED, states.OFFERED)))
-    tokens = LabToken.objects.filter(lab__in=[lab.pk for lab in labs], revoked_at=None)
-    people = User.objects.filter(labs__in=[lab.pk for lab in labs]) | User.objects.filter(role=Role.ADMINISTRATOR)
-    return RelaySnapshot(
-        routes={lab.pk: _route(lab) for lab in labs},
-        people={
-            user.pk: Person(active=user.is_active, is_admin=user.is_administrator, passes_not_before=user.passes_not_before.timestamp())
-            for user in people.distinct()
-        },
-        tokens={token.digest: (token.lab_id, token.pk) for token in tokens},
-    )
-
-
-def _route(lab: Lab) -> Route:
-    return Route(
-        lab_id=lab.pk,
-        attempt=lab.attempt,
-        owner_id=lab.owner_id,
-        state=lab.state,
-        jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port and lab.state == states.RUNNING else None,
-        ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port and lab.state == states.RUNNING else None,
-    )
 
 
 def labs_on_cards(*, start: datetime, until: datetime) -> list[Lab]:

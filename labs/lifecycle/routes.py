@@ -16,6 +16,9 @@ class Route:
     state: str
     jupyter: Address | None = None
     ssh: Address | None = None
+    inside: str = ""  # the host at which the ports of its own programs answer, seen from its node
+    node: str = ""  # the node that it is on, where that is another than the relay's own
+    via: Address | None = None  # where that node's relay takes ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,13 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class RelaySnapshot:
-    """Everything at one moment. `tokens` maps the SHA-256 hex digest of a lab token to its lab and its id."""
+    """Everything at one moment. `tokens` maps the SHA-256 hex digest of a lab token to its lab and its id.
+
+    `sessions` are digests of the portal's sessions that nobody has ended; `guests` says who else may use an app: (lab, port) -> people.
+    """
 
     routes: Mapping[str, Route] = field(default_factory=dict)
     people: Mapping[int, Person] = field(default_factory=dict)
     tokens: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    sessions: frozenset[str] = frozenset()
+    guests: Mapping[tuple[str, int], frozenset[int]] = field(default_factory=dict)

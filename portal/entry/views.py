@@ -2,7 +2,6 @@
 
 from urllib.parse import urlencode
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
@@ -12,9 +11,9 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from labs.bus.secrets import derive
+from labs.bus.secrets import derive, secret_digest
 from labs.ledger.services import event_record
-from labs.lifecycle.addresses import lab_origin
+from labs.lifecycle.addresses import app_origin, lab_origin, origins_are_apart
 from labs.lifecycle.models import Lab
 from labs.lifecycle.passes import KEY_PURPOSE, Role, mint
 from labs.lifecycle.queries import lab_for_viewer
@@ -41,14 +40,14 @@ def lab_open(request: HttpRequest, lab_id: str) -> HttpResponse:
         messages.warning(request, f"{lab.name} is not running. Your files are kept: launch it again.")
         return redirect("lab", lab_id=lab.pk)
     role: Role = "owner" if lab.owner_id == user.pk else "admin"
-    if role == "admin" and settings.LABS_ORIGIN == "single":
+    if role == "admin" and not origins_are_apart():
         messages.error(request, "Labs of others cannot be opened here: all labs share one address on this installation.")
         return redirect("lab", lab_id=lab.pk)
     if role == "admin":
         _write_down(lab, user)
     else:
         lab_entered(lab_id=lab.pk, now=timezone.now())
-    return _handed_over(lab, user, role, PLACES.get(request.POST.get("next", ""), PLACES["lab"]))
+    return handed_over(request, lab_id=lab.pk, user=user, role=role, path=PLACES.get(request.POST.get("next", ""), PLACES["lab"]))
 
 
 def _write_down(lab: Lab, user: User) -> None:
@@ -58,8 +57,12 @@ def _write_down(lab: Lab, user: User) -> None:
         event_record(kind="lab.opened", subject=lab.subject, words=words, actor=user, now=timezone.now(), owner=lab.owner_id)
 
 
-def _handed_over(lab: Lab, user: User, role: Role, path: str) -> HttpResponse:
-    ticket = mint(key=derive(KEY_PURPOSE), kind="ticket", user_id=user.pk, lab_id=lab.pk, role=role, now=timezone.now().timestamp(), path=path)
-    response = HttpResponseRedirect(f"{lab_origin(lab.pk)}/_gpulab/enter?{urlencode({'ticket': ticket})}", status=303)
+def handed_over(request: HttpRequest, *, lab_id: str, user: User, role: Role, path: str, port: int = 0) -> HttpResponse:
+    """To the lab's own origin, or to that of its app at `port`, with a ticket. What the ticket opens ends with this session."""
+    session = secret_digest(request.session.session_key) if request.session.session_key else ""
+    now = timezone.now().timestamp()
+    ticket = mint(key=derive(KEY_PURPOSE), kind="ticket", user_id=user.pk, lab_id=lab_id, role=role, now=now, path=path, port=port, session=session)
+    origin = app_origin(lab_id, port) if port else lab_origin(lab_id)
+    response = HttpResponseRedirect(f"{origin}/_gpulab/enter?{urlencode({'ticket': ticket})}", status=303)
     response["Referrer-Policy"] = "no-referrer"
     return response

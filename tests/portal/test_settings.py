@@ -96,6 +96,7 @@ def production(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         PRODUCTION=True,
         PORTAL_URL="https://gpulab.example.edu",
         LABS_DOMAIN="labs.example.edu",
+        LABS_ORIGIN="wildcard",
         ALLOWED_HOSTS=["gpulab.example.edu"],
         DATABASES={"default": {"ENGINE": "django.db.backends.postgresql"}},
     )
@@ -126,6 +127,22 @@ def test_production_refuses_half_a_setting(production: SimpleNamespace, name: st
 def test_labs_may_not_share_or_reach_over_the_portals_host(production: SimpleNamespace, labs: str) -> None:
     production.LABS_DOMAIN = labs
     assert found(checks.labs_have_their_own_origin) == {"gpulab.E001"}
+
+
+def test_one_host_for_all_labs_is_another_host_and_never_only_another_port(production: SimpleNamespace) -> None:
+    production.LABS_ORIGIN = "single"
+    for labs, refused in (("labs.example.edu", set()), ("192.0.2.7", set()), ("gpulab.example.edu", {"gpulab.E001"}), ("GPULAB.example.edu.", {"gpulab.E001"})):
+        production.LABS_DOMAIN = labs
+        assert found(checks.labs_have_their_own_origin) == refused, labs
+    production.PRODUCTION, production.PORTAL_URL, production.LABS_DOMAIN = False, "http://localhost:8000", "localhost"
+    assert found(checks.labs_have_their_own_origin) == {"gpulab.E001"}
+    production.LABS_DOMAIN = "127.0.0.1"
+    assert found(checks.labs_have_their_own_origin) == set()
+
+
+def test_names_below_an_address_are_refused(production: SimpleNamespace) -> None:
+    production.LABS_DOMAIN = "192.0.2.7"
+    assert found(checks.labs_have_their_own_origin) == {"gpulab.E005"}
 
 
 def check_of(**environment: str) -> subprocess.CompletedProcess[str]:

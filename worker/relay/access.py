@@ -25,11 +25,13 @@ class Grant:
     role: Role = "owner"
     issued: float = 0.0
     token: str = ""
+    port: int = 0
+    session: str = ""
 
     @classmethod
     def of_pass(cls, stated: Pass) -> "Grant":
         """The grant of a pass whose signature and time were checked."""
-        return cls(stated.lab_id, stated.user_id, stated.role, stated.issued)
+        return cls(stated.lab_id, stated.user_id, stated.role, stated.issued, port=stated.port, session=stated.session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ ENDED = Verdict(Standing.ENDED)
 
 
 def judge(grant: Grant, snapshot: RelaySnapshot) -> Verdict:
-    """Judge a grant for its lab's web door. Only what the snapshot says yes to is let in."""
+    """Judge a grant for its lab's web door, or for one app of the lab. Only what the snapshot says yes to is let in."""
     route = snapshot.routes.get(grant.lab_id)
     if grant.token:
         if route is None or not _token_holds(grant, route, snapshot):
@@ -67,7 +69,15 @@ def _person_holds(grant: Grant, route: Route, snapshot: RelaySnapshot) -> bool:
     person = snapshot.people.get(grant.user_id)
     if person is None or not person.active or grant.issued < person.passes_not_before:
         return False
-    return person.is_admin if grant.role == "admin" else route.owner_id == grant.user_id
+    if grant.session and grant.session not in snapshot.sessions:
+        return False
+    match grant.role:
+        case "admin":
+            return person.is_admin
+        case "guest":
+            return grant.port > 0 and grant.user_id in snapshot.guests.get((grant.lab_id, grant.port), frozenset())
+        case _:
+            return route.owner_id == grant.user_id
 
 
 def _token_holds(grant: Grant, route: Route, snapshot: RelaySnapshot) -> bool:

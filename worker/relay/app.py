@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
+from labs.bus.callers import Ranges, allowed, caller_address
 from labs.lifecycle.routes import Route
 from worker.relay import enter, pages, proxy, sockets
 from worker.relay.access import Standing, judge
@@ -19,6 +20,7 @@ from worker.relay.origins import Origins, Target
 from worker.relay.pages import Notice
 from worker.relay.proxy import LeadsOut
 from worker.relay.table import Table, Unknown
+from worker.relay.ways import Clients, Files, NoWay, way_to
 
 log = logging.getLogger(__name__)
 HEALTH_PATH = "/_gpulab/healthz"
@@ -36,18 +38,21 @@ class House:
     key: bytes
     upstream_token: Callable[[str, int], str]
     tokens_used: Callable[[set[str]], None]  # told now and then, by digest
+    files: Files | None = None  # how relays of different nodes know each other
+    proxies: int = 0  # of ours, in front of the relay
+    open_to: Ranges = ()  # from where labs may be visited; nothing said is everywhere
 
 
 class Relay:
     """Answers every request of the labs' origins."""
 
-    def __init__(self, house: House, *, table: Table, links: Links, tickets: Tickets) -> None:
+    def __init__(self, house: House, *, table: Table, links: Links, tickets: Tickets, clients: Clients) -> None:
         self._house = house
         self._table = table
         self._links = links
         self._tickets = tickets
         self._gate = Gate(house.key)
-        self._client: aiohttp.ClientSession | None = None
+        self._clients = clients
         self._used: set[str] = set()
 
     async def remember(self, every_s: float) -> None:
@@ -63,16 +68,12 @@ class Relay:
                 log.warning("relay: the use of %d tokens was not noted: %s", len(used), error)
                 self._used |= used
 
-    def application(self) -> web.Application:
-        """The aiohttp application; every path and method comes here."""
-        application = web.Application()
-        application.router.add_route("*", "/{path:.*}", self.handle)
-        application.on_startup.append(self._start)
-        application.on_cleanup.append(self._stop)
-        return application
-
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request: the relay's own paths, or a lab's."""
+        if request.path == HEALTH_PATH:
+            return self._health()
+        if not allowed(self._caller(request), self._house.open_to):
+            return self._say(request, pages.NOT_FROM_HERE)
         if request.path.startswith(HOUSE_PATHS):
             return await self._own(request)
         target = self._house.origins.target(request.host, request.raw_path.partition("?")[0])
@@ -83,9 +84,10 @@ class Relay:
         except Unknown:
             return self._say(request, pages.UNKNOWN, target.lab_id)
 
-    async def _own(self, request: web.Request) -> web.StreamResponse:
-        if request.path == HEALTH_PATH:
-            return self._health()
+    def _caller(self, request: web.BaseRequest) -> str:
+        return caller_address(peer=request.remote or "", forwarded=request.headers.get("X-Forwarded-For", ""), proxies=self._house.proxies)
+
+    async def _own(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == enter.PATH and request.method == "GET":
             return await self._enter(request)
         return self._say(request, pages.NOWHERE)
@@ -98,14 +100,14 @@ class Relay:
             return web.json_response({"ok": False}, status=503)
         return web.json_response({"ok": True, "labs": known, "links": len(self._links), "age_s": round(self._table.age, 1)})
 
-    async def _enter(self, request: web.Request) -> web.StreamResponse:
+    async def _enter(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             ticket, target = await enter.admitted(request, tickets=self._tickets, origins=self._house.origins, table=self._table)
         except TicketRefused:
             return self._say(request, pages.TICKET_USED)
         return enter.welcome(ticket, target, key=self._house.key)
 
-    async def _to_lab(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _to_lab(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         snapshot = self._table.snapshot
         grant = self._gate.grant(request, target, snapshot)
         if grant is None:
@@ -117,42 +119,46 @@ class Relay:
             return self._say(request, pages.ENDED, target.lab_id)
         if verdict.standing is Standing.WAITING:
             return self._say(request, pages.waiting(verdict.route), target.lab_id)
-        if request.path == "/":
-            return web.Response(status=303, headers={"Location": f"/l/{target.lab_id}/{FRONT}"})
-        if not request.raw_path.startswith(f"/l/{target.lab_id}"):
+        if not target.port and request.path == "/":
+            return web.Response(status=303, headers={"Location": f"{target.base}{FRONT}"})
+        if not request.raw_path.startswith(target.base) and request.path != target.base.rstrip("/"):
             return self._say(request, pages.NOWHERE, target.lab_id)
         if grant.token:
             self._used.add(grant.token)
         with self._links.link(grant, verdict.route.attempt, "socket" if is_upgrade(request) else "request"):
             return await self._carry(request, target, verdict.route)
 
-    async def _carry(self, request: web.Request, target: Target, route: Route) -> web.StreamResponse:
-        if self._client is None or route.jupyter is None:
-            raise Unknown
-        headers = to_lab(
-            request.headers,
-            token=self._house.upstream_token(route.lab_id, route.attempt),
-            cookies=target.cookies,
-            remote=request.remote or "",
-            scheme=self._house.origins.scheme,
-        )
+    async def _carry(self, request: web.BaseRequest, target: Target, route: Route) -> web.StreamResponse:
         try:
-            if is_upgrade(request):
-                return await sockets.carry(request, session=self._client, address=route.jupyter, headers=headers)
-            return await proxy.carry(request, session=self._client, address=route.jupyter, headers=headers, own=target.own, cookies=target.cookies)
+            return await self._carried(request, target, route)
         except aiohttp.WSServerHandshakeError as error:
             return web.Response(status=error.status if error.status >= 400 else 502)
         except LeadsOut:
             return self._say(request, pages.LEADS_OUT, target.lab_id)
-        except aiohttp.ClientError:
-            return self._say(request, pages.NO_ANSWER, target.lab_id)
+        except (NoWay, aiohttp.ClientError):
+            return self._say(request, _away(route, target), target.lab_id)
 
-    def _say(self, request: web.Request, notice: Notice, lab_id: str = "") -> web.Response:
+    async def _carried(self, request: web.BaseRequest, target: Target, route: Route) -> web.StreamResponse:
+        way = way_to(route, target.port, token=self._house.upstream_token)
+        session, url = self._clients.to(way), way.url(request.raw_path)
+        headers = to_lab(
+            request.headers,
+            told=way.headers,
+            cookies=target.cookies,
+            remote=self._caller(request),
+            scheme=self._house.origins.scheme,
+            app=target.port > 0,
+        )
+        if is_upgrade(request):
+            return await sockets.carry(request, session=session, url=url, headers=headers)
+        return await proxy.carry(request, session=session, url=url, headers=headers, own=target.own, cookies=target.cookies)
+
+    def _say(self, request: web.BaseRequest, notice: Notice, lab_id: str = "") -> web.Response:
         return pages.answer(request, notice, portal=self._house.portal_url, lab_id=lab_id)
 
-    async def _start(self, _: web.Application) -> None:
-        self._client = proxy.client()
 
-    async def _stop(self, _: web.Application) -> None:
-        if self._client:
-            await self._client.close()
+def _away(route: Route, target: Target) -> Notice:
+    """What is said when nobody answered there."""
+    if route.node and route.via is None:
+        return pages.NODE_AWAY
+    return pages.no_app(target.port) if target.port else pages.NO_ANSWER

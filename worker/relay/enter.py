@@ -37,10 +37,10 @@ class Tickets:
         return ticket
 
 
-async def admitted(request: web.Request, *, tickets: Tickets, origins: Origins, table: Table) -> tuple[Pass, Target]:
+async def admitted(request: web.BaseRequest, *, tickets: Tickets, origins: Origins, table: Table) -> tuple[Pass, Target]:
     """The ticket of the request, used up, and the origin it is good for. Raises TicketRefused."""
     ticket = tickets.take(request.query.get("ticket", ""), now=time.time())
-    target = origins.ticket_target(request.host, ticket.lab_id)
+    target = origins.ticket_target(request.host, ticket.lab_id, ticket.port)
     if target is None:
         raise TicketRefused
     if not _may_enter(ticket, table):
@@ -52,10 +52,17 @@ async def admitted(request: web.Request, *, tickets: Tickets, origins: Origins, 
 
 def welcome(ticket: Pass, target: Target, *, key: bytes) -> web.Response:
     """The cookie, and the way into the lab."""
-    text = mint(key=key, kind="browser", user_id=ticket.user_id, lab_id=ticket.lab_id, role=ticket.role, now=time.time())
-    response = web.Response(
-        status=303, headers={"Location": f"/l/{ticket.lab_id}/{ticket.path}", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    text = mint(
+        key=key,
+        kind="browser",
+        user_id=ticket.user_id,
+        lab_id=ticket.lab_id,
+        role=ticket.role,
+        now=time.time(),
+        port=ticket.port,
+        session=ticket.session,
     )
+    response = web.Response(status=303, headers={"Location": f"{target.base}{ticket.path}", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
     response.set_cookie(target.cookie, text, max_age=int(LIFETIME_S["browser"]), path="/", httponly=True, samesite="Lax", secure=target.own.startswith("https"))
     return response
 

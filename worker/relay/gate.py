@@ -24,16 +24,18 @@ class Gate:
     def __init__(self, key: bytes) -> None:
         self._opened = lru_cache(maxsize=4096)(lambda text: opened(text, key=key))
 
-    def grant(self, request: web.Request, target: Target, snapshot: RelaySnapshot) -> Grant | None:
+    def grant(self, request: web.BaseRequest, target: Target, snapshot: RelaySnapshot) -> Grant | None:
         """The grant that the request shows for that lab; None when it shows none that is valid."""
         if target.cookies:
             stated = self._cookie_pass(request, target)
             if stated is not None:
                 return Grant.of_pass(stated) if is_same_origin(request, target) else None
+        if target.port:
+            return None  # a header of that name is the app's own affair
         secret = bearer_of(request.headers)
         return token_grant(secret_digest(secret), target.lab_id, snapshot) if secret else None
 
-    def _cookie_pass(self, request: web.Request, target: Target) -> Pass | None:
+    def _cookie_pass(self, request: web.BaseRequest, target: Target) -> Pass | None:
         text = cookie_of(request.headers, target.cookie)
         if not text:
             return None
@@ -41,10 +43,10 @@ class Gate:
             stated = check(self._opened(text), kind="browser", now=time.time())
         except PassRefused:
             return None
-        return stated if stated.lab_id == target.lab_id else None
+        return stated if (stated.lab_id, stated.port) == (target.lab_id, target.port) else None
 
 
-def is_same_origin(request: web.Request, target: Target) -> bool:
+def is_same_origin(request: web.BaseRequest, target: Target) -> bool:
     """Did the lab's own page ask? The lab is given its token by us and checks no forgery itself, so we do.
 
     Another lab is the same *site*, so that its requests carry the cookie: only Origin and Sec-Fetch tell.
@@ -62,12 +64,12 @@ def is_same_origin(request: web.Request, target: Target) -> bool:
     return visits and request.method in SAFE
 
 
-def is_upgrade(request: web.Request) -> bool:
+def is_upgrade(request: web.BaseRequest) -> bool:
     """Does it ask for a websocket?"""
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-def wants_page(request: web.Request) -> bool:
+def wants_page(request: web.BaseRequest) -> bool:
     """Would a person see the answer?"""
     return request.method == "GET" and not is_upgrade(request) and "text/html" in request.headers.get("Accept", "")
 

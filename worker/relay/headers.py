@@ -9,7 +9,7 @@ HOP_BY_HOP = frozenset(
     ("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade")
 )
 #: Ours to say, or nobody's: the lab gets its own token, and addresses only from us.
-OURS = frozenset(("authorization", "cookie", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"))
+OURS = frozenset(("authorization", "cookie", "expect", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "x-gpulab-lab"))
 #: Of the portal and of the relay. A browser sends the portal's to every port of its host.
 HOUSE_COOKIES = ("gpulab_", "__Host-gpulab_", "__Secure-gpulab_", "sessionid", "csrftoken", "messages")
 #: A second policy beside Jupyter's own; the stricter of the two holds.
@@ -18,17 +18,20 @@ LAB_POLICY = "frame-ancestors 'self'"
 CLIENT_POLICY = "sandbox; frame-ancestors 'none'"
 
 
-def to_lab(headers: Headers, *, token: str, cookies: bool, remote: str, scheme: str) -> "CIMultiDict[str]":
-    """The request's headers as the lab gets them: Host unchanged, our token, no cookie of the house."""
-    dropped = HOP_BY_HOP | OURS | _named_by_connection(headers)
+def to_lab(headers: Headers, *, told: Mapping[str, str], cookies: bool, remote: str, scheme: str, app: bool = False) -> "CIMultiDict[str]":
+    """The request's headers as the lab gets them: Host unchanged, what it is `told` by us, no cookie of the house.
+
+    An app of the lab asks for passwords of its own, if it does: what answers them passes.
+    """
+    dropped = HOP_BY_HOP | (OURS - {"authorization"} if app else OURS) | _named_by_connection(headers)
     kept = CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
     jar = _foreign_cookies(headers.get("Cookie", "")) if cookies else ""
     if jar:
         kept["Cookie"] = jar
-    kept["Authorization"] = f"token {token}"
     kept["X-Forwarded-For"] = remote
     kept["X-Forwarded-Proto"] = scheme
     kept["X-Forwarded-Host"] = headers.get("Host", "")
+    kept.update(told)
     return kept
 
 

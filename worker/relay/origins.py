@@ -1,21 +1,32 @@
-"""Which lab is meant, and on which origin: from the Host header and the path, never from anything else."""
+"""Which lab is meant, or which app of it, and on which origin: from the Host header and the path, never from anything else."""
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 LAB_PATH = re.compile(r"/l/([a-z2-7]{12})(?:/|\Z)")
-LAB_ID = re.compile(r"[a-z2-7]{12}")
+#: `lab-<id>` is the lab itself, `p<port>-lab-<id>` the program at that port of it.
+LABEL = re.compile(r"(?:p([1-9][0-9]{3,4})-)?lab-([a-z2-7]{12})")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The lab that a request is for. `own` is the origin that the browser has; `cookies` is False on the address for clients."""
+    """The lab that a request is for. `own` is the origin that the browser has; `cookies` is False on the address for clients.
+
+    With a `port` it is for the program that listens there, on an origin of its own.
+    """
 
     lab_id: str
     own: str
     cookie: str
     cookies: bool
+    port: int = 0
+
+    @property
+    def base(self) -> str:
+        """What its paths begin with."""
+        return "/" if self.port else f"/l/{self.lab_id}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +39,11 @@ class Origins:
 
     def target(self, host: str, path: str) -> Target | None:
         """The lab of this host and path; None when they name none, or two different ones."""
-        on_host = self._lab_of_host(host)
+        on_host, port = self._lab_of_host(host)
         in_path = LAB_PATH.match(path)
         own = f"{self.scheme}://{host.lower()}"
+        if port:
+            return Target(on_host, own, self._cookie(""), True, port)
         if on_host:
             mine = in_path is None or in_path[1] == on_host
             return Target(on_host, own, self._cookie(""), True) if mine else None
@@ -39,22 +52,22 @@ class Origins:
         cookies = self.single and _name(host) == self.domain
         return Target(in_path[1], own, self._cookie("_" + in_path[1]), cookies)
 
-    def ticket_target(self, host: str, lab_id: str) -> Target | None:
-        """Where a ticket for that lab may be turned into a pass: on the lab's own origin only."""
+    def ticket_target(self, host: str, lab_id: str, port: int = 0) -> Target | None:
+        """Where a ticket for that lab, or that app of it, may be turned into a pass: on its own origin only."""
         target = self.target(host, f"/l/{lab_id}/")
-        return target if target and target.cookies and target.lab_id == lab_id else None
+        return target if target and target.cookies and (target.lab_id, target.port) == (lab_id, port) else None
 
-    def _lab_of_host(self, host: str) -> str:
+    def _lab_of_host(self, host: str) -> tuple[str, int]:
         label, _, domain = _name(host).partition(".")
-        lab_id = label.removeprefix("lab-")
-        known = not self.single and domain == self.domain and label.startswith("lab-")
-        return lab_id if known and LAB_ID.fullmatch(lab_id) else ""
+        found = None if self.single or domain != self.domain else LABEL.fullmatch(label)
+        return (found[2], int(found[1] or 0)) if found else ("", 0)
 
     def _cookie(self, suffix: str) -> str:
         """`__Host-` makes browsers refuse the same name from any other host; it exists only with TLS."""
         return ("__Host-" if self.scheme == "https" else "") + "gpulab_pass" + suffix
 
 
+@lru_cache(maxsize=1024)
 def _name(host: str) -> str:
     """The host's name without its port."""
     try:

@@ -48,6 +48,8 @@ ENDED = Notice(410, "This lab has ended", "Your files are kept. Its page says wh
 NO_ANSWER = Notice(502, "The lab does not answer", "Its Jupyter may be busy or starting anew. This page keeps trying.", follow=True)
 LEADS_OUT = Notice(502, "The lab leads somewhere else", "It answered with a link to another site, which is not followed from here.")
 UNKNOWN = Notice(503, "Labs cannot be reached for a moment", "The way to the labs is being looked up. This page keeps trying.", follow=True)
+NODE_AWAY = Notice(502, "The lab's machine cannot be reached", "The lab itself may well go on. This page keeps trying.", follow=True)
+NOT_FROM_HERE = Notice(403, "Labs are not open to this network", "Ask for the campus network or its VPN, and try again.")
 NOWHERE = Notice(404, "There is nothing here", "Labs are opened from the portal.")
 WAITING = {
     states.QUEUED: Notice(503, "The lab is waiting for its turn", "It starts by itself, and this page opens it then.", follow=True),
@@ -58,12 +60,18 @@ WAITING = {
 }
 
 
+def no_app(port: int) -> Notice:
+    """Nobody listens at that port of the lab."""
+    words = f"Start your program in the lab and let it listen on 0.0.0.0, port {port} (not on 127.0.0.1). This page opens it then."
+    return Notice(502, f"Nothing answers on port {port}", words, follow=True)
+
+
 def waiting(route: Route) -> Notice:
     """The page that follows a lab which does not answer yet, or any more."""
     return WAITING.get(route.state, ENDED)
 
 
-def answer(request: web.Request, notice: Notice, *, portal: str, lab_id: str = "") -> web.Response:
+def answer(request: web.BaseRequest, notice: Notice, *, portal: str, lab_id: str = "") -> web.Response:
     """The notice as a page for a person, as JSON in Jupyter's manner for a program."""
     headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
     if notice.follow:

@@ -6,9 +6,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import WSMsgType, web
-
-from labs.lifecycle.routes import Address
-from worker.relay.proxy import upstream_url
+from yarl import URL
 
 Either = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 #: The closing codes that may not be sent on the wire mean "no code was given" and the like.
@@ -18,11 +16,11 @@ CLOSE_S = 1.0
 HANDSHAKE = frozenset(("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol", "content-length"))
 
 
-async def carry(request: web.Request, *, session: aiohttp.ClientSession, address: Address, headers: Mapping[str, str]) -> web.StreamResponse:
+async def carry(request: web.BaseRequest, *, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> web.StreamResponse:
     """Carry one websocket until either side ends. Raises aiohttp.ClientError when the lab refuses the handshake."""
     asked = [word.strip() for word in request.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
     upstream = await session.ws_connect(
-        upstream_url(request, address),
+        url,
         protocols=asked,
         headers={name: value for name, value in headers.items() if name.lower() not in HANDSHAKE},
         max_msg_size=0,

@@ -79,6 +79,7 @@ class Observed:
     detail: str = ""  # the engine's own error text, if any
     jupyter: tuple[str, int] | None = None  # where the node's relay reaches it
     ssh: tuple[str, int] | None = None
+    inside: str = ""  # the host at which the ports of its own programs answer; the loopback only where it has no network of its own
     network: str = ""  # the person's network it is attached to
     gpu_uuids: tuple[str, ...] = ()  # the cards that it was given
 

@@ -81,6 +81,7 @@ class Lab(models.Model):
     jupyter_port = models.PositiveIntegerField(null=True)
     ssh_host = models.CharField(max_length=64, blank=True)
     ssh_port = models.PositiveIntegerField(null=True)
+    inside_host = models.CharField(max_length=64, blank=True, help_text="The host at which the ports of its own programs answer, seen from its node.")
     verified = models.JSONField(default=dict)
     not_held = models.JSONField(default=list)
     notices = models.JSONField(default=list, help_text="What its owner should know while it runs: {at, code, words}.")

@@ -37,6 +37,7 @@ def test_the_owner_is_handed_over_by_a_ticket_to_the_labs_own_origin(alice: User
     ticket = _ticket(answer["Location"])
     assert (ticket.user_id, ticket.lab_id, ticket.role, ticket.path) == (alice.pk, lab.pk, "owner", "lab")
     check(ticket, kind="ticket", now=ticket.issued + 59)
+    assert ticket.session and ticket.port == 0
     assert answer["Referrer-Policy"] == "no-referrer" and "no-store" in answer["Cache-Control"]
     assert not [event for event in events_of(subject=lab.subject) if event.kind == "lab.opened"]
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from tests.worker.relay.conftest import BASE
-from tests.worker.relay.world import ALICE, LAB, ROOT, TOKEN, World, eventually
+from tests.worker.relay.world import ALICE, LAB, PASS_COOKIE, ROOT, TOKEN, World, eventually
 from worker.relay import table as table_module
 from worker.relay.table import REFRESH_S, STANDS_S, Table, Unknown
 
@@ -64,6 +64,30 @@ async def test_an_administrator_who_is_one_no_longer_is_cut(house: World) -> Non
         house.person(ROOT, is_admin=False)
         await house.table.refresh()
         assert (await asyncio.wait_for(socket.receive(), 3)).type in (WSMsgType.CLOSE, WSMsgType.CLOSED)
+
+
+async def test_what_a_session_opened_ends_with_the_session_and_other_sessions_stay(house: World) -> None:
+    house.say(sessions=frozenset(("laptop", "phone")))
+    await house.table.refresh()
+    visits = [{"Host": house.host, "Cookie": f"{PASS_COOKIE}={house.mint(session=session)}", "Origin": house.origin} for session in ("laptop", "phone")]
+    async with house.connect(f"{BASE}/echo", headers=visits[0]) as laptop, house.connect(f"{BASE}/echo", headers=visits[1]) as phone:
+        house.say(sessions=frozenset(("phone",)))
+        await house.table.refresh()
+        assert (await asyncio.wait_for(laptop.receive(), 3)).type in (WSMsgType.CLOSE, WSMsgType.CLOSED)
+        await phone.send_str("still here")
+        assert await phone.receive_str() == "still here"
+    async with house.ask(f"{BASE}/x", headers=visits[0]) as answer:
+        assert answer.status == 403
+
+
+async def test_a_pass_made_from_a_ticket_belongs_to_the_session_of_the_ticket(house: World) -> None:
+    house.say(sessions=frozenset(("laptop",)))
+    async with house.ask(f"/_gpulab/enter?ticket={house.mint('ticket', session='laptop')}", headers={"Host": house.host}) as answer:
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    house.say(sessions=frozenset())
+    await house.table.refresh()
+    async with house.ask(f"{BASE}/x", headers={"Host": house.host, "Cookie": cookie}) as answer:
+        assert answer.status == 403
 
 
 async def test_the_clock_alone_notices_a_revocation(house: World) -> None:

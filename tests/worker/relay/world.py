@@ -16,11 +16,13 @@ from labs.lifecycle import states
 from labs.lifecycle.passes import Kind, Role, mint
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
 from worker.relay.app import House, Relay
-from worker.relay.bytes_door import CHUNK, ByteDoor
+from worker.relay.bytes_door import ByteDoor
 from worker.relay.enter import Tickets
 from worker.relay.links import Links
 from worker.relay.origins import Origins
 from worker.relay.table import Table
+from worker.relay.tunnels import CHUNK
+from worker.relay.ways import Clients
 
 KEY = b"k" * 32
 ALICE, BOB, ROOT = 1, 2, 9
@@ -75,9 +77,11 @@ class World:
         """Change alice's lab."""
         self.say(routes={**self.snapshot.routes, LAB: replace(self.snapshot.routes[LAB], **changes)})  # type: ignore[arg-type]
 
-    def mint(self, kind: Kind = "browser", user_id: int = ALICE, role: Role = "owner", lab_id: str = LAB, ago: float = 0.0, path: str = "lab") -> str:
+    def mint(
+        self, kind: Kind = "browser", user_id: int = ALICE, role: Role = "owner", lab_id: str = LAB, ago: float = 0.0, path: str = "lab", **more: object
+    ) -> str:
         """A signed pass, minted `ago` seconds ago."""
-        return mint(key=KEY, kind=kind, user_id=user_id, lab_id=lab_id, role=role, now=time.time() - ago, path=path)
+        return mint(key=KEY, kind=kind, user_id=user_id, lab_id=lab_id, role=role, now=time.time() - ago, path=path, **more)  # type: ignore[arg-type]
 
     def visitor(self, user_id: int = ALICE, role: Role = "owner", **headers: str) -> dict[str, str]:
         """Headers of a browser with that person's pass."""
@@ -104,8 +108,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(lab: web.Application, *, scheme: str = "http", single: bool = False) -> AsyncIterator[World]:
-    """A relay before `lab`, with alice's running lab, bob's queued one and an administrator."""
+async def world(lab: web.Application, *, scheme: str = "http", single: bool = False, **more: object) -> AsyncIterator[World]:
+    """A relay before `lab`, with alice's running lab, bob's queued one and an administrator; `more` is of the relay's `House`."""
     lab_port = unused_port()
     lab_runner = web.AppRunner(lab, access_log=None, handler_cancellation=True)
     await lab_runner.setup()
@@ -116,21 +120,24 @@ async def world(lab: web.Application, *, scheme: str = "http", single: bool = Fa
         made.links = Links(made.table)
         await made.table.refresh()
         origins = Origins(scheme, "localhost", single)
-        house = House(origins, "http://localhost:8000", KEY, lambda lab_id, attempt: f"upstream-{lab_id}-{attempt}", made.used.update)
+        house = House(origins, "http://localhost:8000", KEY, lambda lab_id, attempt: f"upstream-{lab_id}-{attempt}", made.used.update, **more)  # type: ignore[arg-type]
         tickets = Tickets(KEY, now=time.time() - 30)
-        relay = Relay(house, table=made.table, links=made.links, tickets=tickets)
+        clients = Clients(house.files, lambda: made.table.snapshot.routes)
+        relay = Relay(house, table=made.table, links=made.links, tickets=tickets, clients=clients)
         remembering = asyncio.create_task(relay.remember(0.05))
-        runner = web.AppRunner(relay.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+        runner = web.ServerRunner(web.Server(relay.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
         await runner.setup()
         made.relay_port, made.bytes_port = unused_port(), unused_port()
         await web.TCPSite(runner, "127.0.0.1", made.relay_port).start()
-        door = await asyncio.start_server(ByteDoor(table=made.table, links=made.links, key=KEY).serve, "127.0.0.1", made.bytes_port, limit=CHUNK)
+        byte_door = ByteDoor(table=made.table, links=made.links, key=KEY, clients=clients)
+        door = await asyncio.start_server(byte_door.serve, "127.0.0.1", made.bytes_port, limit=CHUNK)
         try:
             yield made
         finally:
             remembering.cancel()
             door.close()
             await runner.cleanup()
+            await clients.close()
             await lab_runner.cleanup()
 
 

@@ -1,23 +1,25 @@
 """`manage.py relay`: the one process of a node that connects to labs."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import uvloop
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import close_old_connections
 from django.utils import timezone
 
 from labs.bus.secrets import derive
 from labs.lifecycle.passes import KEY_PURPOSE
-from labs.lifecycle.queries import relay_snapshot
+from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
 from labs.lifecycle.services import lab_tokens_used
 from labs.lifecycle.tokens import upstream_token
 from worker.relay.app import House
 from worker.relay.origins import Origins
-from worker.relay.run import Doors, serve
+from worker.relay.run import Doors, serve, serve_front
+from worker.relay.ways import Files
 
 
 class Command(BaseCommand):
@@ -27,15 +29,34 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Serve until told to end."""
-        house = House(
-            origins=Origins(scheme=settings.LABS_SCHEME, domain=settings.LABS_DOMAIN, single=settings.LABS_ORIGIN == "single"),
-            portal_url=settings.PORTAL_URL,
-            key=derive(KEY_PURPOSE),
-            upstream_token=lru_cache(maxsize=1024)(lambda lab_id, attempt: upstream_token(lab_id=lab_id, attempt=attempt)),
-            tokens_used=_tokens_used,
-        )
-        doors = Doors((settings.RELAY_HOST, settings.RELAY_PORT), (settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT), settings.REDIS_URL)
-        uvloop.run(serve(house=house, doors=doors, load=_load))
+        token = lru_cache(maxsize=1024)(lambda lab_id, attempt: upstream_token(lab_id=lab_id, attempt=attempt))
+        files = _files()
+        if settings.RELAY_TLS_BIND is None:
+            doors = Doors((settings.RELAY_HOST, settings.RELAY_PORT), (settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT), settings.REDIS_URL)
+            uvloop.run(serve(house=_house(token, files), doors=doors, load=_load))
+            return
+        if files is None:
+            raise CommandError("GPULAB_RELAY_TLS_BIND needs GPULAB_RELAY_CERT, GPULAB_RELAY_KEY and GPULAB_RELAY_CA: joining the house makes them.")
+        uvloop.run(serve_front(files=files, token=token, door=settings.RELAY_TLS_BIND, redis_url=settings.REDIS_URL, load=_load_node))
+
+
+def _house(token: Callable[[str, int], str], files: Files | None) -> House:
+    return House(
+        origins=Origins(scheme=settings.LABS_SCHEME, domain=settings.LABS_DOMAIN, single=settings.LABS_ORIGIN == "single"),
+        portal_url=settings.PORTAL_URL,
+        key=derive(KEY_PURPOSE),
+        upstream_token=token,
+        tokens_used=_tokens_used,
+        files=files,
+        proxies=settings.TRUSTED_PROXIES,
+        open_to=settings.ALLOW_LABS,
+    )
+
+
+def _files() -> Files | None:
+    if settings.RELAY_CERT is None or settings.RELAY_KEY is None or settings.RELAY_CA is None:
+        return None
+    return Files(settings.RELAY_CERT, settings.RELAY_KEY, settings.RELAY_CA)
 
 
 def _tokens_used(digests: set[str]) -> None:
@@ -51,5 +72,13 @@ def _load() -> RelaySnapshot:
     close_old_connections()
     try:
         return relay_snapshot(node_id=settings.NODE_ID)
+    finally:
+        close_old_connections()
+
+
+def _load_node() -> RelaySnapshot:
+    close_old_connections()
+    try:
+        return relay_snapshot_of_node(node_id=settings.NODE_ID)
     finally:
         close_old_connections()

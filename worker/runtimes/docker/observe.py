@@ -23,6 +23,7 @@ def from_list(row: dict[str, Any]) -> Observed:
         exit_code=int(exited.group(1)) if exited else None,
         jupyter=_listed_port(row, JUPYTER_PORT) if running else None,
         ssh=_listed_port(row, SSH_PORT) if running else None,
+        inside=_inside(row) if running else "",
         network=row.get("HostConfig", {}).get("NetworkMode", ""),
         gpu_uuids=_gpus(row["Labels"]),
     )
@@ -42,6 +43,7 @@ def from_inspect(found: dict[str, Any]) -> Observed:
         detail=state.get("Error", ""),
         jupyter=_bound_port(found, JUPYTER_PORT) if running else None,
         ssh=_bound_port(found, SSH_PORT) if running else None,
+        inside=_inside(found) if running else "",
         network=found["HostConfig"]["NetworkMode"],
         gpu_uuids=_gpus(labels),
     )
@@ -49,6 +51,12 @@ def from_inspect(found: dict[str, Any]) -> Observed:
 
 def _gpus(labels: dict[str, str]) -> tuple[str, ...]:
     return tuple(uuid for uuid in labels.get(LABEL_GPUS, "").split(",") if uuid)
+
+
+def _inside(row: dict[str, Any]) -> str:
+    """Its address on the person's network, of which it has one only."""
+    networks = row.get("NetworkSettings", {}).get("Networks") or {}
+    return next((str(one["IPAddress"]) for one in networks.values() if one.get("IPAddress")), "")
 
 
 def _attempt(labels: dict[str, str]) -> int:

@@ -77,6 +77,7 @@ class ProcessRuntime:
             detail=end.get("detail", "") if end or running else LOST,
             jupyter=("127.0.0.1", plan["ports"][0]) if running else None,
             ssh=("127.0.0.1", plan["ports"][1]) if running else None,
+            inside="127.0.0.1" if running else "",
         )
 
     def start(self, spec: LabSpec) -> Observed:
