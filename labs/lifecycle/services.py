@@ -56,6 +56,24 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor | None, 
     return lab
 
 
+def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
+    """Ask for an ended lab once more, of the same sizes and under the same name. Asked twice, it is one lab. Refused as any wish is."""
+    wish = Wish(
+        image_id=lab.image_id,
+        name=lab.name,
+        gpus=lab.gpus,
+        gpu_model=lab.gpu_model,
+        cpus=lab.cpus,
+        memory_gib=lab.memory_mib // 1024,
+        shm_gib=lab.shm_mib // 1024,
+        hours=lab.hours,
+        may_borrow=lab.may_borrow,
+        wants_slice=lab.wants_slice,
+        requeue=lab.requeue,
+    )
+    return lab_request(owner=lab.owner, wish=wish, now=now, actor=actor, idempotency_key=f"again:{lab.pk}")
+
+
 def lab_stop(*, lab: Lab, actor: User, now: datetime, words: str = "") -> bool:
     """Wish the lab's end. Files stay. False when it was ending already."""
     code = "asked" if actor.pk == lab.owner_id else "administrator"

@@ -16,7 +16,7 @@ from portal.ssh.tunnel import Unreachable
 FAILED = 255
 SUBSYSTEMS = frozenset(("sftp",))
 TermSize = tuple[int, int, int, int]
-Connect = Callable[[], Awaitable[asyncssh.SSHClientConnection]]
+Connect = Callable[["Near"], Awaitable[asyncssh.SSHClientConnection]]
 
 
 class Near(asyncssh.SSHServerSession[bytes]):
@@ -27,6 +27,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
         self._chan: asyncssh.SSHServerChannel[bytes]
         self._far: asyncssh.SSHClientChannel[bytes] | None = None
         self._early: list[bytes] = []
+        self._pressed = asyncio.Event()
         self._ended_early = False
         self._gone = False
         self._size: TermSize | None = None
@@ -62,12 +63,14 @@ class Near(asyncssh.SSHServerSession[bytes]):
         if self._far is None:
             self._early.append(data)
             self._chan.pause_reading()
+            self._pressed.set()
         elif not self._far.is_closing():
             self._far.write(data)
 
     def eof_received(self) -> bool:
         """The end of stdin, and of stdin only."""
         self._ended_early = self._far is None
+        self._pressed.set()
         if self._far is not None:
             self._far.write_eof()
         return True
@@ -102,6 +105,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         """The person has gone: hang up in the lab."""
         self._gone = True
+        self._pressed.set()
         if self._far is not None:
             self._far.close()
 
@@ -130,17 +134,37 @@ class Near(asyncssh.SSHServerSession[bytes]):
         else:
             self.refuse("The connection to the lab has ended.")
 
+    @property
+    def asks(self) -> bool:
+        """Does a person sit before it, who can be asked something: a shell on a terminal?"""
+        return bool(self._chan.get_terminal_type()) and self._chan.get_command() is None and self._chan.get_subsystem() is None
+
+    def tell(self, words: str, *, end: str = "\r\n") -> None:
+        """Write on the person's terminal, before the lab does."""
+        self.said(f"{words}{end}".encode(), None)
+
+    async def typed(self) -> bytes:
+        """The keys pressed next, before there is a lab to type to; nothing when the person has gone."""
+        while not (self._early or self._gone or self._ended_early):
+            self._pressed.clear()
+            await self._pressed.wait()
+        keys = b"".join(self._early)
+        self._early.clear()
+        if not self._gone:
+            self._chan.resume_reading()
+        return keys
+
     def refuse(self, words: str) -> None:
         """Say why there is no session, and end it."""
         if self._chan.get_terminal_type():
-            self.said(f"{words}\r\n".encode(), None)
+            self.tell(words)
         else:
             self.said(f"{words}\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
         self._chan.exit(FAILED)
 
     async def _open(self) -> None:
         try:
-            lab = await self._connect()
+            lab = await self._connect(self)
             far, _ = await lab.create_session(
                 lambda: Far(self),
                 self._chan.get_command(),

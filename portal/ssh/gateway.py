@@ -3,35 +3,34 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 import asyncssh
 
-from portal.ssh import tunnel
+from portal.ssh import forwarding, offer, tunnel
 from portal.ssh.bridge import Near
 from portal.ssh.directory import Directory, Found
 from portal.ssh.sessions import Sessions
+from portal.ssh.tries import Tries
 from portal.ssh.tunnel import Unreachable, Way
 
 log = logging.getLogger(__name__)
-#: A refusal takes this long, whatever its reason was.
-REFUSAL_S = 0.15
 #: Keys that one connection may try; agents offer all that they hold.
 KEYS_TRIED_MOST = 20
 NAME_MOST = 64
 LOGIN_S = 20
-#: The lab's own loopback, by the names that clients use for it. Nothing else is reached by forwarding.
-INSIDE = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 @dataclass(slots=True)
 class Gateway:
-    """What every connection shares."""
+    """What every connection shares. `admits` says whether the door is open to an address at all."""
 
     directory: Directory
     way: Way
+    admits: Callable[[str], bool] = lambda address: True
+    tries: Tries = field(default_factory=Tries)
     sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +68,8 @@ class Visitor(asyncssh.SSHServer):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._conn: asyncssh.SSHServerConnection
+        self._address = ""
+        self._stranger = False
         self._name = ""
         self._tried = 0
         self._found: dict[str, Found] = {}
@@ -77,11 +78,19 @@ class Visitor(asyncssh.SSHServer):
         self._touching: asyncio.Task[None] | None = None
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
-        """Somebody knocks."""
+        """Somebody knocks. Where the door is closed, or crowded, they hear nothing."""
         self._conn = conn
+        self._address = (conn.get_extra_info("peername") or ("",))[0]
+        self._stranger = self._gateway.admits(self._address) and self._gateway.tries.enter(self._address)
+        if not self._stranger:
+            conn.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """They left: hang up in the lab."""
+        if self._stranger:
+            self._gateway.tries.known(self._address)
+            if self._tried:
+                self._gateway.tries.failed(self._address, self._name, now=time.monotonic())
         self._gateway.sessions.remove(self._cut)
         if self._lab is not None:
             self._lab.cancel()
@@ -105,7 +114,8 @@ class Visitor(asyncssh.SSHServer):
             self._tried += 1
             found = await self._looked_up(fingerprint) if self._tried <= KEYS_TRIED_MOST else None
             if found is None:
-                await asyncio.sleep(max(0.0, started + REFUSAL_S - time.monotonic()))
+                wait_s = self._gateway.tries.refusal_s(self._address, self._name, now=started)
+                await asyncio.sleep(max(0.0, started + wait_s - time.monotonic()))
                 return False
             self._found = {fingerprint: found}
         self._who = self._found[fingerprint]
@@ -115,29 +125,51 @@ class Visitor(asyncssh.SSHServer):
         """The signature was good: begin the way to the lab at once, before the client says what it wants."""
         if self._who is None:
             raise asyncssh.PermissionDenied("no key")
+        self._stranger = False
+        self._gateway.tries.known(self._address)
         self._gateway.sessions.add(self._who.key_id, self._cut)
         if not self._who.closed:
-            self._lab = asyncio.create_task(self._connected(self._who))
-            self._lab.add_done_callback(_seen)
-        self._touching = asyncio.create_task(asyncio.to_thread(self._gateway.directory.touch, self._who.key_id, self._who.lab_id))
-        self._touching.add_done_callback(_seen)
+            self._begin(self._who)
+        else:
+            self._touch(self._who.key_id, "")
 
     def session_requested(self) -> Near:
         """A shell, a command or sftp: in the lab."""
-        return Near(self._reached)
+        return Near(self._entered)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Awaitable[asyncssh.SSHTCPSession[bytes]]:
         """Local forwarding: to ports of the lab itself."""
-        if dest_host not in INSIDE:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "Only ports of the lab itself can be reached")
+        forwarding.outward_check(dest_host)
         return self._forwarded(dest_host, dest_port)
 
+    def unix_connection_requested(self, dest_path: str) -> Awaitable[asyncssh.SSHUNIXSession[bytes]]:
+        """The same for a socket in the lab's files: its sshd opens it, as the lab's user."""
+        return self._forwarded_unix(dest_path)
+
+    def server_requested(self, listen_host: str, listen_port: int) -> Awaitable[asyncssh.SSHListener | None] | bool:
+        """Remote forwarding: a port on the lab's own loopback leads to the person's machine."""
+        return self._listened(listen_host, listen_port) if listen_host in forwarding.LISTENED else False
+
     async def _forwarded(self, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
+        lab = await self._reached_for_a_channel()
+        return cast("asyncssh.SSHTCPSession[bytes]", await self._conn.forward_tunneled_connection(lab, host, port))
+
+    async def _forwarded_unix(self, path: str) -> asyncssh.SSHUNIXSession[bytes]:
+        lab = await self._reached_for_a_channel()
+        return cast("asyncssh.SSHUNIXSession[bytes]", await self._conn.forward_tunneled_unix_connection(lab, path))
+
+    async def _listened(self, host: str, port: int) -> asyncssh.SSHListener | None:
         try:
             lab = await self._reached()
+        except Unreachable:
+            return None
+        return await forwarding.listened(self._conn, lab, host, port)
+
+    async def _reached_for_a_channel(self) -> asyncssh.SSHClientConnection:
+        try:
+            return await self._reached()
         except Unreachable as error:
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, str(error)) from error
-        return cast("asyncssh.SSHTCPSession[bytes]", await self._conn.forward_tunneled_connection(lab, host, port))
 
     async def _looked_up(self, fingerprint: str) -> Found | None:
         try:
@@ -146,10 +178,28 @@ class Visitor(asyncssh.SSHServer):
             log.warning("ssh: a key was not looked up: %s", error)
             return None
 
+    async def _entered(self, near: Near) -> asyncssh.SSHClientConnection:
+        """The way to the lab for a session; who sits before a terminal is offered to start a closed one. Raises Unreachable."""
+        if self._lab is None and self._who is not None and self._who.comes and near.asks:
+            self._who = await offer.opened(near, self._gateway.directory, self._who)
+            self._begin(self._who)
+        return await self._reached()
+
+    def _begin(self, who: Found) -> None:
+        if self._lab is not None:
+            return  # another session of this connection was quicker
+        self._lab = asyncio.create_task(self._connected(who))
+        self._lab.add_done_callback(_seen)
+        self._touch(who.key_id, who.lab_id)
+
+    def _touch(self, key_id: int, lab_id: str) -> None:
+        self._touching = asyncio.create_task(asyncio.to_thread(self._gateway.directory.touch, key_id, lab_id))
+        self._touching.add_done_callback(_seen)
+
     async def _reached(self) -> asyncssh.SSHClientConnection:
         """The way to the lab. Raises Unreachable with words for its owner."""
         if self._lab is None:
-            raise Unreachable(self._who.closed if self._who else "")
+            raise Unreachable(f"{self._who.closed} {self._who.elsewhere}".strip() if self._who else "")
         try:
             return await asyncio.shield(self._lab)
         except Unreachable as error:
@@ -157,7 +207,7 @@ class Visitor(asyncssh.SSHServer):
             raise Unreachable("The lab does not answer. It may be starting or ending; its page says which.") from error
 
     async def _connected(self, who: Found) -> asyncssh.SSHClientConnection:
-        lab = await tunnel.connected(self._gateway.way, user_id=who.user_id, lab_id=who.lab_id)
+        lab = await tunnel.connected_soon(self._gateway.way, user_id=who.user_id, lab_id=who.lab_id)
         closing = asyncio.create_task(self._follow(lab))
         closing.add_done_callback(_seen)
         return lab

@@ -12,6 +12,8 @@ from labs.lifecycle.passes import mint
 GREETING = b"GPULAB/1 "
 YES = b"OK\n"
 CONNECT_S = 10.0
+PATIENCE_S = 2.5
+RETRY_S = 0.25
 #: The stream does not leave the host (or runs in TLS): the cheapest of the good ciphers, for it is done twice.
 CIPHERS = ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"]
 
@@ -28,6 +30,18 @@ class Way:
     pass_key: bytes
     client_keys: tuple[asyncssh.SSHKey, ...]
     username: str = "lab"
+
+
+async def connected_soon(way: Way, *, user_id: int, lab_id: str) -> asyncssh.SSHClientConnection:
+    """The same, with some patience: a lab that has just begun to answer may not be known to its relay yet. Raises Unreachable."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return await connected(way, user_id=user_id, lab_id=lab_id)
+        except Unreachable:
+            if time.monotonic() > until:
+                raise
+            await asyncio.sleep(RETRY_S)
 
 
 async def connected(way: Way, *, user_id: int, lab_id: str) -> asyncssh.SSHClientConnection:

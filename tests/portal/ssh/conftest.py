@@ -9,7 +9,7 @@ import subprocess
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from labs.lifecycle import states
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
-from portal.ssh.directory import Found
+from portal.ssh.directory import Found, Progress
 from portal.ssh.gateway import Gateway
 from portal.ssh.hostkeys import GatewayKeys, keys_of
 from portal.ssh.tunnel import Way
@@ -46,11 +46,14 @@ class Book:
     people: dict[str, int] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
     touched: list[int] = field(default_factory=list)
+    started: list[str] = field(default_factory=list)
+    ready: threading.Event = field(default_factory=threading.Event)
     labs: dict[tuple[int, str], Found] = field(
         default_factory=lambda: {
             (ALICE, "resnet"): Found(ALICE, ALICE, LAB),
             (ALICE, LAB): Found(ALICE, ALICE, LAB),
-            (ALICE, "old"): Found(ALICE, ALICE, STOPPED, "old is not running. Start it again at http://portal/labs/b/"),
+            (ALICE, "old"): Found(ALICE, ALICE, STOPPED, "old is not running.", "Start it again at http://portal/labs/b/", "Start it again?", comes=True),
+            (ALICE, "slow"): Found(ALICE, ALICE, LAB, "slow cannot be entered yet: it is waiting.", "http://portal/labs/a/", comes=True),
             (BOB, "bobs"): Found(BOB, BOB, BOBS),
         }
     )
@@ -63,6 +66,14 @@ class Book:
 
     def touch(self, key_id: int, lab_id: str) -> None:
         self.touched.append(key_id)
+
+    def start(self, found: Found) -> Found:
+        self.started.append(found.lab_id)
+        self.ready.set()
+        return replace(found, lab_id=LAB)
+
+    def progress(self, found: Found) -> Progress:
+        return Progress("It runs.", ready=True) if self.ready.is_set() else Progress("Place 2 in the queue.", again_s=0.1)
 
 
 @dataclass

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from django.utils import timezone
 
+from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
+from labs.lifecycle.moves import lab_assign
 from labs.lifecycle.tokens import gateway_key, gateway_public_key
 from labs.people.models import SshKey, User
 from labs.people.services import person_disable, ssh_key_add, ssh_key_remove
-from portal.ssh.directory import Records
+from portal.ssh.directory import Progress, Records
 from portal.ssh.hostkeys import keys_of
+from portal.ssh.tunnel import Unreachable
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ALICES = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPeXAJzX4jZCMZl8zcFMCB+pMHFKIEOgWkf2Vb8kZbTd alice@laptop"
@@ -49,10 +53,50 @@ def test_an_unknown_key_a_wrong_name_and_another_persons_lab_lead_nowhere(bob: U
 def test_a_name_means_the_live_lab_before_the_newest_ended_one(alice: User, key: SshKey, lab: Lab, lab_of: LabOf) -> None:
     Lab.objects.filter(pk=lab.pk).update(state="stopped")
     found = Records().find(key.fingerprint, "resnet")
-    assert found is not None and found.lab_id == lab.pk and "not running" in found.closed and f"/labs/{lab.pk}/" in found.closed
+    assert found is not None and found.lab_id == lab.pk and "not running" in found.closed and f"/labs/{lab.pk}/" in found.elsewhere
+    assert found.comes and found.asks == "Start it again (no GPU, 2 CPU, 4 GiB of memory, 2 hours)?"
     again = lab_of(alice, name="resnet")
     found = Records().find(key.fingerprint, "resnet")
     assert found is not None and found.lab_id == again.pk and "it is waiting" in found.closed
+    assert found.comes and not found.asks
+
+
+def test_a_stopped_lab_is_asked_for_again_once_and_followed(alice: User, key: SshKey, lab: Lab) -> None:
+    Lab.objects.filter(pk=lab.pk).update(state="stopped", reason="You stopped it.")
+    records = Records()
+    found = records.find(key.fingerprint, "resnet")
+    assert found is not None and records.progress(found) == Progress("You stopped it.", over=True)
+    again, twice = records.start(found), records.start(found)
+    assert again == twice and again.lab_id != lab.pk and again.user_id == alice.pk
+    made = Lab.objects.get(pk=again.lab_id)
+    assert (made.name, made.owner, made.cpus, made.memory_mib, made.hours) == (lab.name, alice, lab.cpus, lab.memory_mib, lab.hours)
+    waits = records.progress(again)
+    assert not waits.ready and not waits.over and waits.words
+    Lab.objects.filter(pk=made.pk).update(state="running", ssh_port=40022)
+    assert records.progress(again).ready
+
+
+def test_what_cannot_be_started_again_is_refused_in_the_words_of_the_rules(alice: User, root_admin: User, key: SshKey, lab: Lab, now: datetime) -> None:
+    Lab.objects.filter(pk=lab.pk).update(state="stopped", memory_mib=10**7)
+    records = Records()
+    found = records.find(key.fingerprint, "resnet")
+    assert found is not None
+    with pytest.raises(Unreachable, match="limit"):
+        records.start(found)
+    person_disable(user=alice, actor=root_admin, now=now)
+    with pytest.raises(Unreachable, match="disabled"):
+        records.start(found)
+    assert Lab.objects.count() == 1
+
+
+def test_what_is_held_for_its_owner_is_taken(alice: User, key: SshKey, lab_of: LabOf, node: Node, now: datetime) -> None:
+    lab = lab_of(alice, name="held", ask_first=True)
+    lab_assign(lab_id=lab.pk, node_id=node.pk, gpu_uuids=[], now=timezone.now())
+    records = Records()
+    found = records.find(key.fingerprint, "held")
+    assert found is not None and "held for you" in found.closed and found.asks
+    assert records.start(found).lab_id == lab.pk
+    assert Lab.objects.get(pk=lab.pk).state == "starting"
 
 
 def test_a_removed_key_and_a_disabled_owner_stand_no_longer(alice: User, root_admin: User, key: SshKey, lab: Lab, now: datetime) -> None:

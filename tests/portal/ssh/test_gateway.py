@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.ssh.gateway import REFUSAL_S
+from portal.ssh.tries import REFUSAL_S
 from tests.portal.ssh.conftest import ALICE, LAB, STOPPED, House, answers, free_port
 from tests.support.waiting import wait_for
 
@@ -29,11 +29,11 @@ MIB = 1024 * 1024
 class Terminal:
     """OpenSSH's client on a terminal of its own."""
 
-    def __init__(self, house: House, *, rows: int, columns: int) -> None:
+    def __init__(self, house: House, *, rows: int, columns: int, lab: str = "resnet") -> None:
         self._ours, theirs = pty.openpty()
         self._seen = ""
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        command = ["ssh", *house.options(), "-tt", "-p", str(house.port), "resnet@127.0.0.1"]
+        command = ["ssh", *house.options(), "-tt", "-p", str(house.port), f"{lab}@127.0.0.1"]
         self.client = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm-256color"})
         os.close(theirs)
 
@@ -179,9 +179,67 @@ def test_a_port_of_the_lab_is_reached_by_forwarding_and_nothing_else(house: Hous
         assert done.returncode == 255 and b"Only ports of the lab" in done.stderr
 
 
-def test_no_remote_ports_agents_or_displays_are_opened(house: House, tmp_path: Path) -> None:
-    done = house.ssh("true", options=("-R", "127.0.0.1:0:localhost:1", "-o", "ExitOnForwardFailure=yes"))
-    assert done.returncode == 255
+def test_a_port_in_the_lab_leads_back_to_the_clients_machine(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mine:
+        mine.settimeout(5)
+        client = house.open("-N", options=("-R", f"0:localhost:{mine.getsockname()[1]}", "-o", "ExitOnForwardFailure=yes", "-v"))
+        try:
+            port = _allocated(client)
+            with socket.create_connection(("127.0.0.1", port)) as inside:
+                near, _ = mine.accept()
+                inside.sendall(b"from the lab")
+                assert near.recv(12) == b"from the lab"
+                near.sendall(b"answer")
+                near.close()
+                assert inside.recv(6) == b"answer" and inside.recv(1) == b""
+        finally:
+            client.terminate()
+            client.wait(5)
+    wait_for(lambda: not answers(port), what="the end of the forwarded port")
+
+
+def _allocated(client: "subprocess.Popen[bytes]") -> int:
+    assert client.stderr is not None
+    for line in client.stderr:
+        found = re.search(rb"Allocated port (\d+)", line)
+        if found:
+            return int(found.group(1))
+    raise AssertionError("no port was allocated")
+
+
+def test_remote_forwarding_listens_on_the_labs_loopback_whatever_was_asked_for(house: House) -> None:
+    port = free_port()
+    client = house.open("echo here; sleep 60", options=("-R", f"0.0.0.0:{port}:localhost:1", "-o", "ExitOnForwardFailure=yes"))
+    try:
+        assert client.stdout is not None and client.stdout.readline() == b"here\n"
+        listening = subprocess.run(["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout.split()
+        assert listening and {word.rpartition(":")[0] for word in listening if word.endswith(f":{port}")} <= {"127.0.0.1", "[::1]"}
+    finally:
+        client.terminate()
+        client.wait(5)
+    assert house.ssh("true", options=("-R", f"198.51.100.7:{port}:localhost:1", "-o", "ExitOnForwardFailure=yes")).returncode == 255
+
+
+def test_a_socket_among_the_labs_files_is_reached_too(house: House, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as inside:
+        inside.bind(str(tmp_path / "in-the-lab"))
+        inside.listen()
+        inside.settimeout(5)
+        client = house.open("-N", options=("-L", f"{tmp_path}/here:{tmp_path}/in-the-lab", "-o", "ExitOnForwardFailure=yes"))
+        try:
+            wait_for((tmp_path / "here").exists, what="the forwarded socket")
+            with socket.socket(socket.AF_UNIX) as near:
+                near.connect(str(tmp_path / "here"))
+                far, _ = inside.accept()
+                far.sendall(b"there")
+                assert near.recv(5) == b"there"
+                far.close()
+        finally:
+            client.terminate()
+            client.wait(5)
+
+
+def test_no_agents_or_displays_are_brought_into_a_lab(house: House, tmp_path: Path) -> None:
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(tmp_path / "agent")], stdout=subprocess.DEVNULL)
     try:
         wait_for((tmp_path / "agent").exists, what="the agent")
@@ -215,6 +273,40 @@ def test_a_lab_of_ones_own_that_does_not_run_says_so_in_one_line(house: House) -
     done = house.ssh("true", lab="old")
     assert (done.returncode, done.stderr) == (255, b"old is not running. Start it again at http://portal/labs/b/\n")
     assert STOPPED not in house.snapshot.routes
+
+
+def test_a_stopped_lab_is_started_from_a_shell_when_its_owner_says_yes(house: House) -> None:
+    with Terminal(house, rows=24, columns=80, lab="old") as terminal:
+        terminal.until("old is not running.")
+        terminal.type("y", end="")
+        terminal.until("It runs.")
+        terminal.type("echo in''side; exit 4")
+        terminal.until("inside")
+        assert terminal.client.wait(5) == 4
+    assert house.book.started == [STOPPED]
+
+
+def test_a_stopped_lab_is_not_started_when_its_owner_says_no(house: House) -> None:
+    with Terminal(house, rows=24, columns=80, lab="old") as terminal:
+        terminal.until("old is not running.")
+        terminal.type("", end="\n")
+        terminal.until("Nothing was started.")
+        assert terminal.client.wait(5) == 255
+    assert not house.book.started
+
+
+def test_a_waiting_lab_is_followed_until_it_runs_or_ctrl_c(house: House) -> None:
+    with Terminal(house, rows=24, columns=80, lab="slow") as terminal:
+        terminal.until("Place 2 in the queue.")
+        terminal.type("\x03", end="")
+        terminal.until("It goes on without you.")
+        assert terminal.client.wait(5) == 255
+    with Terminal(house, rows=24, columns=80, lab="slow") as terminal:
+        terminal.until("Place 2 in the queue.")
+        house.book.ready.set()
+        terminal.until("It runs.")
+        terminal.type("exit 6")
+        assert terminal.client.wait(5) == 6
 
 
 def test_a_lab_that_the_relay_does_not_know_yet_is_told_as_such(house: House) -> None:

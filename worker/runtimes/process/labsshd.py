@@ -32,6 +32,14 @@ class LabServer(asyncssh.SSHServer):
         """Forwarding reaches the lab's own loopback only."""
         return dest_host in LOOPBACK
 
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        """A port on the loopback that leads to the person's machine."""
+        return listen_host in LOOPBACK
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        """A socket in the lab's files, opened as the lab's user."""
+        return True
+
 
 class LabFiles(asyncssh.SFTPServer):
     """Files by sftp, and by scp as it is today."""
