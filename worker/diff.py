@@ -26,6 +26,7 @@ class Wanted:
     deadline_at: datetime | None
     try_at: datetime | None
     owner_active: bool
+    leave_by: datetime | None = None  # its node is drained until then
     since: datetime | None = None  # when it came into its state
     jupyter: Address = None  # where the record says that it is reached
     ssh: Address = None
@@ -35,6 +36,12 @@ class Wanted:
         """The container's name."""
         return f"gpulab-{self.lab_id}-{self.attempt}"
 
+
+    @property
+    def over_at(self) -> datetime | None:
+        """When it ends by the clock, whatever else happens; None where it runs on."""
+        ends = [at for at in (self.ends_at, self.leave_by) if at is not None]
+        return min(ends) if self.state == RUNNING and ends else None
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -109,6 +116,8 @@ def _ending(lab: Wanted, now: datetime) -> str:
     if lab.state == RUNNING and lab.ends_at is not None and lab.ends_at <= now:
         return "time_up"
     if lab.state == STARTING and lab.deadline_at is not None and lab.deadline_at <= now:
+    if lab.leave_by is not None and lab.leave_by <= now:
+        return "drained"
         return "never_ready"
     return ""
 

@@ -32,6 +32,8 @@ class Hands:
     clock: Callable[[], datetime] = timezone.now
     booted_at: Callable[[], datetime | None] = lambda: None  # when this host booted, by the house's clock
     kernel_xids: Callable[[], Sequence[CardXid]] = tuple  # errors of cards in the kernel's log since they were asked for last
+    limits: dict[str, datetime] = field(default_factory=dict)  # when each running container ends, as the record said last
+    limits_at: float = field(default_factory=time.monotonic)  # when it said so
     _rests: dict[str, tuple[int, float]] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -133,3 +133,17 @@ class NodeImage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.image} on {self.node}: {self.state}"
+
+
+class DrainTold(models.Model):
+    """A container whose programs know that its node is drained, and until when."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="told")
+    container = models.CharField(max_length=128)
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "container"], name="drain_told_once_a_container")]
+
+    def __str__(self) -> str:
+        return f"{self.container} until {self.until:%F %T}"

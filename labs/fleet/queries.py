@@ -30,14 +30,14 @@ def version_rules() -> dict[str, Rule]:
 
 
 def nodes_all() -> QuerySet[Node]:
-    """Every node with its cards, those that were given up last."""
+    """Every node of the house with its cards."""
+    return nodes_ever().exclude(state=Node.State.GONE)
+
+
+def nodes_ever() -> QuerySet[Node]:
+    """Those that were given up too, which come last."""
     last = Case(When(state=Node.State.GONE, then=1), default=0)
     return Node.objects.prefetch_related("gpus").order_by(last, "name")
-
-
-def nodes_ready() -> QuerySet[Node]:
-    """The nodes that are part of the house, with their cards: all but those that were given up."""
-    return nodes_all().exclude(state=Node.State.GONE)
 
 
 def node_by_id(*, node_id: str) -> Node:
@@ -57,23 +57,27 @@ def nodes_silent(*, now: datetime) -> list[str]:
 
 
 def gpus_all() -> QuerySet[Gpu]:
-    """Every card with its node, in order of node and index."""
-    return Gpu.objects.select_related("node").order_by("node__name", "index")
+    """Every card of the house with its node, in order of node and index."""
+    return Gpu.objects.select_related("node").exclude(node__state=Node.State.GONE).order_by("node__name", "index")
+
+
+def _cards() -> QuerySet[Gpu]:
+    return Gpu.objects.exclude(node__state=Node.State.GONE)
 
 
 def gpu_models() -> list[str]:
     """The models that the fleet has, for the launch form."""
-    return list(Gpu.objects.filter(profile="", mig=False).order_by("model").values_list("model", flat=True).distinct())
+    return list(_cards().filter(profile="", mig=False).order_by("model").values_list("model", flat=True).distinct())
 
 
 def models_with_memory() -> list[tuple[str, int]]:
     """The models that the fleet has, each with the memory of a card, MiB."""
-    return list(Gpu.objects.filter(profile="", mig=False).order_by("model").values_list("model", "memory_mib").distinct())
+    return list(_cards().filter(profile="", mig=False).order_by("model").values_list("model", "memory_mib").distinct())
 
 
 def slice_profiles() -> list[str]:
     """The MIG profiles of the slices that the fleet gives out, smallest first, for the launch form; empty where there are none."""
-    return list(Gpu.objects.exclude(profile="").filter(health=Gpu.Health.OK).order_by("share", "profile").values_list("profile", flat=True).distinct())
+    return list(_cards().exclude(profile="").filter(health=Gpu.Health.OK).order_by("share", "profile").values_list("profile", flat=True).distinct())
 
 
 def image_fits(*, image: Image, nodes: Iterable[Node]) -> dict[str, dict[str, Fit]]:
@@ -110,7 +114,7 @@ def image_refused(*, image: Image, nodes: Iterable[Node]) -> str:
 
 def runtimes() -> set[str]:
     """The runtimes of the fleet's nodes: decides which images are offered."""
-    return set(Node.objects.exclude(runtime="").values_list("runtime", flat=True))
+    return set(Node.objects.exclude(runtime="").exclude(state=Node.State.GONE).values_list("runtime", flat=True))
 
 
 def disks_full(*, runtime: str) -> str:

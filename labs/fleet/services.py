@@ -5,11 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 
 from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.catalogue.models import Image
-from labs.fleet.models import Gpu, Node, NodeImage
+from labs.fleet.models import DrainTold, Gpu, Node, NodeImage
+from labs.fleet.queries import HEARD
 from labs.ledger.services import Actor, event_record
 from labs.notices.services import notice_queue_admins
 from labs.people.errors import Refused
@@ -28,12 +30,12 @@ CARD_FACTS = ("index", "model", "memory_mib", "compute_capability", "mig", "prof
 
 
 def node_report(*, node_id: str, now: datetime, **facts: Any) -> Node:
-    """A sign of life with what the node says of itself. A node that was unknown is ready again."""
+    """A sign of life with what the node says of itself. A node that was unknown is again what it was before; one that was given up stays so."""
     node, made = Node.objects.get_or_create(pk=node_id, defaults={"name": node_id})
     changed = {name: value for name, value in facts.items() if getattr(node, name) != value}
     with transaction.atomic():
         if node.state == Node.State.UNKNOWN:
-            changed["state"] = Node.State.READY
+            changed |= {"state": node.state_before or Node.State.READY, "state_before": ""}
         Node.objects.filter(pk=node_id).update(heartbeat_at=now, **changed)
         if made or "state" in changed:
             event_record(kind="node.ready", subject=f"node:{node_id}", words=f"Node {node} reported for work.", actor=None, now=now)
@@ -51,7 +53,7 @@ def node_open(*, node_id: str) -> Node:
 def node_unknown(*, node_id: str, now: datetime) -> bool:
     """Nothing was heard of a node for too long: no new labs there; what runs there goes on."""
     with transaction.atomic():
-        if not Node.objects.filter(pk=node_id, state=Node.State.READY).update(state=Node.State.UNKNOWN):
+        if not Node.objects.filter(pk=node_id, state__in=HEARD).update(state_before=F("state"), state=Node.State.UNKNOWN):
             return False
         event_record(kind="node.unknown", subject=f"node:{node_id}", words=f"Nothing is heard of node {node_id}.", actor=None, now=now)
         _admins_tell("node_lost", node_id, f"Node {node_id} is lost", "Labs on it go on; it gets no new one. Is the host up, and its worker running?", now)
@@ -61,20 +63,36 @@ def node_unknown(*, node_id: str, now: datetime) -> bool:
 
 def node_cordon(*, node: Node, actor: Actor, now: datetime) -> None:
     """Place no new lab there; running ones go on."""
-    _node_state(node, Node.State.CORDONED, f"Node {node} was cordoned: it takes no new lab.", actor, now)
+    words = f"Node {node} was cordoned: it takes no new lab."
+    node_state_set(node=node, state=Node.State.CORDONED, words=words, actor=actor, now=now)
 
 
 def node_uncordon(*, node: Node, actor: Actor, now: datetime) -> None:
     """Place labs there again."""
-    _node_state(node, Node.State.READY, f"Node {node} takes labs again.", actor, now)
+    node_state_set(node=node, state=Node.State.READY, words=f"Node {node} takes labs again.", actor=actor, now=now)
 
 
-def _node_state(node: Node, state: str, words: str, actor: Actor, now: datetime) -> None:
+def node_state_set(
+    *, node: Node, state: str, words: str, actor: Actor | None, now: datetime, drain_until: datetime | None = None, drain_words: str = ""
+) -> None:
+    """What an administrator decided of a node. One that is not heard now is that as soon as it is heard again; one given up needs a sign of life first."""
     with transaction.atomic():
-        Node.objects.filter(pk=node.pk).update(state=state)
+        was = Node.objects.select_for_update().values_list("state", flat=True).get(pk=node.pk)
+        away = was == Node.State.UNKNOWN or (was == Node.State.GONE and state != Node.State.GONE)
+        later = away and state != Node.State.GONE
+        columns = {"state": Node.State.UNKNOWN, "state_before": state} if later else {"state": state, "state_before": ""}
+        Node.objects.filter(pk=node.pk).update(drain_until=drain_until, drain_words=drain_words, **columns)
         event_record(kind=f"node.{state}", subject=f"node:{node.pk}", words=words, actor=actor, now=now)
         publish("fleet", "node", node=node.pk)
         ring("worker.schedule")
+
+
+def drain_told(*, node_id: str, container: str, until: datetime | None) -> None:
+    """Its programs know of that end, or that there is none."""
+    if until is None:
+        DrainTold.objects.filter(node_id=node_id, container=container).delete()
+    else:
+        DrainTold.objects.update_or_create(node_id=node_id, container=container, defaults={"until": until})
 
 
 def gpus_report(*, node_id: str, cards: Sequence[Mapping[str, Any]], simulated: bool, now: datetime) -> None:
@@ -147,7 +165,11 @@ def gpus_await_look(*, uuids: Sequence[str], now: datetime) -> None:
 
 def image_bring(*, image: Image, actor: Actor | None, now: datetime, node_ids: Sequence[str] | None = None) -> int:
     """Ask every node (or these) that could run the image and does not hold it to prepare it, also after it gave up; how many."""
-    nodes = Node.objects.filter(runtime=image.runtime).exclude(images__in=NodeImage.objects.filter(image=image, state=NodeImage.State.PRESENT))
+    nodes = (
+        Node.objects.filter(runtime=image.runtime)
+        .exclude(state=Node.State.GONE)
+        .exclude(images__in=NodeImage.objects.filter(image=image, state=NodeImage.State.PRESENT))
+    )
     if node_ids is not None:
         nodes = nodes.filter(pk__in=node_ids)
     with transaction.atomic():

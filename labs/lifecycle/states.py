@@ -69,6 +69,7 @@ ENDS: dict[str, End] = {
             "It was started for a class and nobody came into it, so its cards went back to the queue.",
             "Launch a lab of your own; your files are where you left them.",
         ),
+        End("drained", "Its node was taken out of service.", "Launch it again: another node is chosen, or it waits until there is room."),
         End("maintenance", "Its node went into maintenance.", "Launch it again: another node is chosen, or it waits until the work is done."),
         End(
             "preempted",

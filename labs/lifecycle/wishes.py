@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from labs.catalogue.models import Image
-from labs.fleet.queries import disks_full, image_refused, image_unsafe, nodes_ready
+from labs.fleet.queries import disks_full, image_refused, image_unsafe, nodes_all
+from labs.lifecycle.jobs import job_fault
 from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -22,6 +23,7 @@ class Wish:
 
     `may_borrow`: may take free cards beyond the guarantee, which can be taken back. `ask_first`: its owner is asked when its turn comes.
     `wants_slice`: one MIG slice of that profile ("any": of any) instead of a card. `requeue`: wait again when its cards were taken back.
+    `command`: a program with its arguments, which makes it a job; `folder`: where that begins, below the workspace.
     """
 
     image_id: int
@@ -36,6 +38,8 @@ class Wish:
     ask_first: bool = False
     wants_slice: str = ""
     requeue: bool = True
+    command: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
@@ -50,6 +54,9 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     shm = wish.shm_gib or 0
     if wish.gpus < 0 or min(wish.cpus, wish.memory_gib, shm, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
         raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB of memory, 1 GiB of shared memory and 1 hour; GPUs may be 0.")
+    fault = job_fault(command=wish.command, folder=wish.folder)
+    if fault:
+        raise Refused(fault.words, field=fault.field)
     waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now), on_node=on_node, placed=bool(on_node))
     reasons = beyond_cap(waiting.asked, limits, shares)
     if reasons:
@@ -57,7 +64,7 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     never = impossible(waiting, nodes_view())
     if never:
         raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
-    nodes = nodes_ready()
+    nodes = nodes_all()
     unsafe = image_unsafe(image=image, nodes=nodes)
     if unsafe:
         raise Refused(f"It cannot start. {unsafe}", field="image", code="image_refused")

@@ -34,8 +34,9 @@ KINDS: dict[str, Kind] = {
         Kind("shared", "Somebody shares an app of their lab with me"),
         Kind("house", "News from the house", "What administrators announce and think important enough to send."),
         Kind("digest", "My week in figures", "On Mondays: GPU-hours, how busy they were, and what would help."),
+        Kind("drained", "A node under my lab is taken out of service", "With the time at which the lab ends."),
         Kind("card_sick", "A GPU is sick", roles=_ADMIN),
-        Kind("node_lost", "A node is lost", roles=_ADMIN),
+        Kind("node_lost", "A node is lost, or empty after a drain", roles=_ADMIN),
         Kind("disk", "A disk is 90% full", roles=_ADMIN),
         Kind("stray", "A container that nobody knows was found", roles=_ADMIN),
     )

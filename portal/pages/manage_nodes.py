@@ -1,27 +1,93 @@
 """Nodes and cards: what each says of itself, with the fix beside every check that is not green."""
 
+from dataclasses import dataclass
+
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from labs.fleet.models import Gpu
-from labs.fleet.queries import node_by_id, nodes_all
+from labs.fleet.models import Gpu, Node
+from labs.fleet.queries import node_by_id, nodes_ever
 from labs.fleet.services import gpu_health_set, node_cordon, node_uncordon
+from labs.lifecycle.models import Lease
+from labs.lifecycle.nodes import labs_by_node, node_drain, node_drain_cancel, node_gone
 from labs.lifecycle.queries import leases_open
 from labs.quarantine.queries import strays_all
 from labs.quarantine.services import KEPT_FOR, stray_keep, stray_remove
 from portal.pages.access import PersonRequest, administrator_required
-from portal.pages.telling import try_or_tell
+from portal.pages.forms.nodes import DrainForm, GoneForm
+from portal.pages.telling import try_form, try_or_tell
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A node as the page shows it."""
+
+    node: Node
+    cards: list[tuple[Gpu, Lease | None]]
+    labs: int
+    drain: DrainForm
+    gone: GoneForm
 
 
 @require_safe
 @administrator_required
 def manage_nodes(request: PersonRequest) -> HttpResponse:
     """Every node with its checks and cards."""
-    leases = leases_open()
-    rows = [(node, [(gpu, leases.get(gpu.pk)) for gpu in node.gpus.all()]) for node in nodes_all()]
-    return render(request, "manage/nodes.html", {"rows": rows, "strays": strays_all()})
+    return _page(request)
+
+
+def _page(request: PersonRequest, *, node_id: str = "", drain: DrainForm | None = None, gone: GoneForm | None = None, status: int = 200) -> HttpResponse:
+    """With the form of one node as it was sent."""
+    leases, labs = leases_open(), labs_by_node()
+    rows = [
+        Row(
+            node=node,
+            cards=[(gpu, leases.get(gpu.pk)) for gpu in node.gpus.all()],
+            labs=labs.get(node.pk, 0),
+            drain=drain if drain and node.pk == node_id else DrainForm(auto_id=f"drain_{node.pk}_%s"),
+            gone=gone if gone and node.pk == node_id else GoneForm(node=node, auto_id=f"gone_{node.pk}_%s"),
+        )
+        for node in nodes_ever()
+    ]
+    return render(request, "manage/nodes.html", {"rows": rows, "strays": strays_all()}, status=status)
+
+
+@require_POST
+@administrator_required
+def manage_node_drain(request: PersonRequest, node_id: str) -> HttpResponse:
+    """End its labs at a set time, and tell their people."""
+    node, now = get_object_or_404(Node, pk=node_id), timezone.now()
+    form = DrainForm(request.POST, auto_id=f"drain_{node_id}_%s")
+    if not try_form(form, lambda: node_drain(node=node, until=form.until(now), words=form.cleaned_data["words"], actor=request.user, now=now)):
+        return _page(request, node_id=node_id, drain=form, status=422)
+    messages.success(request, f"{node} takes no new lab, and the people on it were told.")
+    return redirect("manage_nodes")
+
+
+@require_POST
+@administrator_required
+def manage_node_drain_off(request: PersonRequest, node_id: str) -> HttpResponse:
+    """Let its labs go on."""
+    node = get_object_or_404(Node, pk=node_id)
+    try_or_tell(
+        request, lambda: node_drain_cancel(node=node, actor=request.user, now=timezone.now()), done=f"{node} takes labs again, and its people were told."
+    )
+    return redirect("manage_nodes")
+
+
+@require_POST
+@administrator_required
+def manage_node_gone(request: PersonRequest, node_id: str) -> HttpResponse:
+    """Give it up for good."""
+    node = get_object_or_404(Node, pk=node_id)
+    form = GoneForm(request.POST, node=node, auto_id=f"gone_{node_id}_%s")
+    if not try_form(form, lambda: node_gone(node=node, actor=request.user, now=timezone.now())):
+        return _page(request, node_id=node_id, gone=form, status=422)
+    messages.success(request, f"{node} was given up. Its labs ended as lost, and what they held is free.")
+    return redirect("manage_nodes")
 
 
 @require_POST

@@ -13,6 +13,7 @@ from labs.quarantine.queries import strays_due
 from labs.quarantine.services import Seen, strays_note
 from worker.diff import Known, Step, Wanted, steps
 from worker.hands import Hands
+from worker.loops import alone
 from worker.runtimes.base import Observed, RuntimeFault
 from worker.starting import addresses, lab_start
 
@@ -28,6 +29,7 @@ RUNG = "rung"
 def tick(*, hands: Hands, now: datetime) -> list[Step]:
     """One round. Slow steps go on in threads, each lab in at most one of them; the rest is done when this returns."""
     before = wanted_on(node_id=hands.node_id)
+    alone.remember(hands=hands, limits={lab.name: ends for lab in before if (ends := lab.over_at)})
     observed = hands.runtime.observe()
     wanted, observed = _steady(before, observed, wanted_on(node_id=hands.node_id))
     made = steps(wanted, observed, _known(observed), now, hands.booted_at())
@@ -86,7 +88,7 @@ def _steady(before: list[Wanted], observed: list[Observed], after: list[Wanted])
 
 def wanted_on(*, node_id: str) -> list[Wanted]:
     """Every placed lab of the node."""
-    labs = Lab.objects.select_related("owner").filter(node_id=node_id, state__in=states.PLACED)
+    labs = Lab.objects.select_related("owner", "node").filter(node_id=node_id, state__in=states.PLACED)
     return [
         Wanted(
             lab_id=lab.pk,
@@ -98,6 +100,7 @@ def wanted_on(*, node_id: str) -> list[Wanted]:
             deadline_at=lab.deadline_at,
             try_at=lab.try_at,
             owner_active=lab.owner.is_active,
+            leave_by=lab.node.drain_until if lab.node else None,
             since=lab.state_since,
             jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port else None,
             ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port else None,

@@ -13,6 +13,7 @@ from labs.lifecycle.claims import offers_lapse
 from labs.lifecycle.estimates import estimates_note
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end
+from labs.lifecycle.nodes import drains_settle
 from labs.lifecycle.overquota import over_quota_settle
 from labs.lifecycle.reclaims import reclaim_begin, reclaims_review
 from labs.lifecycle.waiting import snapshot_load, waiting_labs
@@ -25,6 +26,7 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     """One round; the number of labs placed. `fence` is the number of the turn in which it is run: a later turn refuses its writes."""
     for node_id in nodes_silent(now=now):
         node_unknown(node_id=node_id, now=now)
+    drains_settle(now=now)
     offers_lapse(now=now)
     over_quota_settle(now=now)
     reclaims_review(now=now, fence=fence)

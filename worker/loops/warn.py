@@ -3,10 +3,13 @@
 import logging
 from datetime import UTC, datetime
 
-from labs.lifecycle.models import Reclaim
+from labs.fleet.services import drain_told
+from labs.lifecycle.models import Lab, Reclaim
+from labs.lifecycle.nodes import drain_words, drains_to_tell
 from labs.lifecycle.reclaims import reclaim_told, reclaim_words, reclaims_to_tell
 from worker.hands import Hands
 from worker.runtimes.base import Notice, RuntimeFault
+from worker.terminals import terminals_write
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +19,24 @@ def tick(*, hands: Hands, now: datetime) -> int:
 
     Told again after a crash in between: the file is the same, and who listens for a signal must bear a second one.
     """
-    return sum(_tell(row, hands, now) for row in reclaims_to_tell(node_id=hands.node_id))
+    told = sum(_tell(row, hands, now) for row in reclaims_to_tell(node_id=hands.node_id))
+    return told + sum(_drain_tell(lab, until, hands) for lab, until in drains_to_tell(node_id=hands.node_id))
+
+
+def _drain_tell(lab: Lab, until: datetime | None, hands: Hands) -> bool:
+    """By file and signal, and on its terminals."""
+    name, notice = f"gpulab-{lab.pk}-{lab.attempt}", None
+    if until is not None and lab.node is not None:
+        notice = Notice("drain", drain_words(node=lab.node, until=until), until.astimezone(UTC).isoformat(timespec="seconds"))
+    try:
+        hands.runtime.tell(name, notice)
+        if notice is not None:
+            terminals_write(pids=hands.runtime.processes(name), words=notice.words)
+    except RuntimeFault as fault:
+        log.warning("lab %s could not be told: %s", lab.pk, fault.words)
+        return False
+    drain_told(node_id=hands.node_id, container=name, until=until)
+    return True
 
 
 def _tell(row: Reclaim, hands: Hands, now: datetime) -> bool:

@@ -23,7 +23,9 @@ LAB_STATES = {
 OTHER_STATES = {
     "ready": ("good", "circle-check"),
     "cordoned": ("wait", "player-pause"),
+    "draining": ("wait", "hourglass"),
     "unknown": ("bad", "wifi-off"),
+    "gone": ("quiet", "x"),
     "green": ("good", "circle-check"),
     "yellow": ("wait", "alert-triangle"),
     "red": ("bad", "circle-x"),
