@@ -45,7 +45,7 @@ class Behind:
         try:
             route, port = await self._meant(request)
         except (NoWay, Unknown):
-            return web.Response(status=502)
+            return _away()
         if request.path == BYTES_PATH:
             return await _bytes(request, route)
         try:
@@ -53,7 +53,7 @@ class Behind:
         except aiohttp.WSServerHandshakeError as error:
             return web.Response(status=error.status if error.status >= 400 else 502)
         except (NoWay, aiohttp.ClientError):
-            return web.Response(status=502)
+            return _away()
 
     async def _meant(self, request: web.BaseRequest) -> tuple[Route, int]:
         """The lab of this node and the port that the front says. One that is younger than our table is looked up anew."""
@@ -84,6 +84,11 @@ def is_front(request: web.BaseRequest) -> bool:
     certificate = request.get_extra_info("peercert") or {}
     names = dict(pair for group in certificate.get("subject", ()) for pair in group)
     return names.get("organizationName") == FRONT
+
+
+def _away() -> web.Response:
+    """The front tells people in words."""
+    return web.Response(status=502, headers={proxy.AWAY_HEADER: "1"})
 
 
 async def _bytes(request: web.BaseRequest, route: Route) -> web.StreamResponse:

@@ -11,6 +11,8 @@ from worker.relay.headers import to_browser
 
 #: What fits into one packet's worth of buffers: most of what Jupyter answers.
 SMALL = 16 * 1024
+#: Another relay of ours says that the lab does not answer it.
+AWAY_HEADER = "X-GPULab-Away"
 BODILESS = frozenset((204, 304))
 
 
@@ -27,6 +29,8 @@ async def carry(
     """
     body = request.content if request.body_exists else None
     async with session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as upstream:
+        if AWAY_HEADER in upstream.headers:
+            raise aiohttp.ClientConnectionError("the lab does not answer its node's relay")
         if own and leads_out(upstream.headers.get("Location", ""), own):
             raise LeadsOut
         response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=to_browser(upstream.headers, cookies=cookies))
