@@ -1,7 +1,8 @@
 """What is taken: nodes with what is free on each, and the labs that hold it, as the scheduler sees them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -12,9 +13,12 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Keep, Lab, Lease, Reclaim
 from labs.quarantine.queries import strays_cards
 from labs.scheduler.snapshot import Card, NodeView, Running
+from labs.scheduler.words import gpus_words
 
 #: What a node keeps for itself, MiB.
 HOST_MEMORY_MIB = 1024
+#: Cards on which nothing is placed now, and which come back by themselves: a lab may wait for them.
+EXPECTED_BACK = (Gpu.Health.UNKNOWN, Gpu.Health.HELD)
 #: A wish for a slice of whatever profile.
 ANY_SLICE = "any"
 
@@ -59,7 +63,7 @@ def nodes_view(*, taken: Taken | None = None) -> tuple[NodeView, ...]:
     for lab in held.labs:
         cpus, memory = used.get(str(lab.node_id), (0, 0))
         used[str(lab.node_id)] = (cpus + lab.cpus, memory + lab.memory_mib)
-    cards = Prefetch("gpus", queryset=Gpu.objects.filter(health=Gpu.Health.OK, mig=False))
+    cards = Prefetch("gpus", queryset=Gpu.objects.filter(health__in=(Gpu.Health.OK, *EXPECTED_BACK), mig=False))
     return tuple(_node(node, used.get(node.pk, (0, 0)), held) for node in Node.objects.prefetch_related(cards))
 
 
@@ -85,6 +89,8 @@ def _newest(leases: list[Lease]) -> tuple[Lease, ...]:
 
 def _node(node: Node, used: tuple[int, int], taken: Taken) -> NodeView:
     memory = max(node.memory_mib - HOST_MEMORY_MIB, 0)
+    gpus = [gpu for gpu in node.gpus.all() if node.gpu_ready or gpu.simulated]
+    away = [gpu for gpu in gpus if gpu.health in EXPECTED_BACK]
     return NodeView(
         id=node.pk,
         name=node.name,
@@ -92,10 +98,19 @@ def _node(node: Node, used: tuple[int, int], taken: Taken) -> NodeView:
         free_cpus=node.cpus * settings.CPU_OVERCOMMIT - used[0],
         memory_mib=memory,
         free_memory_mib=memory - used[1],
-        cards=tuple(_card(gpu, taken) for gpu in node.gpus.all() if node.gpu_ready or gpu.simulated),
+        cards=tuple(_card(gpu, taken) for gpu in gpus if gpu not in away),
         closed=_closed(node),
         runtime=node.runtime,
+        away=tuple(replace(_card(gpu, taken), free=False) for gpu in away),
+        away_words=_away_words(node, away),
     )
+
+
+def _away_words(node: Node, away: list[Gpu]) -> str:
+    """How many of its cards are in which state."""
+    counts = Counter(gpu.get_health_display().lower() for gpu in away)
+    states_words = " and ".join(f"{gpus_words(count)} {words}" for words, count in sorted(counts.items()))
+    return f"Node {node}: {states_words}. Labs are placed there again when that is over." if away else ""
 
 
 def _card(gpu: Gpu, taken: Taken) -> Card:

@@ -12,11 +12,14 @@ from labs.ledger.queries import events_of
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab, LabToken, Lease
+from labs.lifecycle.occupancy import nodes_view
 from labs.lifecycle.queueing import would_wait
+from labs.lifecycle.waiting import asked_of, waiting_labs
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import User
-from labs.policy.rules import Held, Limits, Share, beyond_left, more_needed
+from labs.policy.excess import excesses
+from labs.policy.rules import Asked, Caps, Held, Limits, Share, beyond_cap, beyond_left, more_needed
 from labs.scheduler.snapshot import Estimate
 
 _WITH = ("owner", "image", "node")
@@ -49,6 +52,21 @@ def labs_all(*, live: bool | None = None, text: str = "") -> QuerySet[Lab]:
     if text:
         labs = labs.filter(name__icontains=text) | labs.filter(owner__email__icontains=text) | labs.filter(pk=text)
     return labs
+
+
+def waits_beyond(*, limits: Mapping[int, Limits | Caps]) -> list[tuple[Lab, str]]:
+    """Waiting labs that could not start any more if these limits or caps bound these people, oldest first, each with why. A class's labs keep theirs."""
+    nodes = nodes_view() if limits else ()
+    mine = [lab for lab in waiting_labs() if lab.owner_id in limits and lab.meeting_id is None]
+    judged = ((lab, _beyond_words(asked_of(lab, nodes), limits[lab.owner_id])) for lab in mine)
+    return [(lab, words) for lab, words in judged if words]
+
+
+def _beyond_words(asked: Asked, limits: Limits | Caps) -> str:
+    if isinstance(limits, Limits):
+        return " ".join(reason.words for reason in beyond_cap(asked, limits))
+    alone = Held(gpus=asked.gpus * asked.gpu_share, labs=1, cpus=asked.cpus, memory_mib=asked.memory_mib)
+    return " ".join(f"It asks for {one.has:g} of {one.cap} {one.words}." for one in excesses(alone, limits))
 
 
 def lab_of_name(*, owner: User, name: str) -> Lab | None:

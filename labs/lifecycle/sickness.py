@@ -14,6 +14,7 @@ from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.lifecycle.moves import lab_advance, lab_announce, lab_end, lab_notice
+from labs.lifecycle.telling import degraded_tell
 from labs.people.errors import Refused
 
 NOTICE = "gpu"
@@ -50,7 +51,10 @@ def lab_device_seen(*, lab: Lab, shut: str, now: datetime) -> bool:
         if not Lab.objects.filter(pk=lab.pk, attempt=lab.attempt, state=states.RUNNING, degraded=lab.degraded).update(degraded=words):
             return False
         event_record(kind="lab.degraded", subject=lab.subject, words=words or "Its GPU can be opened again.", actor=None, now=now)
-        lab_announce(lab=Lab.objects.select_related("owner").get(pk=lab.pk))
+        row = Lab.objects.select_related("owner").get(pk=lab.pk)
+        lab_announce(lab=row)
+        if words:
+            degraded_tell(lab=row, now=now)
     return True
 
 

@@ -25,6 +25,12 @@ def lab_tell(*, lab: Lab, now: datetime) -> None:
         _tell(lab, "ended", f"{lab.name} has ended", words, f"ended:{lab.pk}", now)
 
 
+def degraded_tell(*, lab: Lab, now: datetime) -> None:
+    """It can no longer open its GPU: tell its owner, once an attempt."""
+    words = f"{lab.degraded}\n\nRestart it on its page: it keeps the same GPU, and your files in /workspace are untouched."
+    _tell(lab, "degraded", f"{lab.name} has lost its GPU", words, f"degraded:{lab.pk}:{lab.attempt}", now, until=lab.ends_at)
+
+
 def labs_ending_tell(*, now: datetime) -> int:
     """Tell the owners of labs that end within 30 minutes, once for each end that was set; how many labs that concerns now."""
     ending = Lab.objects.select_related("owner").filter(state=states.RUNNING, ends_at__gt=now, ends_at__lte=now + ENDS_SOON)

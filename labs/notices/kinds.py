@@ -23,6 +23,7 @@ KINDS: dict[str, Kind] = {
         Kind("ready", "My lab is ready", "When it took more than two minutes from the click."),
         Kind("ending", "My lab ends in 30 minutes", "So that you can save your work or extend it."),
         Kind("idle", "My lab does nothing and will be stopped", "With time left to keep it."),
+        Kind("degraded", "My lab has lost its GPU", "When its programs cannot open it any more and a restart would help."),
         Kind("ended", "My lab has ended", "With the reason; not when you stopped it yourself."),
         Kind("reclaim", "My extra GPUs are needed by others", "Five minutes before a lab over its quota is stopped."),
         Kind("claim", "GPUs are held for me", "For labs that ask before they start."),

@@ -1,7 +1,7 @@
 """What a change of limits would do, before it is made: whose limits change, and who would hold more than they may."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.utils import timezone
@@ -28,11 +28,15 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """How many people have other limits then, and who of them would be over. `together` is for the cap of a whole group."""
+    """How many people have other limits then, and who of them would be over. `together` is for the cap of a whole group.
+
+    `limits` are what would bind each of them alone: their own limits, or the caps of the group.
+    """
 
     touched: int
     over: tuple[Effect, ...]
     together: tuple[Excess, ...] = ()
+    limits: Mapping[int, Limits | Caps] = field(default_factory=dict)
 
 
 def role_preview(*, role: str, values: Values, holdings: Holdings, now: datetime, load: float | None = None) -> Preview:
@@ -81,7 +85,7 @@ def group_preview(*, group: Group, caps: Caps, holdings: Holdings) -> Preview:
     together = excesses(held_together(held.values()), caps)
     names = {one.held_name for one in together}
     holders = [(user, tuple(one for one in excesses(held[user.pk], Caps(**dict.fromkeys(Caps.__slots__, 0))) if one.held_name in names)) for user in users]
-    return Preview(len(users), tuple(Effect(user, its) for user, its in holders if its), together)
+    return Preview(len(users), tuple(Effect(user, its) for user, its in holders if its), together, dict.fromkeys(held, caps))
 
 
 def _compare(before: Table, after: Table, users: Iterable[User], holdings: Holdings, now: datetime, load: float | None) -> Preview:
@@ -95,7 +99,7 @@ def _compare(before: Table, after: Table, users: Iterable[User], holdings: Holdi
             changed[who.user_id] = then
     held = holdings(changed)
     found = [Effect(by_id[pk], its) for pk, then in changed.items() if (its := excesses(held[pk], then))]
-    return Preview(len(changed), tuple(sorted(found, key=lambda effect: str(effect.user))))
+    return Preview(len(changed), tuple(sorted(found, key=lambda effect: str(effect.user))), limits=changed)
 
 
 def _put(rows: Mapping[int, Values], key: int, values: Values) -> dict[int, Values]:

@@ -97,8 +97,8 @@ def _too_many(lab: Waiting, most: int) -> str:
 
 
 def most_cards(node: NodeView, lab: Waiting) -> int:
-    """Cards of one kind that the node has for the lab, free or not."""
-    kinds = Counter((card.model, card.slice) for card in node.cards)
+    """Cards of one kind that the node has for the lab, free or not, and those that are expected back."""
+    kinds = Counter((card.model, card.slice) for card in (*node.cards, *node.away))
     return max((count for kind, count in kinds.items() if kind_suits(kind, lab)), default=0)
 
 

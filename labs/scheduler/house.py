@@ -8,7 +8,7 @@ from typing import NamedTuple
 from labs.scheduler.fit import Spot, beside_bookings, impossible, may_run_on, most_cards, nearest, spot_best
 from labs.scheduler.gates import Gates
 from labs.scheduler.ledger import Ledger
-from labs.scheduler.rooms import Booking, Kind, Room, kinds_for, opening, room_book, room_take, rooms_of
+from labs.scheduler.rooms import Booking, Kind, Room, kind_suits, kinds_for, opening, room_book, room_take, rooms_of
 from labs.scheduler.snapshot import Placement, Reservation, Snapshot, Waiting
 from labs.scheduler.stock import Stock
 from labs.scheduler.words import KEPT_CARDS, KEPT_MEMORY, NO_NODE, cards_short, closed_words, held_words, kept_short, set_aside_words, space_short
@@ -103,7 +103,8 @@ class House:
         suit = self.suited(lab)
         if not suit.rooms:
             return suit.others or (NO_NODE,)
-        return (cards_short(lab, self._stock.most(lab, suit.nodes)), *suit.others)
+        away = [room.node.away_words for room in suit.rooms if any(kind_suits((card.model, card.slice), lab) for card in room.node.away)]
+        return (cards_short(lab, self._stock.most(lab, suit.nodes)), *away, *suit.others)
 
     def short_of(self, lab: Waiting) -> str:
         """Why a long lab leaves the last free cards to short ones; empty where it need not."""

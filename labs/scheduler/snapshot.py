@@ -39,6 +39,8 @@ class NodeView:
     cards: tuple[Card, ...]
     closed: str = ""
     runtime: str = ""
+    away: tuple[Card, ...] = ()  # not well now, and expected back: nothing is placed on them, and a lab may wait for them
+    away_words: str = ""  # what is the matter with them
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def launch_verdict(request: PersonRequest) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What there is to choose from: what the person may have, the images, the machines and their healthy cards."""
+    """What there is to choose from: what the person may have, the images, the machines and their cards."""
 
     may: Allowance
     images: QuerySet[Image]
@@ -75,13 +75,13 @@ class Offer:
 
     @property
     def cards(self) -> list[Card]:
-        """Every healthy card that is given whole."""
-        return [card for node in self.nodes for card in node.cards if not card.slice]
+        """Every card that is given whole; those that are expected back are not free."""
+        return [card for node in self.nodes for card in (*node.cards, *node.away) if not card.slice]
 
     @property
     def slices(self) -> list[Card]:
         """Every slice of a card in MIG mode."""
-        return [card for node in self.nodes for card in node.cards if card.slice]
+        return [card for node in self.nodes for card in (*node.cards, *node.away) if card.slice]
 
 
 def _offer(request: PersonRequest) -> Offer:

@@ -13,6 +13,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from labs.lifecycle.allowances import allowances_of, load_now
 from labs.lifecycle.holdings import held_by_people
+from labs.lifecycle.models import Lab
+from labs.lifecycle.queries import waits_beyond
 from labs.people.models import Role
 from labs.people.queries import people_all
 from labs.policy.models import LimitOverride, RoleLimits
@@ -30,10 +32,11 @@ MOST_PEOPLE = 200
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A change that is not saved yet because somebody would be over: what it would do, and what sends it again."""
+    """A change that is not saved yet because of whom it hits: what it would do, which waiting labs it shuts out, and what sends it again."""
 
     title: str
     preview: Preview
+    waits: list[tuple[Lab, str]]
     action: str
     fields: list[tuple[str, str]]
 
@@ -65,7 +68,8 @@ def manage_quotas_preview(request: PersonRequest) -> HttpResponse:
     RoleLimits.objects.get(pk=role)
     form = _role_form(role, request.GET)
     preview = role_preview(role=role, values=form.values, holdings=holdings_at(now), now=now, load=load_now()) if form.is_valid() else None
-    return render(request, "manage/_quota_preview.html", {"title": f"Limits of {Role(role).label.lower()}s", "preview": preview})
+    waits = waits_beyond(limits=preview.limits) if preview else []
+    return render(request, "manage/_quota_preview.html", {"title": f"Limits of {Role(role).label.lower()}s", "preview": preview, "waits": waits})
 
 
 @require_POST
@@ -99,10 +103,11 @@ def manage_override_clear(request: PersonRequest, override_id: int) -> HttpRespo
 
 
 def save_or_ask(request: PersonRequest, form: Any, title: str, preview: Preview, change: Callable[[], None], **kept: Any) -> HttpResponse:
-    """Save a change by which nobody is over, or that was confirmed; else show whom it hits and ask. `kept` are the forms as they were sent."""
-    if (preview.over or preview.together) and request.POST.get("confirm") != "yes":
+    """Save a change that hits nobody, or that was confirmed; else show whom it hits and ask. `kept` are the forms as they were sent."""
+    waits = waits_beyond(limits=preview.limits)
+    if (preview.over or preview.together or waits) and request.POST.get("confirm") != "yes":
         fields = [(name, value) for name, values in request.POST.lists() if name != "csrfmiddlewaretoken" for value in values]
-        return quotas_page(request, pending=Pending(title, preview, request.path, fields), **kept)  # type: ignore[arg-type]  # no upload is a field
+        return quotas_page(request, pending=Pending(title, preview, waits, request.path, fields), **kept)  # type: ignore[arg-type]  # no upload is a field
     if form is None:
         change()
     elif not try_form(form, change):

@@ -47,5 +47,5 @@ def presets(*, images: Iterable[Image], limits: Limits, borrows: bool) -> list[P
     """A button with one GPU and one without for the first images; with a GPU only where there are cards and the limit allows one."""
     nodes = nodes_view()
     sizes = sizes_for(limits=limits, nodes=nodes)
-    counts = (1, 0) if limits.gpus_max and any(not card.slice for node in nodes for card in node.cards) else (0,)
+    counts = (1, 0) if limits.gpus_max and any(not card.slice for node in nodes for card in (*node.cards, *node.away)) else (0,)
     return [Preset(image, gpus, sizes, borrows=bool(gpus) and borrows) for image in list(images)[:MOST_IMAGES] for gpus in counts]

@@ -346,6 +346,8 @@ def test_row_23_a_lab_that_can_no_longer_open_its_gpu_is_degraded_once_and_well_
     shut(host, lab)
     assert (lab.state, "Failed to initialize NVML" in lab.degraded) == ("running", True)
     assert Event.objects.filter(kind="lab.degraded", subject=lab.subject).count() == 1
+    [told] = Notice.objects.filter(kind="degraded")
+    assert told.user_id == alice.pk and "Restart it on its page" in told.words
     shut(host, lab, "")
     assert (lab.degraded, Event.objects.filter(kind="lab.degraded").count()) == ("", 2)
 

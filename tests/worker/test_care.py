@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
+from celery.worker.consumer import Consumer
+from kombu import Connection
+from kombu.exceptions import OperationalError
+from kombu.utils.imports import symbol_by_name
 
 from labs.lifecycle.models import Lab
 from labs.turns.models import Turn
 from tests.support.hands import AtOnce, NoCards, Round, round_of  # noqa: F401  (fixture)
+from tests.support.ports import port_free
 from worker import turns
 from worker.clock import HouseClock
+from worker.consuming import SteadyConsumer
 from worker.disks import disk_checks, used_pct
 from worker.hands import Hands
 from worker.loops import reap
@@ -110,6 +117,22 @@ def test_a_worker_that_consumes_no_more_is_ended():
     kennel = Kennel()
     kennel.passes(WITHIN_S + 2 * EVERY_S, consumed=False)
     assert kennel.ended
+
+
+def test_a_broker_that_is_away_is_looked_for_every_second_however_long(monkeypatch):
+    waits: list[float] = []
+
+    def looked_for(self: Consumer, conn: Connection) -> Connection:
+        return conn.ensure_connection(lambda fault, wait: waits.append(wait), max_retries=40)
+
+    monkeypatch.setattr(Consumer, "ensure_connected", looked_for)
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _: None)
+    consumer = SteadyConsumer.__new__(SteadyConsumer)
+    with pytest.raises(OperationalError):
+        consumer.ensure_connected(Connection(f"redis://127.0.0.1:{port_free()}/0"))
+    assert len(waits) == 40 and set(waits) == {1}
+    assert current_app.conf.broker_connection_max_retries is None
+    assert symbol_by_name(current_app.conf.worker_consumer) is SteadyConsumer
 
 
 def test_a_broker_that_is_away_is_no_reason_to_end_and_neither_is_its_return():

@@ -38,6 +38,21 @@ def _run(lab: Lab, now: Any, *cards: str) -> Lab:
 # ------------------------------------------------------------------ asking
 
 
+@pytest.mark.parametrize(("health", "words"), [("unknown", "2 GPUs not answering"), ("held", "2 GPUs held back")])
+def test_a_lab_waits_for_cards_that_come_back_and_is_told_so(lab_of: Any, alice: Any, now: Any, health: str, words: str) -> None:
+    Gpu.objects.update(health=health)
+    lab = lab_of(alice, gpus=1)
+    assert lab.state == "queued" and words in " ".join(wait_of(lab=lab, now=now).reasons)
+    Gpu.objects.update(health="ok")
+    assert words not in " ".join(wait_of(lab=lab, now=now).reasons)
+
+
+def test_a_lab_does_not_wait_for_cards_that_were_taken_out(lab_of: Any, alice: Any) -> None:
+    Gpu.objects.update(health="retired")
+    with pytest.raises(Refused, match="the most that one node has"):
+        lab_of(alice, gpus=1)
+
+
 def test_a_wish_becomes_a_waiting_lab_and_an_event(lab_of: Any, alice: Any) -> None:
     lab = lab_of(alice, gpus=1, memory_gib=8)
     assert (lab.state, lab.target, lab.name, lab.shm_mib, lab.pids) == ("queued", "running", "lab", 4096, 8192)

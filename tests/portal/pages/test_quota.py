@@ -159,6 +159,25 @@ def test_the_page_says_what_the_row_would_do_while_it_is_typed(as_root: Client, 
     assert limits_of_role(role="researcher")["gpus_max"] == 4
 
 
+def test_the_waiting_labs_that_a_change_shuts_out_are_listed_and_nothing_is_saved_unasked(as_root: Client, alice: User, lab_of: Ask) -> None:
+    lab_of(alice, gpus=2, name="patient")
+    seen = as_root.get(reverse("manage_quotas_preview"), row("researcher", gpus=1, gpus_max=1)).content.decode()
+    assert "1 waiting lab could not start any more" in seen and "patient" in seen and "nobody would be over" in seen
+    page = as_root.post(reverse("manage_quotas"), row("researcher", gpus=1, gpus_max=1)).content.decode()
+    assert "Not saved yet" in page and "patient" in page and limits_of_role(role="researcher")["gpus_max"] == 4
+    as_root.post(reverse("manage_quotas"), row("researcher", gpus=1, gpus_max=1) | {"confirm": "yes"})
+    assert limits_of_role(role="researcher")["gpus_max"] == 1 and Lab.objects.get(name="patient").state == "queued"
+
+
+def test_a_cap_of_a_group_lists_the_waiting_labs_that_are_larger(
+    as_root: Client, alice: User, team: Group, root_admin: User, lab_of: Ask, now: datetime
+) -> None:
+    group_limits_set(group=team, values={"gpus": 4}, actor=root_admin, now=now)
+    lab_of(alice, gpus=2, name="patient")
+    page = as_root.post(reverse("manage_group_caps", args=[team.pk]), {"weight": 1, "gpus": 1}).content.decode()
+    assert "patient" in page and "asks for 2 of 1 GPUs" in page and GroupLimits.objects.get().gpus == 4
+
+
 def test_an_exception_that_narrows_is_previewed_too(as_root: Client, alice: User, holds_two: Lab) -> None:
     sent = {"person": alice.pk, "gpus": 1, "gpus_max": 1}
     page = as_root.post(reverse("manage_override"), sent)
