@@ -17,8 +17,9 @@ from labs.bus.bus import publish
 from labs.bus.secrets import secret_digest, secret_new
 from labs.ledger.services import event_record
 from labs.people.errors import Refused
-from labs.people.keys import BadKey, parse_public_key
+from labs.people.keys import BadKey, PublicKey, parse_public_key
 from labs.people.models import ApiToken, Group, Invitation, Membership, Role, SshKey, User
+from labs.people.possession import is_proved, sign_command
 
 TOKEN_PREFIX = "gpa_"
 MOST_KEYS = 20
@@ -157,23 +158,50 @@ def reset_link_create(*, user: User, actor: User, now: datetime) -> tuple[str, s
     return int_to_base36(user.pk), default_token_generator.make_token(user)
 
 
-def ssh_key_add(*, user: User, name: str, text: str, now: datetime) -> SshKey:
-    """Add a public key after a library has parsed it. Refused with the words of what is wrong with it."""
+def ssh_key_add(*, user: User, name: str, text: str, now: datetime, proof: str = "") -> SshKey:
+    """Add a public key after a library has parsed it. Refused with the words of what is wrong with it.
+
+    A key that another person has moves here for a `proof` that it is held here: anybody can add what is public, only one can sign.
+    """
     try:
         key = parse_public_key(text)
     except BadKey as error:
         raise Refused(str(error), field="text") from error
     if user.ssh_keys.count() >= MOST_KEYS:
         raise Refused(f"You have {MOST_KEYS} keys already; remove one that you no longer use.", field="text")
+    holder = _key_holder(user, key, proof, now)
     try:
         with transaction.atomic():
+            if holder:
+                _key_moved(holder, now)
             made = SshKey.objects.create(
                 user=user, name=(name.strip() or key.comment or key.kind)[:100], kind=key.kind, public_key=key.line, fingerprint=key.fingerprint, created_at=now
             )
             event_record(kind="key.added", subject=_subject(user), words=f"SSH key {key.fingerprint} added.", actor=user, now=now)
     except IntegrityError as error:
-        raise Refused("This key is in use already.", field="text") from error
+        raise Refused("Somebody added this key just now. Try again.", field="text") from error
     return made
+
+
+def _key_holder(user: User, key: PublicKey, proof: str, now: datetime) -> SshKey | None:
+    """The other person's row of that key, if `user` has proved that it is theirs. Refused otherwise, with what to do."""
+    held = SshKey.objects.select_related("user").filter(fingerprint=key.fingerprint).first()
+    if held is None:
+        return None
+    if held.user_id == user.pk:
+        raise Refused(f"You have this key already: {held.name}.", field="text")
+    if is_proved(user_id=user.pk, line=key.line, fingerprint=key.fingerprint, signature=proof, now=now):
+        return held
+    command = sign_command(user_id=user.pk, fingerprint=key.fingerprint, now=now)
+    words = "That is no signature of these words by this key." if proof else "Another account has this key. If it is yours, prove it and it comes to yours."
+    raise Refused(f"{words} Run this where the private key is, and give what it prints as the proof: {command}", field="proof", code="proof_needed")
+
+
+def _key_moved(held: SshKey, now: datetime) -> None:
+    words = f"SSH key {held.fingerprint} left: another person proved that it is theirs."
+    event_record(kind="key.moved", subject=_subject(held.user), words=words, actor=None, now=now)
+    held.delete()
+    _revoked(held.user)
 
 
 def ssh_key_remove(*, user: User, key_id: int, now: datetime) -> None:

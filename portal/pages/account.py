@@ -37,10 +37,10 @@ def account(request: PersonRequest) -> HttpResponse:
 @person_required
 def account_keys(request: PersonRequest) -> HttpResponse:
     """SSH keys; posted, one more."""
-    form = KeyForm(request.POST or None)
+    form = KeyForm(request.POST or None, request.FILES or None)
 
     def add() -> None:
-        key = ssh_key_add(user=request.user, name=form.cleaned_data["name"], text=form.cleaned_data["text"], now=timezone.now())
+        key = ssh_key_add(user=request.user, now=timezone.now(), **{name: form.cleaned_data[name] for name in ("name", "text", "proof")})
         messages.success(request, f"Key {key.name} was added.")
 
     if request.method == "POST" and try_form(form, add):

@@ -3,9 +3,12 @@
 from typing import Any
 
 from django import forms
-
+from django.core.files.uploadedfile import UploadedFile
 from labs.notices.models import Webhook
 from labs.people.models import ApiToken, User
+
+#: Bytes of a file that may be a public key, characters of a text that may be one.
+KEY_FILE_MOST = 20_000
 
 
 class ProfileForm(forms.Form):
@@ -15,15 +18,50 @@ class ProfileForm(forms.Form):
 
 
 class KeyForm(forms.Form):
-    """An SSH public key."""
+    """An SSH public key, pasted or as its file; with a proof of possession when another account has it."""
 
     text = forms.CharField(
         label="Public key",
-        max_length=20_000,
+        max_length=KEY_FILE_MOST,
+        required=False,
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "placeholder": "ssh-ed25519 AAAA… you@laptop"}),
         help_text="The content of ~/.ssh/id_ed25519.pub. Never paste the file without .pub: that one is private.",
     )
+    file = forms.FileField(label="Or its file", required=False, widget=forms.FileInput(attrs={"accept": ".pub"}), help_text="The one that ends in .pub.")
     name = forms.CharField(label="Name", max_length=100, required=False, help_text="Such as laptop; otherwise the key's own comment.")
+    proof = forms.CharField(
+        label="Proof that the key is yours",
+        max_length=KEY_FILE_MOST,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "placeholder": "-----BEGIN SSH SIGNATURE-----"}),
+    )
+
+    @property
+    def wants_proof(self) -> bool:
+        """Was it asked for?"""
+        return self.is_bound and bool("proof" in self.errors or self.data.get("proof"))
+
+    def clean(self) -> dict[str, Any]:
+        """One text, wherever it came from; it stays on the page when a proof is asked for."""
+        data: dict[str, Any] = super().clean() or {}
+        if data.get("file") and not data.get("text"):
+            data["text"] = self._file_text(data["file"])
+            self.data = self.data.copy()  # type: ignore[attr-defined]
+            self.data["text"] = data["text"]  # type: ignore[index]
+        if not data.get("text") and "text" not in self.errors and "file" not in self.errors:
+            self.add_error("text", "Paste a public key, or choose its file.")
+        return data
+
+    def _file_text(self, file: UploadedFile) -> str:
+        """What is in the file; the words of a refusal are the form's. A private key is not put back onto the page."""
+        raw = file.read(KEY_FILE_MOST + 1)
+        if b"PRIVATE KEY" in raw:
+            self.add_error("file", "This file is your private key: nobody else may have it. Choose the one that ends in .pub.")
+        elif len(raw) > KEY_FILE_MOST or not raw.strip() or not raw.isascii():
+            self.add_error("file", "This file is no public key. Choose the one that ends in .pub, such as ~/.ssh/id_ed25519.pub.")
+        else:
+            return raw.decode("ascii").strip()
+        return ""
 
 
 class TokenForm(forms.Form):

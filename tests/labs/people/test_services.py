@@ -197,7 +197,9 @@ def test_a_key_is_one_persons_and_found_by_its_fingerprint(alice: Any, bob: Any,
     key = ssh_key_add(user=alice, name="", text=KEY, now=now)
     found = ssh_key_by_fingerprint(fingerprint=key.fingerprint)
     assert found is not None and found.user == alice
-    with pytest.raises(Refused, match="in use already"):
+    with pytest.raises(Refused, match="You have this key already"):
+        ssh_key_add(user=alice, name="again", text=KEY, now=now)
+    with pytest.raises(Refused, match="Another account has this key"):
         ssh_key_add(user=bob, name="mine", text=KEY, now=now)
     ssh_key_remove(user=alice, key_id=key.pk, now=now)
     assert ssh_key_by_fingerprint(fingerprint=key.fingerprint) is None

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -67,6 +68,29 @@ def test_what_is_no_key_is_refused_in_words(as_alice: Client, alice: User, text:
     assert answer.status_code == 422
     assert answer.context["form"].errors["text"]
     assert not alice.ssh_keys.exists()
+
+
+def test_a_key_comes_as_its_file_too(as_alice: Client, alice: User) -> None:
+    as_alice.post(reverse("account_keys"), {"text": "", "file": SimpleUploadedFile("id.pub", KEY.encode() + b"\n")})
+    assert alice.ssh_keys.get().name == "alice@laptop"
+
+
+@pytest.mark.parametrize(
+    "content", [b"-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n", b"\x00\xff", b"x" * 30_000, b" "], ids=lambda content: repr(content[:8])
+)
+def test_a_file_that_is_no_public_key_is_refused_beside_it_and_not_shown_again(as_alice: Client, alice: User, content: bytes) -> None:
+    answer = as_alice.post(reverse("account_keys"), {"text": "", "file": SimpleUploadedFile("id", content)})
+    assert answer.status_code == 422 and answer.context["form"].errors["file"] and "c2VjcmV0" not in answer.content.decode()
+    assert not alice.ssh_keys.exists()
+
+
+def test_a_key_of_another_account_is_asked_a_proof_for_with_the_command_to_run(as_alice: Client, as_bob: Client, bob: User) -> None:
+    as_alice.post(reverse("account_keys"), {"text": KEY})
+    assert "Proof that the key is yours" not in as_bob.get(reverse("account_keys")).content.decode()
+    page = as_bob.post(reverse("account_keys"), {"file": SimpleUploadedFile("id.pub", KEY.encode())}).content.decode()
+    assert "ssh-keygen -Y sign -n gpulab" in page and "Proof that the key is yours" in page and KEY.split()[1] in page.replace("&#x2B;", "+")
+    again = as_bob.post(reverse("account_keys"), {"text": KEY, "proof": "no proof"})
+    assert again.status_code == 422 and "no signature of these words" in again.content.decode() and not bob.ssh_keys.exists()
 
 
 def test_nobody_removes_the_key_of_another(as_alice: Client, as_bob: Client, alice: User) -> None:
