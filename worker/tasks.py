@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, images, post, reconcile, schedule, storage, warn
+from worker.loops import announce, apps, images, post, reconcile, schedule, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -72,6 +72,12 @@ def post_now() -> None:
 def announce_now() -> None:
     """Write announcements to the terminals of this node's labs."""
     announce.tick(hands=node.hands(), now=node.clock().now())
+
+
+@shared_task(name="worker.apps")
+def apps_now() -> None:
+    """Start and end TensorBoard and VS Code in this node's labs."""
+    apps.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.storage")

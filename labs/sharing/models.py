@@ -52,7 +52,7 @@ class App(models.Model):
     @property
     def terminal(self) -> str:
         """The name of the lab's terminal that it runs in."""
-        return f"gpulab-{self.tool}-{self.pk}"
+        return f"gpulab_{self.tool}_{self.pk}"
 
 
 class Share(models.Model):

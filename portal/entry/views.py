@@ -21,7 +21,7 @@ from labs.lifecycle.services import lab_entered
 from labs.people.models import User
 
 #: What a click may lead to inside the lab; the names are Jupyter's paths.
-PLACES = {"lab": "lab", "terminal": "terminals/new/1", "tree": "tree"}
+PLACES = {"lab": "lab", "terminal": "_gpulab/terminal", "tree": "tree"}
 
 
 @require_POST

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from labs.bus.callers import Ranges, allowed, caller_address
 from labs.lifecycle.routes import Route
-from worker.relay import enter, pages, proxy, sockets
+from worker.relay import enter, pages, proxy, sockets, terminal
 from worker.relay.access import Standing, judge
 from worker.relay.enter import TicketRefused, Tickets
 from worker.relay.gate import Gate, is_upgrade
@@ -123,6 +123,8 @@ class Relay:
             return web.Response(status=303, headers={"Location": f"{target.base}{FRONT}"})
         if not request.raw_path.startswith(target.base) and request.path != target.base.rstrip("/"):
             return self._say(request, pages.NOWHERE, target.lab_id)
+        if target.cookies and not target.port and (ours := terminal.asked(request, target.base)):
+            return terminal.answer(ours, base=target.base, own=target.own, portal=f"{self._house.portal_url}/labs/{target.lab_id}/")
         if grant.token:
             self._used.add(grant.token)
         with self._links.link(grant, verdict.route.attempt, "socket" if is_upgrade(request) else "request"):
@@ -151,7 +153,7 @@ class Relay:
         )
         if is_upgrade(request):
             return await sockets.carry(request, session=session, url=url, headers=headers)
-        return await proxy.carry(request, session=session, url=url, headers=headers, own=target.own, cookies=target.cookies)
+        return await proxy.carry(request, session=session, url=url, headers=headers, target=target)
 
     def _say(self, request: web.BaseRequest, notice: Notice, lab_id: str = "") -> web.Response:
         return pages.answer(request, notice, portal=self._house.portal_url, lab_id=lab_id)

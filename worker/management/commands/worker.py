@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import alone, announce, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
+from worker.loops import alone, announce, apps, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -65,6 +65,7 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=clock())),
         Ticker(name="alone", period_s=period, tick=lambda: alone.tick(hands=hands, now=clock())),
         Ticker(name="warn", period_s=period, tick=lambda: warn.tick(hands=hands, now=clock())),
+        Ticker(name="apps", period_s=5, tick=lambda: apps.tick(hands=hands, now=clock())),
         Ticker(name="announce", period_s=10, tick=lambda: announce.tick(hands=hands, now=clock())),
         Ticker(name="sample", period_s=settings.DEFAULTS["telemetry"]["sample_s"], tick=lambda: sample.tick(hands=hands, now=clock())),
         Ticker(name="report", period_s=10, tick=node.report),

@@ -48,7 +48,7 @@
     fit.fit();
     send("set_size", terminal.rows, terminal.cols, screen.clientHeight, screen.clientWidth);
   };
-  const name = () => (/^#([a-z0-9-]{1,40})$/.exec(location.hash) || [])[1] || "web-1";
+  const name = () => (/^#([a-z0-9_]{1,40})$/.exec(location.hash) || [])[1] || "web1";
   const list = async () => {
     const answer = await fetch(`${base}api/terminals`, { cache: "no-store" });
     if (!answer.ok) throw answer;
@@ -128,8 +128,8 @@
     try {
       const taken = new Set(await list());
       let number = 1;
-      while (taken.has(`web-${number}`)) number += 1;
-      location.hash = `web-${number}`;
+      while (taken.has(`web${number}`)) number += 1;
+      location.hash = `web${number}`;
     } catch (problem) {
       away(problem);
     }

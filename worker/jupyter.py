@@ -1,0 +1,95 @@
+"""A lab's own Jupyter, spoken to from its node: its terminals, in which the house runs tools for the lab's owner."""
+
+import base64
+import http.client
+import json
+import re
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
+DEADLINE_S = 5
+#: What the launcher says, and where it is.
+SAID = re.compile(r"\x1b\]7700;(\{[^\x07]*\})\x07")
+LAUNCHER = Path(__file__).parent / "launcher.py"
+#: So much of what a terminal prints is looked through at most.
+LOOKED_THROUGH = 64 * 1024
+
+
+class JupyterFault(Exception):
+    """Jupyter does not answer, or not as it should."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jupyter:
+    """Where it answers, the path that it serves under, and the token that it asks for."""
+
+    address: tuple[str, int]
+    base_url: str
+    token: str
+
+    def terminals(self) -> set[str]:
+        """The names of the terminals that are open."""
+        return {str(one["name"]) for one in self._asked("GET", "api/terminals")}
+
+    def terminal_open(self, name: str) -> None:
+        """Open a terminal of that name; one that is open stays as it is."""
+        if name not in self.terminals():
+            self._asked("POST", "api/terminals", {"name": name})
+
+    def terminal_end(self, name: str) -> None:
+        """End a terminal and what runs in it; nothing happens where there is none."""
+        if name in self.terminals():
+            self._asked("DELETE", f"api/terminals/{name}")
+
+    def tool_start(self, name: str, given: list[Any], *, within: float) -> dict[str, Any]:
+        """Run the launcher in the terminal; what it says: `port`, or `error` (a word of its own). JupyterFault if it says nothing in time."""
+        url = f"ws://{self.address[0]}:{self.address[1]}{self.base_url}terminals/websocket/{name}"
+        until, heard = monotonic() + within, ""
+        try:
+            with connect(url, additional_headers=self._headers(), open_timeout=DEADLINE_S, max_size=None) as socket:
+                socket.send(json.dumps(["stdin", line(given)]))
+                while not (said := SAID.search(heard)):
+                    kind, *text = json.loads(socket.recv(timeout=max(until - monotonic(), 0.01)))
+                    if kind == "disconnect":
+                        break
+                    heard = (heard + str(text[0]))[-LOOKED_THROUGH:] if kind == "stdout" else heard
+        except (OSError, ValueError, TimeoutError, WebSocketException) as error:
+            raise JupyterFault(f"the terminal {name} said nothing: {error}") from error
+        if said is None:
+            raise JupyterFault(f"the terminal {name} ended: {heard[-300:]!r}")
+        fact: dict[str, Any] = json.loads(said[1])
+        return fact
+
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.token}"}
+
+    def _asked(self, method: str, path: str, body: Any = None) -> Any:
+        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
+        headers = self._headers() | ({"Content-Type": "application/json"} if body else {})
+        try:
+            connection.request(method, self.base_url + path, body=json.dumps(body) if body else None, headers=headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise JupyterFault(str(error)) from error
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise JupyterFault(f"{method} {path} is answered with {answer.status}")
+        with suppress(ValueError):
+            return json.loads(text)
+        return None
+
+
+def line(given: list[Any]) -> str:
+    """What is typed: the launcher, packed, and its argument, both in letters that no shell reads anything into."""
+    program = base64.b64encode(zlib.compress(LAUNCHER.read_bytes(), 9)).decode()
+    argument = base64.b64encode(json.dumps(given).encode()).decode()
+    return f" exec python3 -c 'import base64,zlib;exec(zlib.decompress(base64.b64decode(\"{program}\")))' {argument}\r"
