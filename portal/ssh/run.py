@@ -5,6 +5,7 @@ import logging
 import signal
 from pathlib import Path
 
+from labs.bus.callers import Ranges, allowed
 from labs.bus.listener import listen
 from portal.ssh.directory import Directory
 from portal.ssh.gateway import Gateway
@@ -17,11 +18,11 @@ TOPICS = "person.*"
 
 
 async def serve(
-    *, bind: tuple[str, int], folder: Path, door: tuple[str, int], pass_key: bytes, client_key: bytes, directory: Directory, redis_url: str
+    *, bind: tuple[str, int], folder: Path, door: tuple[str, int], pass_key: bytes, client_key: bytes, allow: Ranges, directory: Directory, redis_url: str
 ) -> None:
     """Serve until SIGTERM or SIGINT."""
     keys = keys_of(folder, client_key=client_key)
-    gateway = Gateway(directory, Way(door, pass_key, keys.clients))
+    gateway = Gateway(directory, Way(door, pass_key, keys.clients), admits=lambda address: allowed(address, allow))
     acceptor = await gateway.listen(*bind, host_key=keys.host)
     clocks = [
         asyncio.create_task(gateway.sessions.run()),

@@ -29,6 +29,7 @@ class Command(BaseCommand):
                 door=(settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT),
                 pass_key=derive(KEY_PURPOSE),
                 client_key=gateway_key(),
+                allow=settings.ALLOW_SSH,
                 directory=Records(),
                 redis_url=settings.REDIS_URL,
             )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from portal.ssh.tries import REFUSAL_S
+from portal.ssh.tries import FREE, REFUSAL_S
 from tests.portal.ssh.conftest import ALICE, LAB, STOPPED, House, answers, free_port
 from tests.support.waiting import wait_for
 
@@ -262,6 +262,28 @@ def test_a_stranger_a_wrong_name_and_another_persons_lab_are_refused_alike(house
         times.append(_best(knock, of=3))
     assert seen == {(255, b"", b"127.0.0.1: Permission denied (publickey).\r\n")}
     assert min(times) >= REFUSAL_S and max(times) - min(times) < REFUSAL_S
+
+
+def test_who_knocks_too_often_is_answered_slower_and_the_right_key_is_not(house: House) -> None:
+    for _ in range(int(FREE) + 3):
+        house.gateway.tries.failed("127.0.0.1", "resnet", now=time.monotonic())
+    assert _best(lambda: house.ssh("true", person="charlie"), of=1) >= 6 * REFUSAL_S
+    assert house.ssh("echo in").stdout == b"in\n"
+
+
+def test_the_door_is_shut_before_a_word_is_said_where_it_is_not_open(house: House) -> None:
+    house.gateway.admits = lambda address: address != "127.0.0.1"
+    with socket.create_connection(("127.0.0.1", house.port), timeout=5) as knock:
+        assert _heard(knock) == b""
+    house.gateway.admits = lambda address: address == "127.0.0.1"
+    assert house.ssh("echo in").stdout == b"in\n"
+
+
+def _heard(knock: socket.socket) -> bytes:
+    try:
+        return knock.recv(100)
+    except ConnectionResetError:
+        return b""
 
 
 def test_no_password_is_asked_for(house: House) -> None:
