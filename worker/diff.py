@@ -30,18 +30,19 @@ class Wanted:
     since: datetime | None = None  # when it came into its state
     jupyter: Address = None  # where the record says that it is reached
     ssh: Address = None
+    job: bool = False  # it ends with its program
 
     @property
     def name(self) -> str:
         """The container's name."""
         return f"gpulab-{self.lab_id}-{self.attempt}"
 
-
     @property
     def over_at(self) -> datetime | None:
         """When it ends by the clock, whatever else happens; None where it runs on."""
         ends = [at for at in (self.ends_at, self.leave_by) if at is not None]
         return min(ends) if self.state == RUNNING and ends else None
+
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -115,9 +116,9 @@ def _ending(lab: Wanted, now: datetime) -> str:
         return "person_disabled"
     if lab.state == RUNNING and lab.ends_at is not None and lab.ends_at <= now:
         return "time_up"
-    if lab.state == STARTING and lab.deadline_at is not None and lab.deadline_at <= now:
     if lab.leave_by is not None and lab.leave_by <= now:
         return "drained"
+    if lab.state == STARTING and lab.deadline_at is not None and lab.deadline_at <= now:
         return "never_ready"
     return ""
 
@@ -142,7 +143,9 @@ def _running(lab: Wanted, one: Observed | None) -> list[Step]:
 def _ended(lab: Wanted, one: Observed) -> Step:
     if one.oom_killed:
         return Step("end", lab.lab_id, lab.name, "out_of_memory")
-    if one.exit_code == KILLED:
+    if one.exit_code == KILLED and not lab.job:
         return Step("end", lab.lab_id, lab.name, "killed")
     detail = f"Exit code {one.exit_code}." if one.exit_code is not None else ""
+    if lab.job and one.exit_code is not None:
+        return Step("end", lab.lab_id, lab.name, "job_failed" if one.exit_code else "job_done", f"{detail} {one.detail}".strip(), seen=one)
     return Step("end", lab.lab_id, lab.name, "exited", f"{detail} {one.detail}".strip())

@@ -24,6 +24,9 @@ class LabFacts:
     base_url: str
     network_name: str
     network_subnet: str
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,5 +72,8 @@ def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
         base_url=facts.base_url,
         gateway_key=house.gateway_key,
         network=Network(facts.network_name, facts.network_subnet) if house.isolates else None,
+        command=facts.command,
+        folder=facts.folder,
+        output=facts.output,
         environment={"NVIDIA_VISIBLE_DEVICES": gpus or "void", "GPULAB_LAB": facts.lab_id},
     )

@@ -44,8 +44,11 @@ def lab_start(*, lab_id: str, hands: Hands) -> None:
         words = "; ".join(f"{one.what} {one.where}: asked {one.asked}, found {one.found}" for one in verification.differences)
         lab_end(lab_id=lab_id, code="limits_differ", now=hands.clock(), detail=words)
         return
-    lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="jupyter", words="Limits verified, Jupyter is starting")
-    if _answers(spec, observed, hands):
+    if spec.command:
+        hands.runtime.job_begin(spec.name)
+    else:
+        lab_stage(lab_id=lab_id, attempt=lab.attempt, stage="jupyter", words="Limits verified, Jupyter is starting")
+    if spec.command or _answers(spec, observed, hands):
         found, not_held = dict(verification.found), list(verification.not_held)
         lab_ready(lab_id=lab_id, attempt=lab.attempt, verified=found, not_held=not_held, now=hands.clock())
 
@@ -70,6 +73,9 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         base_url=lab.base_url,
         network_name=network.name if network else "",
         network_subnet=network.subnet if network else "",
+        command=tuple(lab.command),
+        folder=lab.folder,
+        output=lab.output_folder,
     )
     shared = str(settings.SHARED_DATA) if settings.SHARED_DATA.is_dir() else ""
     house = House(shared_data=shared, gateway_key=gateway_public_key(), isolates=isolates)

@@ -167,6 +167,11 @@ def _on_a_slice(lab: Lab) -> bool:
     return Lease.objects.filter(lab=lab, attempt=lab.attempt + 1, closed_at=None).exclude(gpu__profile="").exists()
 
 
+def lab_exit_record(*, lab_id: str, attempt: int, exit_code: int) -> None:
+    """Note how the program of a job ended."""
+    Lab.objects.filter(pk=lab_id, attempt=attempt).update(exit_code=exit_code)
+
+
 def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: list[str], now: datetime) -> bool:
     """Jupyter answers and every limit was read back: it runs, and its clock begins (a restart keeps the old clock)."""
     lab = Lab.objects.get(pk=lab_id)
@@ -178,7 +183,7 @@ def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: 
         was=states.STARTING,
         to=states.RUNNING,
         now=now,
-        words="Ready: Jupyter answers.",
+        words="Its program runs." if lab.is_job else "Ready: Jupyter answers.",
         started_at=lab.started_at or now,
         ends_at=ends_at,
         verified=verified,
@@ -193,7 +198,7 @@ def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None
 
     Where a main process ended by itself, its log may know better.
     """
-    code = (end_told_by(log_tail) or code) if code == "exited" else code
+    code = (end_told_by(log_tail) or code) if code in ("exited", "job_failed") else code
     words = f"{states.ENDS[code].words} {detail}".strip()
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=lab_id)

@@ -1,5 +1,6 @@
 """What people wish for their labs. Each wish is judged, recorded and rung; the hands do the rest."""
 
+import shlex
 from datetime import datetime, timedelta
 
 from django.core.exceptions import ValidationError
@@ -70,6 +71,8 @@ def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
         may_borrow=lab.may_borrow,
         wants_slice=lab.wants_slice,
         requeue=lab.requeue,
+        command=tuple(lab.command),
+        folder=lab.folder,
     )
     return lab_request(owner=lab.owner, wish=wish, now=now, actor=actor, idempotency_key=f"again:{lab.pk}")
 
@@ -110,6 +113,8 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
         if row.state != states.RUNNING or row.next_gpus is not None:
             raise Refused("Only a running lab that does not wait for a GPU already can take one.", code="state")
         _own_check(row)
+        if row.is_job:
+            raise Refused("A job keeps what it was started with. Stop it and run it anew.", code="state")
         if gpus < 1 or gpus == row.gpus:
             raise Refused("Choose how many GPUs it should have.", field="gpus")
         may = allowance_of(user=row.owner, now=now)
@@ -207,6 +212,8 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         wants_slice=wish.wants_slice,
         may_borrow=wish.may_borrow,
         requeue=wish.requeue,
+        command=list(wish.command),
+        folder=wish.folder,
         ask_first=wish.ask_first,
         requested_at=now,
         state_since=now,
@@ -238,4 +245,5 @@ def _wish_words(lab: Lab) -> str:
     gpus = f"{lab.gpus} GPU{'' if lab.gpus == 1 else 's'}{' ' + lab.gpu_model if lab.gpu_model else ''}"
     if lab.wants_slice:
         gpus = f"a {lab.wants_slice + ' ' if lab.wants_slice != ANY_SLICE else ''}slice of a GPU{' ' + lab.gpu_model if lab.gpu_model else ''}"
-    return f"{lab.image}, {gpus}, {lab.cpus} CPU cores, {lab.memory_mib // 1024} GiB memory, {lab.shm_mib // 1024} GiB shm, {lab.hours} h"
+    job = f"a job ({shlex.join(lab.command)[:200]}) in " if lab.is_job else ""
+    return f"{job}{lab.image}, {gpus}, {lab.cpus} CPU cores, {lab.memory_mib // 1024} GiB memory, {lab.shm_mib // 1024} GiB shm, {lab.hours} h"

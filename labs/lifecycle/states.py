@@ -77,6 +77,8 @@ ENDS: dict[str, End] = {
             "Your files are where you left them. Labs inside your guarantee, with GPU-hours left, are never taken back.",
         ),
         End("person_disabled", "The account of its owner was disabled."),
+        End("job_done", "Its program has ended well.", "Its log and results are in the folder jobs of your workspace."),
+        End("job_failed", "Its program ended with an error.", "The log's last lines say why.", failed=True),
         End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),
         End(
             "out_of_memory",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from labs.catalogue.models import Image
 from labs.fleet.queries import disks_full, image_refused, image_unsafe, nodes_all
+from labs.lifecycle.jobs import job_fault
 from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -37,6 +38,8 @@ class Wish:
     ask_first: bool = False
     wants_slice: str = ""
     requeue: bool = True
+    command: tuple[str, ...] = ()
+    folder: str = ""
 
 
 def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
@@ -51,6 +54,9 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     shm = wish.shm_gib or 0
     if wish.gpus < 0 or min(wish.cpus, wish.memory_gib, shm, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
         raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB of memory, 1 GiB of shared memory and 1 hour; GPUs may be 0.")
+    fault = job_fault(command=wish.command, folder=wish.folder)
+    if fault:
+        raise Refused(fault.words, field=fault.field)
     waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now), on_node=on_node, placed=bool(on_node))
     reasons = beyond_cap(waiting.asked, limits, shares)
     if reasons:

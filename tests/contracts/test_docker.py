@@ -20,6 +20,7 @@ from tests.contracts.engine import (  # noqa: F401  (fixtures)
     runtime,
     ssh,
 )
+from tests.contracts.job_contract import JobContract
 from tests.contracts.runtime_contract import RuntimeContract, get, jupyter_of, named, ready
 from tests.contracts.specs import RANGE, slot_network
 from tests.support.waiting import wait_for
@@ -35,7 +36,7 @@ CARDS = ("GPU-11111111-aaaa", "GPU-22222222-bbbb")
 ALLOCATE = "x = bytearray(2 << 30); import time; time.sleep(5)"
 
 
-class TestDocker(RuntimeContract):
+class TestDocker(JobContract, RuntimeContract):
     """The contract itself, on the engine."""
 
 

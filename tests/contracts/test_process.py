@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.contracts.job_contract import JobContract
 from tests.contracts.runtime_contract import RuntimeContract
 from tests.contracts.specs import Maker
 from tests.embedded.conftest import IMAGE, envs  # noqa: F401  (fixture)
@@ -13,7 +14,7 @@ from worker.runtimes.process.runtime import ProcessRuntime
 pytestmark = pytest.mark.timeout(600)  # the first one may have to build the environment
 
 
-class TestProcess(RuntimeContract):
+class TestProcess(JobContract, RuntimeContract):
     networks = False
 
     @pytest.fixture

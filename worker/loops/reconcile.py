@@ -7,7 +7,7 @@ from datetime import datetime
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
-from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_log_record, lab_restart
+from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_log_record, lab_restart
 from labs.lifecycle.repairs import lab_addressed
 from labs.quarantine.queries import strays_due
 from labs.quarantine.services import Seen, strays_note
@@ -104,6 +104,7 @@ def wanted_on(*, node_id: str) -> list[Wanted]:
             since=lab.state_since,
             jupyter=(lab.jupyter_host, lab.jupyter_port) if lab.jupyter_port else None,
             ssh=(lab.ssh_host, lab.ssh_port) if lab.ssh_port else None,
+            job=lab.is_job,
         )
         for lab in labs
     ]
@@ -135,6 +136,8 @@ def _apply(step: Step, hands: Hands, now: datetime) -> None:
     elif step.do == "gone":
         lab_gone(lab_id=step.lab_id, now=now)
     elif step.do == "end":
+        if step.seen and step.seen.exit_code is not None:
+            lab_exit_record(lab_id=step.lab_id, attempt=step.seen.attempt, exit_code=step.seen.exit_code)
         lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=hands.runtime.logs(step.name, LOG_LINES))
 
 

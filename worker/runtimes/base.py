@@ -58,6 +58,9 @@ class LabSpec:
     gateway_key: str  # the SSH gateway's public key, the only one that the lab's sshd takes
     network: Network | None
     environment: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()  # a job's program and arguments: it runs instead of Jupyter, and the lab ends with it
+    folder: str = ""  # where a job begins, below the workspace
+    output: str = ""  # where its log and results are kept, below the workspace
 
     @property
     def name(self) -> str:
@@ -136,9 +139,9 @@ class RuntimeInfo:
     gpu_ready: bool  # can it hand a GPU to a lab?
     checks: Sequence[Check]
     root: str = ""  # the folder where the engine keeps labs and workspaces, as this host sees it
-
     architecture: str = "amd64"  # of its processor, as registries name it
     versions: Mapping[str, str] = field(default_factory=dict)  # of what keeps labs apart: docker-engine, runc
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
@@ -160,6 +163,16 @@ class Measured:
     size: int
     files: int | None
     whole: bool = True
+
+
+#: What a job's lab is handed: the program that runs it, its plan, and the file that lets it begin.
+JOB_PROGRAM, JOB_PLAN, JOB_GO = "job.py", "job.json", "go"
+
+
+def job_plan(spec: LabSpec, *, workspace: str, given: str, path: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """The plan of its job as the lab reads it (job.py); `workspace` and `given` are folders as the lab sees them."""
+    plan = {"command": list(spec.command), "folder": spec.folder, "output": spec.output, "workspace": workspace, "go": f"{given}/{JOB_GO}"}
+    return json.dumps(plan | {"path": path, "environment": dict(environment or {})})
 
 
 #: Where a lab's programs find what they are told; the environment names the file.
@@ -208,6 +221,10 @@ class Runtime(Protocol):
         """Read every limit back, from the engine and from inside."""
         ...
 
+    def job_begin(self, name: str) -> None:
+        """Let the job that waits in it begin: its limits were read back. Nothing where there is none."""
+        ...
+
     def usage(self, name: str) -> Usage | None:
         """CPU, memory and shm now; None when it is gone."""
         ...
@@ -254,7 +271,7 @@ class Runtime(Protocol):
         """Free its space on the node; False where something is made of it still, or where images are no matter of this runtime."""
         ...
 
-    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+    def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """Run a program in a lab, as its user and in its limits: exit code and what it said. RuntimeFault when the lab is gone."""
         ...
 

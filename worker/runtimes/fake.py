@@ -1,7 +1,7 @@
 """A runtime in memory, for tests: it keeps every promise of base.py, or fails on purpose in a variant named for it."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -121,6 +121,10 @@ class FakeRuntime:
         found = {"memory": f"{spec.memory_mib} MiB", "shm": f"{spec.shm_mib} MiB", "pids": str(spec.pids), "gpus": gpus}
         return Verification(found=found, differences=())
 
+    def job_begin(self, name: str) -> None:
+        """Remembered in `begun`."""
+        self.begun.append(name)
+
     def usage(self, name: str) -> Usage | None:
         """An idle lab's use."""
         known = {one.name for one in self.observe() if one.running}
@@ -175,7 +179,7 @@ class FakeRuntime:
         self.images.discard(image)
         return True
 
-    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+    def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """What `answers` says."""
         if name not in self._labs:
             raise RuntimeFault("The lab is gone.", detail=name)

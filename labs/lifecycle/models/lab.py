@@ -58,6 +58,10 @@ class Lab(models.Model):
     meeting = models.ForeignKey(Meeting, null=True, on_delete=models.PROTECT, related_name="labs", help_text="The class whose cards it runs on.")
     entered_at = models.DateTimeField(null=True, help_text="When somebody first came into it: by browser, token or SSH.")
 
+    command = models.JSONField(default=list, help_text="A job's program and its arguments; empty for a lab that somebody works in.")
+    folder = models.CharField(max_length=200, blank=True, help_text="Where a job begins, below the workspace.")
+    exit_code = models.SmallIntegerField(null=True, help_text="How a job's program ended.")
+
     target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)
     state = models.CharField(max_length=10, choices=list(states.WORDS.items()), default=states.QUEUED)
     stage = models.CharField(max_length=20, blank=True)
@@ -130,6 +134,16 @@ class Lab(models.Model):
     def waits(self) -> bool:
         """Does it stand in the queue: to start, or, while it runs, for the GPUs of its next attempt?"""
         return self.state == states.QUEUED or (self.state == states.RUNNING and self.next_gpus is not None)
+
+    @property
+    def is_job(self) -> bool:
+        """Does it run one program and end with it, instead of being worked in?"""
+        return bool(self.command)
+
+    @property
+    def output_folder(self) -> str:
+        """Where a job's log and results are kept, below the workspace."""
+        return f"jobs/{self.name}-{self.id}" if self.is_job else ""
 
     @property
     def subject(self) -> str:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault
+from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
 
 JUPYTER_PORT = "8888/tcp"
@@ -16,6 +16,9 @@ LOOPBACK = "127.0.0.1"
 NO_GPU = "void"
 #: Where a lab sees what it was handed, read-only.
 GIVEN = "/run/gpulab"
+#: How a job is run instead of the image's own entry point; tini passes signals on, and reaps.
+JOB_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{JOB_PROGRAM}", f"{GIVEN}/{JOB_PLAN}"]
+WORKSPACE = "/workspace"
 LOG_FILE_SIZE, LOG_FILES = "10m", "2"
 RUN_MIB = 64
 
@@ -54,7 +57,8 @@ def overlay_name(image_digest: str) -> str:
 
 def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
     """The body of the engine's create call. `given` is the host folder that handover.py filled."""
-    return {
+    job = {"Entrypoint": JOB_ENTRY, "Cmd": []} if spec.command else {}
+    return job | {
         "Image": spec.image,
         "User": f"{spec.uid}:{spec.gid}",
         "Hostname": f"lab-{spec.lab_id}",
@@ -63,6 +67,13 @@ def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
         "ExposedPorts": {JUPYTER_PORT: {}, SSH_PORT: {}},
         "HostConfig": _host_config(spec, given),
     }
+
+
+def container_job(spec: LabSpec) -> str:
+    """The plan of its job: what is installed over the image's packages is found by it as by a notebook."""
+    user_base = f"{WORKSPACE}/.gpulab/env/{overlay_name(spec.image_digest)}"
+    environment = {"HOME": WORKSPACE, "USER": spec.username, "PYTHONUSERBASE": user_base}
+    return job_plan(spec, workspace=WORKSPACE, given=GIVEN, path=f"{user_base}/bin", environment=environment)
 
 
 def _environment(spec: LabSpec) -> dict[str, str]:

@@ -8,7 +8,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.runtimes.base import LabSpec
+from worker.runtimes import job
+from worker.runtimes.base import JOB_GO, JOB_PLAN, JOB_PROGRAM, LabSpec
 
 USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 #: What the lab's programs are told, beside what it was handed at its start.
@@ -37,8 +38,8 @@ class Handover:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
 
-    def write(self, spec: LabSpec) -> Path:
-        """Write the files of one container; returns the folder whose parts are bound into it."""
+    def write(self, spec: LabSpec, job_plan: str = "") -> Path:
+        """Write the files of one container, with the plan of its job if it is one; returns the folder whose parts are bound into it."""
         self._make()
         given = self._folder / spec.name
         secrets = given / "secrets"
@@ -48,6 +49,9 @@ class Handover:
         _put(given / "group", GROUPS + f"{spec.username}:x:{spec.gid}:\n", 0o444)
         _put(secrets / "token", spec.token, 0o400, spec)
         _put(secrets / "authorized_keys", spec.gateway_key.strip() + "\n" if spec.gateway_key else "", 0o400, spec)
+        if job_plan:
+            _put(secrets / JOB_PROGRAM, Path(job.__file__).read_text(), 0o444)
+            _put(secrets / JOB_PLAN, job_plan, 0o400, spec)
         _own(secrets, 0o500, spec)
         return given
 
@@ -64,6 +68,12 @@ class Handover:
         new.chmod(0o444)
         new.rename(secrets / NOTICE)
         return True
+
+    def go(self, name: str) -> None:
+        """Let its job begin."""
+        secrets = self._folder / name / "secrets"
+        if (secrets / JOB_PLAN).exists():
+            (secrets / JOB_GO).touch()
 
     def remove(self, name: str) -> None:
         """Forget a container's files; no complaint if there are none."""

@@ -1,6 +1,7 @@
 """Short programs of the house in an image, and in a lab that runs: looking inside, and trying it out."""
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 from worker.runtimes.base import MIB, RuntimeFault
@@ -13,7 +14,7 @@ RUN_FILE = """
 import os, signal, sys
 open("/tmp/gpulab-job.py", "w").write(sys.argv[1])
 signal.alarm(int(sys.argv[2]))
-os.execv(sys.executable, [sys.executable, "-I", "/tmp/gpulab-job.py"])
+os.execv(sys.executable, [sys.executable, "-I", "/tmp/gpulab-job.py", *sys.argv[3:]])
 """
 
 
@@ -61,9 +62,9 @@ def _config(image: str, node_id: str, script: str, within_s: int) -> dict[str, A
     }
 
 
-def lab_job(engine: Engine, *, name: str, script: str, within_s: int) -> tuple[int, str]:
+def lab_job(engine: Engine, *, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
     """Run a program in a lab that runs, as its user and inside its limits: its exit code and what it said."""
-    command = ["python3", "-I", "-c", RUN_FILE, script, str(within_s)]
+    command = ["python3", "-I", "-c", RUN_FILE, script, str(within_s), *arguments]
     with faults("The lab could not be asked"):
         try:
             made = engine.api.exec_create(name, command, environment={"HOME": "/tmp"})  # noqa: S108  (in the container)

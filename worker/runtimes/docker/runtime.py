@@ -23,7 +23,7 @@ from worker.runtimes.base import (
 )
 from worker.runtimes.docker.cgroup import Cgroup
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, Engine, NotFound, faults
-from worker.runtimes.docker.create import container_config, spec_check
+from worker.runtimes.docker.create import container_config, container_job, spec_check
 from worker.runtimes.docker.devices import device_shut
 from worker.runtimes.docker.handover import Handover
 from worker.runtimes.docker.health import Health
@@ -136,7 +136,7 @@ class DockerRuntime(ImageVerbs):
             raise
 
     def _create(self, api: Any, spec: LabSpec) -> None:
-        given = self._handover.write(spec)
+        given = self._handover.write(spec, container_job(spec) if spec.command else "")
         workspace_ensure(api, spec)
         if spec.network:
             network_ensure(api, spec.network, self.node_id)
@@ -205,6 +205,10 @@ class DockerRuntime(ImageVerbs):
             raise RuntimeFault("The lab ended while its limits were read back.", detail=spec.name)
         readings = inside(self._engine.api, found["Id"], found["State"]["Pid"])
         return compare(spec, engine_readings(found), readings)
+
+    def job_begin(self, name: str) -> None:
+        """By a file among those that the lab was handed."""
+        self._handover.go(name)
 
     def usage(self, name: str) -> Usage | None:
         """CPU, memory, shm and kills for memory, now."""

@@ -92,7 +92,7 @@ class Keeper:
         pump.start()
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        self.main_pid = self._start(self.plan["jupyter"], writer)
+        self.main_pid = self._start(self.plan["main"], writer)
         self._sshd_start(writer)
         self._state_write()
         if self.ending:  # asked before there was anything to end

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes.base import MIB, LabSpec, RuntimeFault
+from worker.runtimes import job
+from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, MIB, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.process import jupyter
 from worker.runtimes.process.cgroups import Cgroups, Limits
 from worker.runtimes.process.environment import Environment, base_python, python_version
@@ -47,7 +48,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
         "ports": ports,
         "cwd": inside.workspace,
         "environment": dict(jupyter.environment(spec=spec, inside=inside)),
-        "jupyter": jupyter.command(inside=inside),
+        "main": _job(spec, folder, inside) if spec.command else jupyter.command(inside=inside),
         "sshd": _sshd(inside, ports[1]),
         "overlay": {"inside": asdict(inside), "python": str(base_python()), "version": python_version()},
         "cgroups": host.groups.make(spec.name, limits),
@@ -131,6 +132,15 @@ def _sshd(inside: Inside, port: int) -> list[str]:
     """The SSH server by the image's own Python; isolated from what the person installed, so that it always starts."""
     script = [f"{inside.env}/bin/python", "-I", f"{inside.run}/labsshd.py"]
     return [*script, str(port), f"{inside.workspace}/.gpulab/ssh_host_ed25519_key", f"{inside.run}/gateway.pub"]
+
+
+def _job(spec: LabSpec, folder: LabFolder, inside: Inside) -> list[str]:
+    """The program that runs the job, by the image's own Python."""
+    (folder.path / JOB_PLAN).write_text(job_plan(spec, workspace=inside.workspace, given=inside.run))
+    (folder.path / JOB_PROGRAM).write_text(Path(job.__file__).read_text())
+    for name in (JOB_PLAN, JOB_PROGRAM):
+        (folder.path / name).chmod(0o644)
+    return [f"{inside.env}/bin/python", "-I", f"{inside.run}/{JOB_PROGRAM}", f"{inside.run}/{JOB_PLAN}"]
 
 
 def _rlimits(spec: LabSpec, host: Host) -> dict[str, int]:

@@ -8,9 +8,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from worker.runtimes.base import MIB, Check, ImageFacts, LabSpec, Measured, Notice, Observed, Progress, RuntimeFault, RuntimeInfo, Usage, Verification
+from worker.runtimes.base import (
+    JOB_GO,
+    JOB_PLAN,
+    MIB,
+    Check,
+    ImageFacts,
+    LabSpec,
+    Measured,
+    Notice,
+    Observed,
+    Progress,
+    RuntimeFault,
+    RuntimeInfo,
+    Usage,
+    Verification,
+)
 from worker.runtimes.folders import folder_measure
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
@@ -145,6 +161,12 @@ class ProcessRuntime:
         except (FileNotFoundError, ProcessLookupError) as error:
             raise RuntimeFault("The lab ended while its limits were read back.") from error
 
+    def job_begin(self, name: str) -> None:
+        """By a file in the lab's folder."""
+        folder = self._folder(name).path
+        if (folder / JOB_PLAN).exists():
+            (folder / JOB_GO).touch()
+
     def usage(self, name: str) -> Usage | None:
         """Now; None when it does not run."""
         folder = self._folder(name)
@@ -204,7 +226,7 @@ class ProcessRuntime:
         """Environments stay: one is small beside what building it takes."""
         return False
 
-    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+    def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """Not tried out: nothing here keeps a program to a lab's limits."""
         raise RuntimeFault("Environments of this machine are not tried out: their labs have no limits of their own to try them in.", transient=False)
 
