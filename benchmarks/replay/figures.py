@@ -20,8 +20,16 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def served_share(entries: Sequence[Entry]) -> dict[int, float]:
-    """Of each person: GPU time run over GPU time run and waited."""
+def served_labs(entries: Sequence[Entry]) -> dict[int, float]:
+    """Of each person: how well their labs were served, the mean of time run over time run and waited."""
+    shares: dict[int, list[float]] = defaultdict(list)
+    for entry in entries:
+        shares[entry.job.person].append(entry.job.run / (entry.job.run + entry.waited))
+    return {person: mean(labs) for person, labs in shares.items()}
+
+
+def served_time(entries: Sequence[Entry]) -> dict[int, float]:
+    """Of each person: GPU time run over GPU time run and waited, all labs together; long waits of big labs weigh most."""
     run: dict[int, float] = defaultdict(float)
     spent: dict[int, float] = defaultdict(float)
     for entry in entries:
@@ -40,7 +48,7 @@ def figures(entries: Sequence[Entry], gpus: int, begins: Mapping[str, float]) ->
     waits = [entry.waited / 60 for entry in entries]
     interactive = [entry.waited / 60 for entry in entries if entry.job.interactive]
     gangs = [entry.waited / 60 for entry in entries if entry.job.gpus >= GANG]
-    shares = list(served_share(entries).values())
+    labs, time = list(served_labs(entries).values()), list(served_time(entries).values())
     windows = len(set(begins.values()))
     return {
         "mean_wait_min": mean(waits),
@@ -50,8 +58,10 @@ def figures(entries: Sequence[Entry], gpus: int, begins: Mapping[str, float]) ->
         "gang_p95_min": p95(gangs),
         "gang_max_h": max(gangs, default=0.0) / 60,
         "max_wait_h": max(waits, default=0.0) / 60,
-        "jain": jain(shares),
-        "worst": min(shares, default=1.0),
+        "jain": jain(labs),
+        "worst": min(labs, default=1.0),
+        "jain_time": jain(time),
+        "worst_time": min(time, default=1.0),
         "utilisation_pct": 100 * sum(_inside(entry, begins[entry.job.id]) for entry in entries) / (gpus * WINDOW * max(1, windows)),
         "lost_gpu_h": sum(entry.lost for entry in entries) / HOUR,
         "lost_pct": 100 * sum(entry.lost for entry in entries) / max(1.0, sum(entry.job.gpus * entry.job.run for entry in entries)),

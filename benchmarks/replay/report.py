@@ -15,6 +15,8 @@ COLUMNS = {
     "max_wait_h": "worst wait, h",
     "jain": "Jain",
     "worst": "worst person",
+    "jain_time": "Jain by GPU time",
+    "worst_time": "worst person by GPU time",
     "utilisation_pct": "utilisation, %",
     "lost_gpu_h": "lost, GPU-h",
     "violations": "violations",
