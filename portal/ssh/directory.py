@@ -1,9 +1,9 @@
-"""Who stands behind a key, and which lab a name means. Blocking: the gateway calls it in threads."""
+"""The directory that the records are: who stands behind a key, and which lab a name means. Blocking: the gateway calls it in threads."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, wraps
-from typing import ParamSpec, Protocol, TypeVar
+from typing import ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db import close_old_connections
@@ -19,63 +19,13 @@ from labs.lifecycle.services import lab_again, lab_entered
 from labs.people.errors import Refused
 from labs.people.models import SshKey, User
 from labs.people.queries import ssh_key_by_fingerprint, ssh_key_touch, ssh_keys_standing
+from portal.ssh.found import Found, Progress
 from portal.ssh.tunnel import Unreachable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 #: The queue is planned anew for each look, so it is not looked at as often as a lab that starts.
 QUEUE_LOOK_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A person's key and the lab of theirs that they named.
-
-    `closed` says in words why it cannot be entered now, `elsewhere` what to do about it without a terminal. On one it is followed until
-    it opens, if it `comes`, and `asks` is the question whose yes starts it.
-    """
-
-    user_id: int
-    key_id: int
-    lab_id: str
-    closed: str = ""
-    elsewhere: str = ""
-    asks: str = ""
-    comes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a lab is: it can be entered, it is over, or `words` say what it waits for. Worth another look after `again_s` seconds."""
-
-    words: str
-    ready: bool = False
-    over: bool = False
-    again_s: float = 1.0
-
-
-class Directory(Protocol):
-    """What the gateway asks."""
-
-    def find(self, fingerprint: str, name: str) -> Found | None:
-        """The key's owner and their own lab of that name or id; None for everything else."""
-        ...
-
-    def standing(self, key_ids: Iterable[int]) -> set[int]:
-        """Those of the keys that still open a door."""
-        ...
-
-    def touch(self, key_id: int, lab_id: str) -> None:
-        """Note that the key was used, and which lab was entered, if any."""
-        ...
-
-    def start(self, found: Found) -> Found:
-        """Start what is closed, as its owner; what was started may have another id. Raises Unreachable with words when it is refused."""
-        ...
-
-    def progress(self, found: Found) -> Progress:
-        """How far it is."""
-        ...
 
 
 def in_thread(call: Callable[P, R]) -> Callable[P, R]:

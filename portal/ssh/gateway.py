@@ -11,7 +11,7 @@ import asyncssh
 
 from portal.ssh import forwarding, offer, tunnel
 from portal.ssh.bridge import Near
-from portal.ssh.directory import Directory, Found
+from portal.ssh.found import Directory, Found
 from portal.ssh.sessions import Sessions
 from portal.ssh.tries import Tries
 from portal.ssh.tunnel import Unreachable, Way

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import Protocol
 
-from portal.ssh.directory import Directory, Found
+from portal.ssh.found import Directory, Found
 from portal.ssh.tunnel import Unreachable
 
 YES = frozenset((b"y", b"Y"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from labs.bus.callers import Ranges, allowed
 from labs.bus.listener import listen
-from portal.ssh.directory import Directory
+from portal.ssh.found import Directory
 from portal.ssh.gateway import Gateway
 from portal.ssh.hostkeys import keys_of
 from portal.ssh.tunnel import Way

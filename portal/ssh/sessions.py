@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from portal.ssh.directory import Directory
+from portal.ssh.found import Directory
 
 log = logging.getLogger(__name__)
 LOOK_S = 2.0

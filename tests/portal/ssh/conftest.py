@@ -17,7 +17,7 @@ import pytest
 
 from labs.lifecycle import states
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
-from portal.ssh.directory import Found, Progress
+from portal.ssh.found import Found, Progress
 from portal.ssh.gateway import Gateway
 from portal.ssh.hostkeys import GatewayKeys, keys_of
 from portal.ssh.tunnel import Way

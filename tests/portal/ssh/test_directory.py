@@ -14,7 +14,8 @@ from labs.lifecycle.moves import lab_assign
 from labs.lifecycle.tokens import gateway_key, gateway_public_key
 from labs.people.models import SshKey, User
 from labs.people.services import person_disable, ssh_key_add, ssh_key_remove
-from portal.ssh.directory import Progress, Records
+from portal.ssh.directory import Records
+from portal.ssh.found import Progress
 from portal.ssh.hostkeys import keys_of
 from portal.ssh.tunnel import Unreachable
 
