@@ -29,11 +29,12 @@ RELAY_CERT, RELAY_KEY, RELAY_CA = (env.file(f"GPULAB_RELAY_{name}") for name in 
 SSH_HOST, SSH_PORT = env.address("GPULAB_SSH_BIND", f"127.0.0.1:{2222 + PORT - 8000}")
 SSH_PUBLIC_HOST = env.text("GPULAB_SSH_PUBLIC_HOST", urlsplit(PORTAL_URL).hostname or "localhost")
 SSH_PUBLIC_PORT = env.integer("GPULAB_SSH_PUBLIC_PORT", SSH_PORT, low=1, high=65535)
+SSH_GATEWAY_KEY = env.text("GPULAB_SSH_GATEWAY_KEY")
 SSH_FOLDER = env.folder("GPULAB_SSH_FOLDER", GPULAB_HOME / "ssh")
-SSH_GATEWAY_PUBLIC_KEY_FILE = SSH_FOLDER / "gateway.pub"
 
 # The hands.
 NODE_ID = env.text("GPULAB_NODE", "local")
+JOINED = env.choice("GPULAB_JOINED", ("yes", "no"), "no") == "yes"
 RUNTIME = env.choice("GPULAB_RUNTIME", ("auto", "docker", "process"), "auto")
 PROBE = env.choice("GPULAB_PROBE", ("auto", "nvml", "simulated", "none"), "auto")
 SIMULATED_GPUS = env.integer("GPULAB_SIMULATED_GPUS", 2, low=0, high=64)
@@ -46,6 +47,7 @@ ENVS_FOLDER = env.folder("GPULAB_ENVS", GPULAB_HOME / "envs")
 UID_BASE = env.integer("GPULAB_UID_BASE", 20000, low=1000, high=2_000_000_000)
 UID_COUNT = env.integer("GPULAB_UID_COUNT", 20000, low=10, high=1_000_000)
 NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40}.0.0/16")
+CLI_FOLDER = env.folder("GPULAB_CLI_FOLDER", GPULAB_HOME / "cli")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
@@ -74,6 +76,7 @@ INSTALLED_APPS = [
     "labs.catalogue",
     "labs.fleet",
     "labs.quarantine",
+    "labs.enrolment",
     "labs.idleness",
     "labs.sharing",
     "labs.announcements",
@@ -131,6 +134,7 @@ TEMPLATES = [
 
 # Records.
 DATABASES = {"default": env.database("GPULAB_DATABASE_URL", f"sqlite:///{GPULAB_HOME / 'db.sqlite3'}")}
+NODES_DATABASE_URL, NODES_REDIS_URL = env.text("GPULAB_NODES_DATABASE_URL"), env.text("GPULAB_NODES_REDIS_URL")
 REDIS_URL = env.text("GPULAB_REDIS_URL", f"redis://127.0.0.1:{PORT + 2}/0")
 CACHES = {
     "default": {
@@ -168,7 +172,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "interval_start": 0,
     "interval_step": 0,
     "global_keyprefix": "gpulab.",
+    # What a worker has taken and not done yet is its own affair: a joined node's broker user reaches no other's.
+    **({key: f"{key.removesuffix('_key')}.{NODE_ID}" for key in ("unacked_key", "unacked_index_key", "unacked_mutex_key")} if JOINED else {}),
 }
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = not JOINED
 
 # People.
 AUTH_USER_MODEL = "people.User"

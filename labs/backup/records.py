@@ -23,6 +23,7 @@ PRESENT = frozenset(
         "turns.Turn",
         "notices.Notice",
         "notices.Delivery",
+        "people.DeviceLogin",
         "storage.WorkspaceUse",
         "storage.DiskLevel",
     }

@@ -154,3 +154,26 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} as {self.role}"
+
+
+class DeviceLogin(models.Model):
+    """A program that waits for its person to approve it. Of its secret only the digest is kept; it lives ten minutes."""
+
+    code = models.CharField(max_length=8, unique=True)
+    digest = models.CharField(max_length=64, unique=True)
+    client = models.CharField(max_length=100)
+    scope = models.CharField(max_length=10, choices=ApiToken.Scope.choices)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.CASCADE, related_name="device_logins")
+    approved = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    redeemed_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.client} ({self.shown})"
+
+    @property
+    def shown(self) -> str:
+        """The code as people read it."""
+        return f"{self.code[:4]}-{self.code[4:]}"

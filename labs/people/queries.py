@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from labs.bus.secrets import secret_digest
-from labs.people.models import ApiToken, Group, Invitation, Membership, Role, SshKey, User
+from labs.people.models import ApiToken, DeviceLogin, Group, Invitation, Membership, Role, SshKey, User
 
 #: A token's or key's "last used" is written at most this often, so that a busy client does not write at every call.
 TOUCH_EVERY = timedelta(minutes=1)
@@ -20,6 +20,11 @@ def person_by_token(*, secret: str, now: datetime) -> ApiToken | None:
     if token.last_used_at is None or now - token.last_used_at > TOUCH_EVERY:
         ApiToken.objects.filter(pk=token.pk).update(last_used_at=now)
     return token
+
+
+def device_waiting(*, code: str, now: datetime) -> DeviceLogin | None:
+    """The program that shows this code and waits for an answer."""
+    return DeviceLogin.objects.filter(code=code, answered_at=None, expires_at__gt=now).first() if code else None
 
 
 def ssh_key_by_fingerprint(*, fingerprint: str) -> SshKey | None:

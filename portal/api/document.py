@@ -32,8 +32,10 @@ def _errors(address: str, method: str, operation: dict[str, Any]) -> dict[int, s
         errors |= WITH_ID
     if any(one["name"] == "everyone" for one in operation.get("parameters", [])):
         errors |= {403: WRITES[403]}
-    if method == "post":
+    if method != "get":
         errors |= WRITES
+    if "administration" in operation.get("tags", []):
+        errors |= {403: WRITES[403]}
     if "requestBody" in operation:
         errors |= WITH_BODY
     return dict(sorted(errors.items()))

@@ -3,12 +3,14 @@
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 from ninja import Router
 
 from labs.fleet import models
 from labs.fleet.queries import gpus_all
 from labs.lifecycle.models import Lease
 from labs.lifecycle.queries import leases_open
+from labs.telemetry.queries import latest_cards
 from portal.api import schemas
 from portal.api.auth import caller, is_admin
 from portal.api.pagination import Cursor, Limit, page
@@ -19,8 +21,12 @@ router = Router(tags=["fleet"])
 @router.get("/gpus", response=schemas.GpuPage, summary="List GPUs")
 def gpu_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     """Every card: what it is, whether it is free, and whose it is as far as you may know."""
-    leases = leases_open()
-    return page(request, gpus_all(), order=("node_id", "index", "uuid"), cursor=cursor, limit=limit, show=lambda gpu: _shown(request, gpu, leases.get(gpu.pk)))
+    leases, readings = leases_open(), latest_cards(now=timezone.now())
+
+    def shown(gpu: models.Gpu) -> dict[str, Any]:
+        return _shown(request, gpu, leases.get(gpu.pk)) | {"reading": readings.get(gpu.pk)}
+
+    return page(request, gpus_all(), order=("node_id", "index", "uuid"), cursor=cursor, limit=limit, show=shown)
 
 
 def _shown(request: HttpRequest, gpu: models.Gpu, lease: Lease | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def image_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     nodes: dict[int, list[NodeImage]] = {}
     for row in image_progress():
         nodes.setdefault(row.image_id, []).append(row)
-    rows = images_offered(runtimes=runtimes() or None)
+    rows = images_offered(runtimes=runtimes() or None, user=request.user)
     return page(request, rows, order=("title", "id"), cursor=cursor, limit=limit, show=lambda image: _shown(image, nodes.get(image.pk, [])))
 
 

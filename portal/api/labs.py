@@ -1,5 +1,6 @@
-"""Labs: launch, list, look, stop, extend. The same services as the pages."""
+"""Labs: launch, list, look, stop, extend, keep, restart. The same services as the pages."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from django.conf import settings
@@ -9,12 +10,15 @@ from django.utils import timezone
 from ninja import Header, Query, Router
 from ninja.responses import Status
 
+from labs.idleness.queries import idle_clock
+from labs.idleness.services import lab_keep
 from labs.lifecycle import states
 from labs.lifecycle.addresses import client_url, ssh_command
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer, labs_all, labs_of
 from labs.lifecycle.queueing import QueueEntry, levers_of, queue_view, wait_of
 from labs.lifecycle.services import lab_extend, lab_request, lab_stop
+from labs.lifecycle.sickness import lab_restart_in_place
 from labs.lifecycle.waiting import snapshot_load
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
@@ -42,7 +46,7 @@ def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key
     """201 with the new lab; 200 with the lab that this Idempotency-Key has made before."""
     may_launch(request)
     now = timezone.now()
-    asked = Wish(image_id=wish.image, **wish.model_dump(exclude={"image"}))
+    asked = Wish(image_id=wish.image, command=tuple(wish.command), **wish.model_dump(exclude={"image", "command"}))
     lab = lab_request(owner=caller(request), wish=asked, now=now, actor=caller(request), idempotency_key=idempotency_key or "")
     is_new = lab.requested_at == now
     if not is_new:
@@ -72,24 +76,40 @@ def lab_list(
 @router.get("/labs/{slug:lab_id}", response=schemas.Lab, summary="Look at a lab")
 def lab_detail(request: HttpRequest, lab_id: str) -> Any:
     """404 for a lab that is not yours."""
-    return lab_shown(_lab(request, lab_id))
+    return lab_shown(lab_reached(request, lab_id))
 
 
 @router.post("/labs/{slug:lab_id}/stop", response=schemas.Lab, summary="Stop a lab")
 def lab_end(request: HttpRequest, lab_id: str) -> Any:
     """Begin the end of a lab; its files stay. Stopping a lab that is ending or has ended changes nothing."""
     may_launch(request)
-    lab = _lab(request, lab_id)
+    lab = lab_reached(request, lab_id)
     lab_stop(lab=lab, actor=caller(request), now=timezone.now())
-    return lab_shown(_lab(request, lab_id))
+    return lab_shown(lab_reached(request, lab_id))
 
 
 @router.post("/labs/{slug:lab_id}/extend", response=schemas.Lab, summary="Extend a lab")
 def lab_prolong(request: HttpRequest, lab_id: str, extension: schemas.Extension) -> Any:
     """Let a running lab go on until some hours from now, up to the hours of its owner's role."""
     may_launch(request)
-    lab_extend(lab=_lab(request, lab_id), hours=extension.hours, actor=caller(request), now=timezone.now())
-    return lab_shown(_lab(request, lab_id))
+    lab_extend(lab=lab_reached(request, lab_id), hours=extension.hours, actor=caller(request), now=timezone.now())
+    return lab_shown(lab_reached(request, lab_id))
+
+
+@router.post("/labs/{slug:lab_id}/keep", response=schemas.Lab, summary="Keep an idle lab")
+def lab_kept(request: HttpRequest, lab_id: str, keeping: schemas.Keeping) -> Any:
+    """Let your running lab go on for some hours though nobody uses it. The house allows it a few times."""
+    may_launch(request)
+    lab_keep(lab=lab_reached(request, lab_id), hours=keeping.hours, actor=caller(request), now=timezone.now())
+    return lab_shown(lab_reached(request, lab_id))
+
+
+@router.post("/labs/{slug:lab_id}/restart", response=schemas.Lab, summary="Restart a lab that lost its GPU")
+def lab_again(request: HttpRequest, lab_id: str) -> Any:
+    """Begin its next attempt on the same GPUs; only while it is `degraded`. Its files stay, programs in it end."""
+    may_launch(request)
+    lab_restart_in_place(lab=lab_reached(request, lab_id), actor=caller(request), now=timezone.now())
+    return lab_shown(lab_reached(request, lab_id))
 
 
 def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
@@ -111,6 +131,8 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "reclaim_at": next((one.ends_at for one in lab.reclaims.all() if one.closed_at is None), None),
         "requeue": lab.requeue,
         "stage": lab.stage_words,
+        "degraded": lab.degraded,
+        "idle": None,
         "image": lab.image,
         "limits": {
             "gpus": lab.gpus,
@@ -123,6 +145,11 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         },
         "gpus": sorted((lease.gpu for lease in lab.leases.all() if lease.closed_at is None and lease.attempt == lab.attempt), key=lambda gpu: gpu.index),
         "urls": {"page": f"{settings.PORTAL_URL}/labs/{lab.pk}/", "jupyter": client_url(lab.pk), "ssh": ssh_command(lab.name)},
+        "command": lab.command,
+        "folder": lab.folder,
+        "output": lab.output_folder,
+        "exit_code": lab.exit_code,
+        "end": lab.reason_code,
         "attempt": lab.attempt,
         "node": lab.node_id,
         "requested_at": lab.requested_at,
@@ -133,7 +160,7 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
     }
 
 
-def _lab(request: HttpRequest, lab_id: str) -> Lab:
+def lab_reached(request: HttpRequest, lab_id: str) -> Lab:
     """The caller's own lab, or any with a token that administers; 404 otherwise."""
     load = lab_for_viewer if is_admin(request) else lab_for_owner
     return load(user=caller(request), lab_id=lab_id)
@@ -141,15 +168,24 @@ def _lab(request: HttpRequest, lab_id: str) -> Lab:
 
 def lab_shown(lab: Lab) -> dict[str, Any]:
     """One lab with everything that is known of it: its levers and its efficiency too, which lists leave out."""
-    if not lab.waits:
-        return lab_view(lab, None) | {"efficiency": efficiency_for(lab=lab)}
     now = timezone.now()
+    idle = {"idle": _idle(lab, now)}
+    if not lab.waits:
+        return lab_view(lab, None) | idle | {"efficiency": efficiency_for(lab=lab)}
     snapshot = snapshot_load(now=now)
-    shown = lab_view(lab, wait_of(lab=lab, now=now, snapshot=snapshot))
+    shown = lab_view(lab, wait_of(lab=lab, now=now, snapshot=snapshot)) | idle
     if shown["waiting"]:
         found = levers_of(lab=lab, now=now, snapshot=snapshot)
         shown["waiting"]["levers"] = [{"code": one.code, "words": one.words, "estimate": one.estimate} for one in found]
     return shown
+
+
+def _idle(lab: Lab, now: datetime) -> dict[str, Any] | None:
+    clock = idle_clock(lab=lab, now=now) if lab.state == states.RUNNING else None
+    if clock is None:
+        return None
+    row = clock.row
+    return {"used_at": row.used_at, "stops_at": clock.stops_at, "warned": clock.urgent, "kept_until": row.keep_until, "keeps_left": clock.keeps_left}
 
 
 def _waiting(wait: QueueEntry) -> dict[str, Any]:
@@ -161,6 +197,7 @@ def _same_wish(lab: Lab, asked: Wish) -> None:
     """A key that comes back with another wish is a mistake of the client's, better told than hidden."""
     then = (lab.image_id, lab.cpus, lab.memory_mib, lab.hours)
     differs = then != (asked.image_id, asked.cpus, asked.memory_gib * 1024, asked.hours) or asked.name not in ("", lab.name)
+    differs |= (list(asked.command), asked.folder) != (lab.command, lab.folder)
     differs |= asked.shm_gib not in (None, lab.shm_mib // 1024)
     model = asked.gpu_model if asked.gpus else ""
     if differs or (lab.attempt == 1 and (lab.gpus, lab.gpu_model) != (asked.gpus, model)):

@@ -17,7 +17,7 @@ from labs.people.errors import Refused
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 #: Refusals that depend on what is now: the same request may pass later.
-CONFLICT_CODES = {"disk_full", "name_taken", "state", "waiting"}
+CONFLICT_CODES = {"disk_full", "name_taken", "pending", "state", "waiting"}
 
 
 class Fault(Schema):

@@ -6,6 +6,7 @@ from typing import Literal
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
+from labs.lifecycle.jobs import MOST_ARGUMENTS, MOST_FOLDER
 from labs.lifecycle.wishes import MOST
 from portal.api.pagination import PageOf
 from portal.api.schemas_queue import Waiting
@@ -35,6 +36,12 @@ class LabWish(Strict):
     requeue: bool = Field(True, description="Queue it again when its GPUs were taken back.")
     may_borrow: bool = Field(True, description="May take free GPUs beyond your guarantee, which can be taken back with 5 minutes' notice.")
     ask_first: bool = Field(False, description="When its turn comes, hold what it needs for 10 minutes and ask, instead of starting it.")
+    command: list[str] = Field(
+        default=[],
+        max_length=MOST_ARGUMENTS,
+        description="Makes it a job: a program and its arguments, which no shell reads. It runs instead of Jupyter, and the lab ends with it.",
+    )
+    folder: str = Field("", max_length=MOST_FOLDER, description="Where a job begins, below the workspace; empty for the workspace itself.")
     name: str = Field(
         "",
         description="1 to 32 small letters, digits and hyphens, beginning with a letter; empty for a name of ours.",
@@ -46,6 +53,26 @@ class LeverPull(Strict):
     """A change that starts a waiting lab sooner."""
 
     code: str = Field(max_length=120, description="The `code` of one of the lab's levers.")
+
+
+class LabLog(Schema):
+    """The last lines of a lab's log."""
+
+    text: str
+    live: bool = Field(description="More may come: ask again in a moment.")
+
+
+class TakeGpu(Strict):
+    """What a running lab should have from its next attempt on."""
+
+    gpus: int = Field(ge=1, le=MOST)
+    gpu_model: str = Field("", max_length=96, pattern=r"^[ -~]*$")
+
+
+class Requeue(Strict):
+    """What becomes of a lab whose GPUs are taken back."""
+
+    requeue: bool
 
 
 class AskFirst(Strict):
@@ -65,6 +92,22 @@ class Extension(Strict):
     """How long a running lab may go on."""
 
     hours: int = Field(ge=1, le=MOST, description="Hours from now.")
+
+
+class Keeping(Strict):
+    """How long a lab is kept though nobody uses it."""
+
+    hours: int = Field(ge=1, le=MOST, description="Hours from now; the house allows some.")
+
+
+class IdleClock(Schema):
+    """The clock of a running lab that nobody uses."""
+
+    used_at: datetime = Field(description="When it was last used.")
+    stops_at: datetime | None = Field(description="When it is stopped if nobody uses it.")
+    warned: bool = Field(description="Its owner was warned.")
+    kept_until: datetime | None = Field(description="Until when its owner keeps it, used or not.")
+    keeps_left: int = Field(description="How often its owner may keep it still.")
 
 
 class LabImage(Schema):
@@ -131,10 +174,17 @@ class Lab(Schema):
     reclaim_at: datetime | None = Field(description="Its GPUs are taken back: when it is stopped for that; else null.")
     requeue: bool = Field(description="It is queued again when its GPUs were taken back.")
     stage: str = Field(description="How far the start is.")
+    degraded: str = Field(description="Why it cannot open its GPU any more, while it runs on; a restart brings it back. Else empty.")
+    idle: IdleClock | None = Field(description="Its idle clock, while it runs and the house has one for it; null in lists.")
     image: LabImage
     limits: LabLimits
     gpus: list[LabGpu]
     urls: LabUrls
+    command: list[str] = Field(description="Of a job; empty for a lab that is worked in.")
+    folder: str
+    output: str = Field(description="The folder below the workspace in which a job's log and results are kept; empty for a lab that is none.")
+    exit_code: int | None = Field(description="How a job's program ended; null before, and when the lab ended otherwise.")
+    end: str = Field(description="Why it ended, as a word for programs; empty while it lives.")
     attempt: int
     node: str | None
     requested_at: datetime
@@ -148,6 +198,15 @@ class LabPage(PageOf):
     """A page of labs, newest first."""
 
     items: list[Lab]
+
+
+class GpuReading(Schema):
+    """What a card did a moment ago; null where it does not tell."""
+
+    gpu_pct: float | None
+    memory_used_mib: int | None
+    temperature_c: float | None
+    power_w: float | None
 
 
 class Gpu(Schema):
@@ -164,6 +223,7 @@ class Gpu(Schema):
     state: Literal["free", "in use", "unavailable"]
     holder: str | None = Field(description='"you", "in use" for somebody else, a name for administrators, null when free.')
     lab: str | None = Field(description="The lab that holds it, if it is yours.")
+    reading: GpuReading | None = Field(description="What it does now; null while nothing is known.")
 
 
 class GpuPage(PageOf):

@@ -39,6 +39,7 @@ ACCOUNT = (
     ("mfa_index", "Two-factor", "shield-lock"),
     ("account_keys", "SSH keys", "key"),
     ("account_tokens", "API tokens", "ticket"),
+    ("command_line", "Command line", "terminal-2"),
     ("account_sessions", "Sessions", "device-laptop"),
     ("account_notifications", "Notifications", "mail"),
 )

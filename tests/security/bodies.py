@@ -11,6 +11,13 @@ BODIES: dict[str, dict[str, object]] = {
     "labs/<slug:lab_id>/lever": {"code": "gpus:0"},
     "labs/<slug:lab_id>/ask-first": {"ask_first": True},
     "labs/<slug:lab_id>/move": {"to": "first", "reason": "A deadline."},
+    "labs/<slug:lab_id>/keep": {"hours": 1},
+    "labs/<slug:lab_id>/requeue": {"requeue": False},
+    "labs/<slug:lab_id>/take-gpu": {"gpus": 1},
+    "gpus/<str:uuid>/service": {"in_service": False},
+    "groups": {"kind": "organisation", "name": "Another", "slug": "another"},
+    "people": {"email": "new@example.edu", "display_name": "New"},
+    "requests/<int:request_id>/answer": {"grant": False, "answer": "Not now."},
     "me/requests": {"asked": {"hours_max": 100}, "until": SOON, "why": "The last chapter."},
 }
 #: Pages whose form names a record before anything else is looked at.

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
+
 from labs.notices.models import Webhook
 from labs.people.models import ApiToken, User
 
@@ -76,6 +77,17 @@ class TokenForm(forms.Form):
         if not user.is_administrator:
             choices = [choice for choice in ApiToken.Scope.choices if choice[0] != ApiToken.Scope.ADMIN]
             self.fields["scope"].choices = choices  # type: ignore[attr-defined]
+
+
+class DeviceForm(forms.Form):
+    """The code that a program shows."""
+
+    code = forms.CharField(
+        label="Code",
+        max_length=20,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "BCDF-GHJK"}),
+        help_text="As your terminal shows it.",
+    )
 
 
 class ChatForm(forms.Form):

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from labs.idleness.models import Idleness
 from labs.ledger.models import Event
-from labs.lifecycle.models import Lab
+from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.moves import lab_end
 from labs.lifecycle.reclaims import reclaim_begin
+from labs.lifecycle.sickness import lab_device_seen
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +53,27 @@ def test_a_lab_whose_cards_are_taken_back_says_when_it_is_stopped(calls: Any, al
     reclaim_begin(lab_id=lab.pk, taken_for=lab_of(charlie, gpus=1).pk, now=now)
     stopped_at = datetime.fromisoformat(calls(alice).get(f"/labs/{lab.pk}").json()["reclaim_at"])
     assert abs(stopped_at - now - timedelta(minutes=5)) < timedelta(seconds=1)
+
+
+def test_an_idle_lab_shows_its_clock_and_is_kept_as_often_as_the_house_allows(calls: Any, alice: Any, bob: Any, lab_of: Any, running: Any, now: Any) -> None:
+    lab = running(lab_of(alice, gpus=1), ["GPU-00000001-test"])
+    assert calls(alice).get(f"/labs/{lab.pk}").json()["idle"] is None
+    Idleness.objects.create(lab=lab, used_at=now, seen_at=now, limit_min=60)
+    assert calls(alice).get(f"/labs/{lab.pk}").json()["idle"]["keeps_left"] == 2
+    kept = calls(alice).post(f"/labs/{lab.pk}/keep", {"hours": 4}).json()["idle"]
+    assert kept["keeps_left"] == 1 and kept["kept_until"] > kept["used_at"]
+    assert calls(alice).post(f"/labs/{lab.pk}/keep", {"hours": 5}).status_code == 422
+    assert calls(bob).post(f"/labs/{lab.pk}/keep", {"hours": 1}).status_code == 404
+
+
+def test_a_lab_that_lost_its_gpu_says_so_and_is_restarted_on_the_same(calls: Any, alice: Any, lab_of: Any, running: Any, now: Any) -> None:
+    lab = running(lab_of(alice, gpus=1), ["GPU-00000001-test"])
+    refused = calls(alice).post(f"/labs/{lab.pk}/restart")
+    assert refused.status_code == 409 and "lost its GPU" in refused.json()["detail"]
+    assert lab_device_seen(lab=lab, shut="/dev/nvidia0", now=now)
+    assert "/dev/nvidia0" in calls(alice).get(f"/labs/{lab.pk}").json()["degraded"]
+    assert calls(alice).post(f"/labs/{lab.pk}/restart").json()["state"] == "stopping"
+    assert Lease.objects.get(lab=lab, closed_at=None).gpu_id == "GPU-00000001-test"
 
 
 def test_a_failed_lab_says_why_it_ended(calls: Any, alice: Any, lab_of: Any, now: Any) -> None:

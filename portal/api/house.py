@@ -1,0 +1,32 @@
+"""What a program must know of the house: where SSH is, which shapes a click would launch."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja import Router, Schema
+from pydantic import Field
+
+router = Router(tags=["fleet"])
+
+
+class House(Schema):
+    """Addresses of the house."""
+
+    url: str
+    ssh_host: str
+    ssh_port: int
+    zone: str = Field(description="The house's time zone.")
+    roles: list[str]
+
+
+@router.get("/house", response=House, summary="Look at the house")
+def house_look(request: HttpRequest) -> Any:
+    """Where its doors are."""
+    return {
+        "url": settings.PORTAL_URL,
+        "ssh_host": settings.SSH_PUBLIC_HOST,
+        "ssh_port": settings.SSH_PUBLIC_PORT,
+        "zone": settings.TIME_ZONE,
+        "roles": list(settings.DEFAULTS["roles"]),
+    }

@@ -1,0 +1,5 @@
+"""`python -m gpulab`."""
+
+from .main import entry
+
+entry()

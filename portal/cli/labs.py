@@ -1,0 +1,118 @@
+"""Labs: launch, list, and what is done to one."""
+
+import time
+import webbrowser
+from dataclasses import dataclass
+from typing import Any
+
+from . import show
+from .client import Api, api, lab_find
+from .faults import MISSING, REFUSED, Fault
+
+LOOK_S = 2.0
+ENDED = ("stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for, as it was typed."""
+
+    name: str
+    image: str
+    gpus: int
+    model: str
+    cpus: int
+    memory: int
+    shm: int
+    hours: int
+
+    def body(self, client: Api) -> dict[str, Any]:
+        """What the API takes."""
+        return {
+            "name": self.name,
+            "image": _image(client, self.image),
+            "gpus": self.gpus,
+            "gpu_model": self.model,
+            "cpus": self.cpus,
+            "memory_gib": self.memory,
+            "shm_gib": self.shm or None,
+            "hours": self.hours,
+        }
+
+
+def launch(wish: Wish, *, wait: bool) -> None:
+    """Ask for it, and follow it until it runs."""
+    client = api()
+    lab = client.post("/labs", wish.body(client), once=True)
+    if wait:
+        lab = until(client, lab, ("running",))
+    words = f"{lab['name']} is {_state(lab)}.\n{lab['urls']['page']}"
+    show.result(lab, f"{words}\ngpulab ssh {lab['name']}" if lab["state"] == "running" else words)
+
+
+def until(client: Api, lab: dict[str, Any], states: tuple[str, ...]) -> dict[str, Any]:
+    """Follow it, saying each new thing once, until it is in one of the states; a Fault when it ended otherwise."""
+    said = ""
+    while lab["state"] not in (*states, *ENDED):
+        words = _state(lab)
+        if words != said:
+            show.say(f"{lab['name']}: {words}")
+            said = words
+        time.sleep(LOOK_S)
+        lab = client.get(f"/labs/{lab['id']}")
+    if lab["state"] not in states:
+        raise Fault(f"{lab['name']} ended: {lab['reason']}", code=REFUSED, more=lab)
+    return lab
+
+
+def ls(*, ended: bool) -> None:
+    """One's labs, newest first."""
+    rows = list(api().all("/labs", live=None if ended else True))
+    cells = [(lab["name"], _state(lab), _gpus(lab), show.left(lab["ends_at"]) if lab["state"] == "running" else "", lab["image"]["title"]) for lab in rows]
+    show.table(rows, ("LAB", "STATE", "GPUS", "LEFT", "IMAGE"), cells, empty="You have no lab. Launch one: gpulab launch --gpus 1")
+
+
+def act(name: str, verb: str, body: dict[str, Any] | None, words: str) -> None:
+    """Do something to one lab and say what came of it."""
+    client = api()
+    lab = lab_find(client, name)
+    lab = client.post(f"/labs/{lab['id']}/{verb}", body)
+    show.result(lab, words.format(name=lab["name"], ends=show.moment(lab["ends_at"])))
+
+
+def open_page(name: str) -> None:
+    """The lab's page; its button leads into JupyterLab, signed in."""
+    lab = lab_find(api(), name)
+    webbrowser.open(lab["urls"]["page"])
+    show.result({"url": lab["urls"]["page"]}, lab["urls"]["page"])
+
+
+def _image(client: Api, text: str) -> int:
+    rows = list(client.all("/images"))
+    if text.isdigit():
+        return int(text)
+    found = [row for row in rows if text.lower() in f"{row['slug']} {row['title']}".lower()]
+    exact = [row for row in found if text.lower() in (row["slug"].lower(), row["title"].lower())]
+    if not found:
+        raise Fault(f"There is no image {text!r}. `gpulab images` lists them." if text else "There is no image to launch from yet.", code=MISSING)
+    if text and len(found) > 1 and not exact:
+        raise Fault(f"Several images are named so: {', '.join(row['title'] for row in found)}.", code=REFUSED)
+    best: dict[str, Any] = min(exact or found, key=lambda row: not row["ready"])
+    return int(best["id"])
+
+
+def _state(lab: dict[str, Any]) -> str:
+    """Its state as a person reads it."""
+    if lab["state"] == "queued":
+        place = f", place {lab['place']}" if lab["place"] else ""
+        return f"waiting{place}: {lab['reason']}" if lab["reason"] else f"waiting{place}"
+    if lab["state"] == "starting" and lab["stage"]:
+        return f"starting: {lab['stage']}"
+    if lab["exit_code"] is not None:
+        return f"{lab['state']}, exit code {lab['exit_code']}"
+    return str(lab["state"])
+
+
+def _gpus(lab: dict[str, Any]) -> str:
+    model = lab["gpus"][0]["model"] if lab["gpus"] else lab["limits"]["gpu_model"]
+    return f"{lab['limits']['gpus']} x {model}" if model else str(lab["limits"]["gpus"])

@@ -1,0 +1,101 @@
+"""SSH: the machine's own ssh and scp, told where the house's gateway is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import show
+from .client import Api, api, lab_find
+from .faults import MISSING, REFUSED, USAGE, Fault
+
+INCLUDE = "Include gpulab.config"
+REMOTE = re.compile(r"(?P<lab>[a-z0-9][a-z0-9-]*):(?P<path>.*)", re.DOTALL)
+SSH_FAILED = 255
+
+
+def ssh(name: str, command: list[str]) -> None:
+    """Become ssh."""
+    client = api()
+    lab = _running(client, name)
+    end = _run(["ssh", *_port(client, "-p"), f"{lab['name']}@{_door(client)['ssh_host']}", *command])
+    if end == SSH_FAILED:
+        sys.stderr.write("gpulab: if your key is not known here yet, add it: gpulab key\n")
+    sys.exit(end)
+
+
+def cp(source: str, target: str) -> None:
+    """scp through the gateway; one side is LAB:path."""
+    sides = [REMOTE.fullmatch(side) for side in (source, target)]
+    if bool(sides[0]) == bool(sides[1]):
+        raise Fault("One side is a lab, such as: gpulab cp data.zip LAB:data/", code=USAGE)
+    client = api()
+    host = _door(client)["ssh_host"]
+    words = [f"{_running(client, side['lab'])['name']}@{host}:{side['path']}" if side else f"./{text}" if ":" in text else text
+             for side, text in zip(sides, (source, target), strict=True)]  # fmt: skip
+    sys.exit(_run(["scp", "-r", *_port(client, "-P"), "--", *words]))
+
+
+def config_ssh() -> None:
+    """One entry a live lab in a file of our own, included by ~/.ssh/config."""
+    client = api()
+    door, labs = _door(client), [lab for lab in client.all("/labs", live=True) if not lab["command"]]
+    folder = Path.home() / ".ssh"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    ours, theirs = folder / "gpulab.config", folder / "config"
+    entries = [f"Host gpulab-{lab['name']}\n  HostName {door['ssh_host']}\n  Port {door['ssh_port']}\n  User {lab['name']}\n" for lab in labs]
+    _write(ours, "# Written by `gpulab config-ssh`; it is written anew each time.\n" + "\n".join(entries))
+    text = theirs.read_text() if theirs.exists() else ""
+    if INCLUDE not in text.splitlines():  # an Include counts for all hosts only above the first Host
+        _write(theirs, f"{INCLUDE}\n\n{text}" if text else f"{INCLUDE}\n")
+    hosts = [f"gpulab-{lab['name']}" for lab in labs]
+    words = f"Now: ssh {hosts[0]}   (also in VS Code: Remote-SSH, {hosts[0]})" if hosts else "You have no lab now; run it again when you have one."
+    show.result({"file": str(ours), "hosts": hosts}, words)
+
+
+def key_add(file: str) -> None:
+    """The public half of a key becomes one of the account's."""
+    path = Path(file).expanduser() if file else Path.home() / ".ssh" / "id_ed25519.pub"
+    if not path.is_file():
+        raise Fault(f"There is no {path}. Make a key with: ssh-keygen -t ed25519", code=MISSING)
+    text = path.read_text(errors="replace")
+    if "PRIVATE KEY" in text:
+        raise Fault("This is the private half, which nobody but you should have. Give the file that ends in .pub.", code=REFUSED)
+    made = api().post("/me/keys", {"text": text.strip(), "name": ""})
+    show.result(made, f"Added {made['name']} ({made['fingerprint']}).")
+
+
+def _running(client: Api, name: str) -> dict[str, Any]:
+    lab = lab_find(client, name)
+    if lab["state"] != "running":
+        raise Fault(f"{lab['name']} does not run: it is {lab['state']}. {lab['reason']}".strip())
+    if lab["command"]:
+        raise Fault(f"{lab['name']} is a job and has no shell. Its log: gpulab logs -f {lab['name']}")
+    return lab
+
+
+def _door(client: Api) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/house")
+    return found
+
+
+def _port(client: Api, flag: str) -> list[str]:
+    port = _door(client)["ssh_port"]
+    return [] if port == 22 else [flag, str(port)]
+
+
+def _run(command: list[str]) -> int:
+    try:
+        return subprocess.run(command, check=False).returncode
+    except FileNotFoundError as error:
+        raise Fault(f"{command[0]} is not installed on this machine. On Debian or Ubuntu: sudo apt-get install openssh-client", code=MISSING) from error
+
+
+def _write(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.gpulab-new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as out:
+        out.write(text)
+    new.replace(path.resolve())
