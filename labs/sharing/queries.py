@@ -24,15 +24,15 @@ def guests_now(*, now: datetime) -> dict[tuple[str, int], frozenset[int]]:
 
 def app_shared_with(*, user: User, lab_id: str, port: int, now: datetime) -> Lab | None:
     """The running lab whose port is shared with the person now; None for every other."""
-    share = shares_with(user=user, now=now).filter(lab=lab_id, port=port).first()
-    return share.lab if share else None
+    return next((share.lab for share in shares_with(user=user, now=now) if (share.lab_id, share.port) == (lab_id, port)), None)
 
 
-def shares_with(*, user: User, now: datetime) -> QuerySet[Share]:
-    """What the person may enter now of other people's labs, the newest first."""
-    groups = group_ids_with_ancestors(user=user)
-    found = _standing(now).select_related("lab__owner").filter(Q(user=user) | Q(group__in=groups)).exclude(lab__owner=user)
-    return found.filter(lab__owner__is_active=True)
+def shares_with(*, user: User, now: datetime) -> list[Share]:
+    """What the person may enter now of other people's labs, the newest first. Their teams are looked up only where something is shared with teams."""
+    rows = _standing(now).select_related("lab__owner").filter(Q(user=user) | Q(group__isnull=False))
+    found = list(rows.filter(lab__owner__is_active=True).exclude(lab__owner=user))
+    teams = set(group_ids_with_ancestors(user=user)) if any(share.group_id for share in found) else set()
+    return [share for share in found if share.user_id == user.pk or share.group_id in teams]
 
 
 def shares_of(*, lab: Lab, now: datetime) -> list[Share]:

@@ -17,6 +17,7 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import gpus_beyond_guarantee, labs_of, leases_open
 from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
 from labs.policy.queries import limits_of
+from labs.sharing.queries import shares_with
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.calendar import classes_open
 from portal.pages.presets import presets
@@ -47,6 +48,7 @@ def home(request: PersonRequest) -> HttpResponse:
         "open_classes": classes_open(user=request.user, now=now),
         "presets": presets(images=offered, limits=limits, borrows=gpus_beyond_guarantee(user=request.user, limits=limits, units=1) > 0),
         "key": secrets.token_urlsafe(16),
+        "shared": shares_with(user=request.user, now=now),
         "greeting": _greeting(request),
         "first": not (moving["lines"] or moving["recent"]) and bool(offered),
     }

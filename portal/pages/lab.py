@@ -21,6 +21,7 @@ from labs.lifecycle.waiting import snapshot_load
 from labs.policy.queries import limits_of
 from labs.scheduler.snapshot import Snapshot
 from portal.pages.access import PersonRequest, person_required
+from portal.pages.lab_apps import apps_context
 from portal.pages.lab_end import end_card
 from portal.pages.use import use_of
 
@@ -48,6 +49,8 @@ def lab(request: PersonRequest, lab_id: str) -> HttpResponse:
         "timeline": timeline_of(lab=row),
         "use": use_of(lab_id=row.pk, now=now) if row.state == states.RUNNING else None,
     }
+    if mine and row.state == states.RUNNING:
+        context |= apps_context(lab=row, user=request.user, now=now)
     return render(request, "lab/lab.html", context)
 
 

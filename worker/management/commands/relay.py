@@ -16,6 +16,7 @@ from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
 from labs.lifecycle.services import lab_tokens_used
 from labs.lifecycle.tokens import upstream_token
+from labs.sharing.queries import guests_now
 from worker.relay.app import House
 from worker.relay.origins import Origins
 from worker.relay.run import Doors, serve, serve_front
@@ -71,7 +72,7 @@ def _load() -> RelaySnapshot:
     """Runs in a thread; a connection that the database has closed is opened anew."""
     close_old_connections()
     try:
-        return relay_snapshot(node_id=settings.NODE_ID)
+        return relay_snapshot(node_id=settings.NODE_ID, guests=guests_now(now=timezone.now()))
     finally:
         close_old_connections()
 
