@@ -35,9 +35,18 @@ def to_lab(headers: Headers, *, told: Mapping[str, str], cookies: bool, remote: 
     return kept
 
 
-def to_browser(headers: Headers, *, cookies: bool) -> "CIMultiDict[str]":
-    """The response's headers as the browser gets them: no cookie beyond this host, none of the house's names."""
-    dropped = HOP_BY_HOP | _named_by_connection(headers) | {"set-cookie"}
+def passed_on(headers: Headers) -> "CIMultiDict[str]":
+    """Headers as one relay of ours hands them to the other."""
+    dropped = HOP_BY_HOP | _named_by_connection(headers)
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
+
+
+def to_browser(headers: Headers, *, cookies: bool, alone: bool) -> "CIMultiDict[str]":
+    """The response's headers as the browser gets them: no cookie beyond this host, none of the house's names.
+
+    Where labs are not `alone` on their origin, no service worker may reach beyond its own lab's paths.
+    """
+    dropped = HOP_BY_HOP | _named_by_connection(headers) | ({"set-cookie"} if alone else {"set-cookie", "service-worker-allowed"})
     kept = CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
     if cookies:
         for cookie in headers.getall("Set-Cookie", []):

@@ -12,7 +12,8 @@ LABEL = re.compile(r"(?:p([1-9][0-9]{3,4})-)?lab-([a-z2-7]{12})")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The lab that a request is for. `own` is the origin that the browser has; `cookies` is False on the address for clients.
+    """The lab that a request is for. `own` is the origin that the browser has; `cookies` is False on the address for clients,
+    `alone` where other labs share the origin.
 
     With a `port` it is for the program that listens there, on an origin of its own.
     """
@@ -22,6 +23,7 @@ class Target:
     cookie: str
     cookies: bool
     port: int = 0
+    alone: bool = True
 
     @property
     def base(self) -> str:
@@ -50,7 +52,7 @@ class Origins:
         if in_path is None:
             return None
         cookies = self.single and _name(host) == self.domain
-        return Target(in_path[1], own, self._cookie("_" + in_path[1]), cookies)
+        return Target(in_path[1], own, self._cookie("_" + in_path[1]), cookies, alone=False)
 
     def ticket_target(self, host: str, lab_id: str, port: int = 0) -> Target | None:
         """Where a ticket for that lab, or that app of it, may be turned into a pass: on its own origin only."""

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 from yarl import URL
 
 from worker.relay.gate import leads_out
-from worker.relay.headers import to_browser
+from worker.relay.headers import Headers, passed_on, to_browser
+from worker.relay.origins import Target
 
 #: What fits into one packet's worth of buffers: most of what Jupyter answers.
 SMALL = 16 * 1024
@@ -21,22 +23,26 @@ class LeadsOut(Exception):
 
 
 async def carry(
-    request: web.BaseRequest, *, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], own: str = "", cookies: bool = True
+    request: web.BaseRequest, *, session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str], target: Target | None = None
 ) -> web.StreamResponse:
-    """Carry one request. Raises aiohttp.ClientError when the lab does not answer, LeadsOut for a redirect away from `own`.
+    """Carry one request. Raises aiohttp.ClientError when the lab does not answer, LeadsOut for a redirect away from the target's origin.
 
-    Without `own` the answer goes to another relay of ours, which judges it.
+    Without a target the answer goes to another relay of ours, which judges it.
     """
     body = request.content if request.body_exists else None
     async with session.request(request.method, url, headers=headers, data=body, allow_redirects=False) as upstream:
         if AWAY_HEADER in upstream.headers:
             raise aiohttp.ClientConnectionError("the lab does not answer its node's relay")
-        if own and leads_out(upstream.headers.get("Location", ""), own):
+        if target and leads_out(upstream.headers.get("Location", ""), target.own):
             raise LeadsOut
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=to_browser(upstream.headers, cookies=cookies))
+        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_back(upstream.headers, target))
         await response.prepare(request)
         await _body(request, upstream, response)
         return response
+
+
+def _back(headers: Headers, target: Target | None) -> "CIMultiDict[str]":
+    return to_browser(headers, cookies=target.cookies, alone=target.alone) if target else passed_on(headers)
 
 
 async def _body(request: web.BaseRequest, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
