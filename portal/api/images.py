@@ -9,6 +9,7 @@ from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
 from portal.api import schemas
+from portal.api.auth import caller
 from portal.api.pagination import Cursor, Limit, page
 
 router = Router(tags=["fleet"])
@@ -20,7 +21,7 @@ def image_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     nodes: dict[int, list[NodeImage]] = {}
     for row in image_progress():
         nodes.setdefault(row.image_id, []).append(row)
-    rows = images_offered(runtimes=runtimes() or None, user=request.user)
+    rows = images_offered(runtimes=runtimes() or None, user=caller(request))
     return page(request, rows, order=("title", "id"), cursor=cursor, limit=limit, show=lambda image: _shown(image, nodes.get(image.pk, [])))
 
 
