@@ -111,6 +111,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "portal.pages.security.second_factor_demanded",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
@@ -202,8 +203,13 @@ ACCOUNT_RATE_LIMITS = {"login_failed": "{login_tries}/{login_window_min}m/key,50
 # Django's own token, so that an administrator can hand out the same reset link that a mail would carry.
 ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"
 PASSWORD_RESET_TIMEOUT = 24 * 3600
-MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_ADAPTER = "portal.pages.adapter.FactorAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_FORMS = {"add_webauthn": "portal.pages.forms.account.PasskeyForm"}
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # localhost is a secure context for browsers, without TLS
+ADMIN_TWO_FACTOR = env.choice("GPULAB_ADMIN_TWO_FACTOR", ("yes", "no"), "no") == "yes"
 MFA_TOTP_ISSUER = "GPU Lab"
 USERSESSIONS_TRACK_ACTIVITY = True
 SESSION_ENGINE = "django.contrib.sessions.backends.db"

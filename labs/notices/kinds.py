@@ -34,6 +34,7 @@ KINDS: dict[str, Kind] = {
         Kind("maintenance", "Maintenance of my labs' nodes", "Before a node is closed on which one of your labs runs."),
         Kind("shared", "Somebody shares an app of their lab with me"),
         Kind("house", "News from the house", "What administrators announce and think important enough to send."),
+        Kind("sign_in", "A new browser signed in as me", "So that you know at once if it was not you."),
         Kind("digest", "My week in figures", "On Mondays: GPU-hours, how busy they were, and what would help."),
         Kind("drained", "A node under my lab is taken out of service", "With the time at which the lab ends."),
         Kind("card_sick", "A GPU is sick", roles=_ADMIN),

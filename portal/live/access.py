@@ -4,11 +4,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from django.contrib.sessions.models import Session
+from django.core.exceptions import PermissionDenied
 from django.utils import timezone
 
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_viewer, labs_of
 from labs.people.models import User
+from portal.factors import factor_missing
 from portal.live.topics import Subscription, lab_of, subscription
 
 #: Values in one query: SQLite takes no more than some thousands.
@@ -46,7 +48,9 @@ def standings(user_ids: Collection[int], session_keys: Collection[str]) -> Stand
 
 
 def subscribe(user: User, page: str) -> Subscription:
-    """What this person hears on this page. Lab.DoesNotExist for a lab that is not theirs to see."""
+    """What this person hears on this page. Lab.DoesNotExist for a lab that is not theirs to see; PermissionDenied before a factor that they must have."""
+    if factor_missing(user):
+        raise PermissionDenied
     lab_id = lab_of(page)
     if lab_id:
         return subscription(page, user.pk, {lab_for_viewer(user=user, lab_id=lab_id).pk})

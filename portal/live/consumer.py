@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 
 from labs.lifecycle.models import Lab
 from labs.people.models import User
@@ -38,6 +39,9 @@ class LiveConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         try:
             wanted = await database_sync_to_async(subscribe)(user, query.get("page", [""])[0])
+        except PermissionDenied:
+            await self.close(GONE)
+            return
         except Lab.DoesNotExist:
             await self.close(NOT_FOUND)
             return

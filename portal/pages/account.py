@@ -101,5 +101,18 @@ def account_sessions(request: PersonRequest) -> HttpResponse:
     return render(request, "people/sessions.html", {"sessions": sessions, "here": here})
 
 
+@require_POST
+@person_required
+def account_session_end(request: PersonRequest, session_id: int) -> HttpResponse:
+    """Sign one other browser out; open labs' tabs need a new Open."""
+    session = UserSession.objects.get(user=request.user, pk=session_id)
+    if session.session_key == request.session.session_key:
+        return redirect("account_logout")
+    session.end()
+    passes_revoke(user=request.user, actor=request.user, now=timezone.now())
+    messages.success(request, "That browser is signed out, and open JupyterLab tabs need a new Open.")
+    return redirect("account_sessions")
+
+
 def _status(form: KeyForm | TokenForm) -> int:
     return 422 if form.is_bound and not form.is_valid() else 200

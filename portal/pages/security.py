@@ -3,7 +3,16 @@
 from collections.abc import Callable
 
 from django.conf import settings
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+
+from labs.people.models import User
+from portal.factors import factor_missing
+
+#: Where somebody may go who has to set up a second factor first.
+BEFORE_THE_FACTOR = ("/accounts/2fa/", "/accounts/reauthenticate/", "/accounts/logout/", "/accounts/password/", "/static/", "/healthz", "/api/")
 
 Next = Callable[[HttpRequest], HttpResponse]
 
@@ -33,5 +42,19 @@ def security_headers(get_response: Next) -> Next:
         response.headers.setdefault("Content-Security-Policy", policy)
         response.headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
         return response
+
+    return middleware
+
+
+def second_factor_demanded(get_response: Next) -> Next:
+    """Lead those who must have a second factor to where they set one up, before anything else. API tokens are judged by the API."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(BEFORE_THE_FACTOR) or not isinstance(request.user, User) or not factor_missing(request.user):
+            return get_response(request)
+        if request.headers.get("HX-Request"):
+            return HttpResponse(status=401, headers={"HX-Redirect": reverse("mfa_index")})
+        messages.warning(request, "Administrators need a second factor here. Set one up, and you go on.")
+        return redirect("mfa_index")
 
     return middleware

@@ -107,6 +107,7 @@ urlpatterns = [
     path("account/command-line/", devices.command_line, name="command_line"),
     path("cli/<str:name>", devices.wheel, name="cli_wheel"),
     path("account/sessions/", account.account_sessions, name="account_sessions"),
+    path("account/sessions/<int:session_id>/end/", account.account_session_end, name="account_session_end"),
     path("account/notifications/", notifications.account_notifications, name="account_notifications"),
     path("account/notifications/chat/", notifications.account_chat, name="account_chat"),
     path("account/notifications/chat/remove/", notifications.account_chat_remove, name="account_chat_remove"),

@@ -18,6 +18,7 @@ BODIES: dict[str, dict[str, object]] = {
     "groups": {"kind": "organisation", "name": "Another", "slug": "another"},
     "people": {"email": "new@example.edu", "display_name": "New"},
     "requests/<int:request_id>/answer": {"grant": False, "answer": "Not now."},
+    "announcements": {"words": "A new switch.", "hours": 1},
     "me/requests": {"asked": {"hours_max": 100}, "until": SOON, "why": "The last chapter."},
 }
 #: Pages whose form names a record before anything else is looked at.

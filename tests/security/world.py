@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
+from labs.announcements.services import announcement_make
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.lifecycle.models import Lab
@@ -22,6 +25,7 @@ from labs.quarantine.models import Stray
 from labs.timetable.rules import Hours
 from labs.timetable.services import maintenance_create, reservation_create
 from labs.timetable.wishes import ClassWish
+from tests.security.passkeys import passkey
 from tests.support.callers import Caller
 
 #: Who tries. The owner is alice; bob and the teacher are of her team, charlie is of none.
@@ -71,6 +75,7 @@ def world_make(*, now: datetime) -> World:
     browsers = {caller: Client() for caller in CALLERS}
     for caller, name in NAMES.items():
         _sign_in(browsers[caller], people[name])
+    values |= _of_browser(alice)
     return World(people, browsers, {caller: Caller(secrets.get(NAMES.get(caller, ""), "")) for caller in CALLERS}, values)
 
 
@@ -82,6 +87,12 @@ def _sign_in(browser: Client, user: User) -> None:
     """As a person does, and once more for what asks for the password again."""
     assert browser.post("/accounts/login/", {"login": user.email, "password": PASSWORD}).status_code == 302
     assert browser.post("/accounts/reauthenticate/", {"password": PASSWORD}).status_code == 302
+
+
+def _of_browser(alice: User) -> dict[str, str]:
+    """Her session, and a passkey."""
+    key = Authenticator.objects.create(user=alice, type="webauthn", data={"name": "laptop", "credential": passkey()})
+    return {"session_id": str(UserSession.objects.get(user=alice).pk), "pk": str(key.pk)}
 
 
 def _token(user: User, now: datetime) -> str:
@@ -137,6 +148,7 @@ def _records(root: User, alice: User, team: Group, now: datetime) -> dict[str, s
         values={"name": "nights", "limit": "gpus_max", "times": 2, "start": time(20), "end": time(7), "role": "researcher"}, actor=root, now=now
     )
     invitation, secret = invitation_create(email="ivy@example.edu", role="student", group=None, actor=root, now=now)
+    said = announcement_make(words="A new switch.", until=now + timedelta(days=1), actor=root, now=now)
     key = ssh_key_add(user=alice, name="laptop", text=KEY, now=now)
     return {
         "request_id": str(asked.pk),
@@ -145,4 +157,5 @@ def _records(root: User, alice: User, team: Group, now: datetime) -> dict[str, s
         "invitation_id": str(invitation.pk),
         "secret": secret,
         "key_id": str(key.pk),
+        "announcement_id": str(said.pk),
     }

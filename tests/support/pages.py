@@ -38,6 +38,7 @@ def of_person(served: Served) -> dict[str, str]:
         "account": "/account/",
         "password": "/accounts/password/change/",
         "two-factor": "/accounts/2fa/",
+        "passkeys": "/accounts/2fa/webauthn/",
         "two-factor-activate": "/accounts/2fa/totp/activate/",
         "keys": "/account/keys/",
         "tokens": "/account/tokens/",

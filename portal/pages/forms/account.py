@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 
@@ -128,3 +129,11 @@ class InvitationForm(forms.Form):
         if data.get("password") and data.get("again") and data["password"] != data["again"]:
             self.add_error("again", "The two passwords differ.")
         return data
+
+
+class PasskeyForm(AddWebAuthnForm):
+    """A new passkey: its name, and whether it signs in alone."""
+
+    passwordless = forms.BooleanField(
+        label="Sign in with it alone", required=False, initial=True, help_text="Asks for your fingerprint, face or PIN. Without, it comes after the password."
+    )
