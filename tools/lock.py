@@ -12,6 +12,8 @@ from tools.bootstrap import ROOT, UV, uv_environment
 OPTIONS = ("--quiet", "--upgrade", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--allow-unsafe", "--python-version=3.11")
 
 # A grammar that is built at import and that nothing in a lab needs: Jupyter starts 1.9 s sooner without it.
+#: Locks that hold another's packages too. Not `-r` inside the file: what the package's metadata reads may not have it.
+BESIDE = {"base": ("cli",), "dev": ("cli", "base")}
 LEFT_OUT = {"lab": ("rfc3987-syntax", "lark")}
 
 
@@ -19,7 +21,8 @@ def lock(source: Path) -> None:
     """Write the lock beside its source."""
     left_out = [f"--no-emit-package={name}" for name in LEFT_OUT.get(source.stem, ())]
     target = source.with_suffix(".txt")
-    command = [str(UV), "pip", "compile", *OPTIONS, *left_out, str(source), "-o", str(target)]
+    beside = [str(source.with_name(f"{name}.in")) for name in BESIDE.get(source.stem, ())]
+    command = [str(UV), "pip", "compile", *OPTIONS, *left_out, *beside, str(source), "-o", str(target)]
     subprocess.run(command, env=uv_environment(), cwd=ROOT, check=True)
     print(f"{target.relative_to(ROOT)}: {target.read_text().count('==')} packages")
 

@@ -44,7 +44,7 @@ def device_begin(*, client: str, scope: str, now: datetime) -> tuple[DeviceLogin
 def device_answer(*, user: User, code: str, approve: bool, now: datetime) -> DeviceLogin:
     """The person says yes or no to the program that shows this code. Refused for a code that nobody shows now."""
     with transaction.atomic():
-        row = DeviceLogin.objects.select_for_update().filter(code=code_plain(code), answered_at=None, expires_at__gt=now).first()
+        row = DeviceLogin.objects.select_for_update(of=("self",)).filter(code=code_plain(code), answered_at=None, expires_at__gt=now).first()
         if row is None:
             raise Refused("No program shows this code now. Look at it again, or start the sign-in anew.", field="code")
         if approve and row.scope == ApiToken.Scope.ADMIN and not user.is_administrator:
@@ -59,7 +59,7 @@ def device_answer(*, user: User, code: str, approve: bool, now: datetime) -> Dev
 def device_redeem(*, secret: str, now: datetime) -> tuple[ApiToken, str]:
     """The token of an approved program, once. Refused with the code pending, denied or expired."""
     with transaction.atomic():
-        row = DeviceLogin.objects.select_for_update().select_related("user").filter(digest=secret_digest(secret), expires_at__gt=now).first()
+        row = DeviceLogin.objects.select_for_update(of=("self",)).select_related("user").filter(digest=secret_digest(secret), expires_at__gt=now).first()
         if row is None or row.redeemed_at is not None:
             raise Refused("This sign-in is over. Start it anew.", code="expired")
         if row.answered_at is None:

@@ -102,8 +102,15 @@ class House:
         if not self.is_serving:
             self._wait_served(within=SERVE_WITHIN_S)
         self.words_tell()
+        self.command_build()
         while not self.ending.wait(WATCH_S):
             self._tick()
+
+    def command_build(self) -> None:
+        """The `gpulab` program that the portal hands out; beside everything else, for nobody waits for it."""
+        folder = self.environment.get("GPULAB_CLI_FOLDER") or str(self.place.home / "cli")
+        builder = Child(name="cli", command=[sys.executable, "-m", "tools.wheel", folder], environment=self.environment, once=True)
+        self.child_start(builder)
 
     def _tick(self) -> None:
         now = time.monotonic()

@@ -43,6 +43,7 @@ class Child:
     deaths: int = 0
     started_at: float = 0.0
     again_at: float = field(default=0.0)
+    once: bool = False  # it ends by itself, and is not started again
 
     def start(self) -> None:
         """Start it and follow its output."""
@@ -72,7 +73,7 @@ class Child:
 
     def heal(self, now: float) -> None:
         """Restart it when it has died, after a wait that grows with every death in a row."""
-        if self.is_alive:
+        if self.is_alive or self.once:
             return
         if not self.again_at:
             self.deaths = 1 if now - self.started_at > STEADY_S else self.deaths + 1
