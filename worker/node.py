@@ -11,7 +11,7 @@ from django.conf import settings
 
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.redis import client
-from labs.catalogue.services import image_ensure
+from labs.catalogue.services import image_ensure, images_seed
 from labs.fleet.queries import DISK_CHECK, driver_of
 from labs.fleet.services import node_open, node_report, node_unknown
 from labs.notices.services import notice_queue_admins
@@ -171,4 +171,5 @@ def image_bring() -> None:
             description="PyTorch with CUDA, JupyterLab, SSH, TensorBoard and the usual scientific packages.",
             now=held.clock(),
         )
+        images_seed(now=held.clock())
     held.once(images.pool, f"image:{image.pk}", lambda: images.prepare(hands=held, image_id=image.pk))

@@ -1,25 +1,49 @@
 """Reading the catalogue."""
 
 import json
+from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from labs.catalogue.compat import Needs, Row, rows_of
-from labs.catalogue.models import Image
+from labs.catalogue.models import Image, Qualification
+from labs.people.models import User
+from labs.people.queries import group_ids_with_ancestors
 
 
-def images_offered(*, runtimes: set[str] | None = None) -> QuerySet[Image]:
-    """Images that labs can be started from, of the runtimes that the fleet has."""
-    found = Image.objects.filter(is_active=True)
-    return found if runtimes is None else found.filter(runtime__in=runtimes)
+def images_offered(*, runtimes: set[str] | None = None, user: User | None = None, today: date | None = None) -> QuerySet[Image]:
+    """Images that labs can be started from, of the runtimes that the fleet has, for this person; today where no day is named."""
+    day = today or timezone.localdate()
+    found = Image.objects.filter(Q(deprecated_on=None) | Q(deprecated_on__gt=day), is_active=True, is_fit=True)
+    found = found if runtimes is None else found.filter(runtime__in=runtimes)
+    return (
+        found
+        if user is None or user.is_administrator
+        else found.filter(pk__in=[image.pk for image in found.prefetch_related("groups") if may_use(image, user)])
+    )
+
+
+def may_use(image: Image, user: User) -> bool:
+    """Is it for this person? Administrators may use all; what names neither roles nor groups is for everybody."""
+    groups = {group.pk for group in image.groups.all()}
+    if user.is_administrator or not (image.roles or groups):
+        return True
+    return user.role in image.roles or bool(groups & set(group_ids_with_ancestors(user=user) if groups else ()))
 
 
 def images_all() -> QuerySet[Image]:
     """Also those that were retired."""
     return Image.objects.all()
+
+
+def image_by_id(*, image_id: int) -> Image:
+    """One image."""
+    return Image.objects.get(pk=image_id)
 
 
 def driver_rows() -> tuple[Row, ...]:
@@ -28,10 +52,42 @@ def driver_rows() -> tuple[Row, ...]:
 
 
 def image_needs(*, image: Image) -> Needs:
-    """What an image brings. For which cards a torch is compiled is known of the official builds, and is the same in every image made of one."""
+    """What an image brings: as it was read in the image itself, else as it is known of the official builds, which is the same in every image made of one."""
     cuda, torch = _two(image.cuda), _two(image.torch)
+    made: tuple[str, ...] = (image.inside["architecture"],) if image.inside.get("architecture") else ("amd64",)
+    forward = bool(image.inside.get("forward"))
+    if image.inside.get("sass") or image.inside.get("ptx"):
+        return Needs(cuda=cuda, architectures=made, sass=tuple(image.inside["sass"]), ptx=image.inside.get("ptx", ""), forward=forward)
     row = next((row for row in _table()["pytorch_images"] if row["exists"] and (row["torch"], row["cuda"]) == (torch, cuda)), None)
-    return Needs(cuda=cuda, sass=tuple(row["sass"]), ptx=row["ptx"] or "") if row else Needs(cuda=cuda)
+    if row is None:
+        return Needs(cuda=cuda, architectures=made, forward=forward)
+    return Needs(cuda=cuda, architectures=made, sass=tuple(row["sass"]), ptx=row["ptx"] or "", forward=forward)
+
+
+def verdicts_of(*, image: Image) -> Mapping[tuple[str, str], Qualification]:
+    """What came of trying it, by card and driver; the last that came to an end counts. While it is tried again, nothing does."""
+    found: dict[tuple[str, str], Qualification] = {}
+    rows = [row for row in image.qualifications.all() if row.digest in ("", image.digest)]
+    trying = {row.card for row in rows if row.state == Qualification.State.ASKED}
+    for row in sorted(rows, key=lambda row: row.pk):
+        if row.state in (Qualification.State.PASSED, Qualification.State.FAILED) and row.card not in trying:
+            found[row.card, row.driver] = row
+    return found
+
+
+def qualifications_open() -> list[Qualification]:
+    """Those that are being tried."""
+    return list(Qualification.objects.select_related("image").filter(state=Qualification.State.ASKED).order_by("pk"))
+
+
+def qualifications_last(*, images: Iterable[Image]) -> dict[int, list[Qualification]]:
+    """By image: of each card and driver the one that counts, and those that are being tried."""
+    rows = Qualification.objects.filter(image__in=list(images)).exclude(state=Qualification.State.VOID).order_by("pk")
+    latest: dict[int, dict[tuple[str, str, str], Qualification]] = {}
+    for row in rows:
+        kind = row.state if row.state == Qualification.State.ASKED else ""
+        latest.setdefault(row.image_id, {})[row.card, row.driver, kind] = row
+    return {pk: sorted(found.values(), key=lambda row: (row.card, row.driver)) for pk, found in latest.items()}
 
 
 @cache

@@ -10,8 +10,8 @@ from django.conf import settings
 from django.db.models import Case, QuerySet, When
 
 from labs.catalogue.compat import Answer, Card, Fit, Host, fit
-from labs.catalogue.models import Image
-from labs.catalogue.queries import driver_rows, image_needs
+from labs.catalogue.models import Image, Qualification
+from labs.catalogue.queries import driver_rows, image_needs, verdicts_of
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.versions import Rule, rules_read
 
@@ -81,11 +81,14 @@ def slice_profiles() -> list[str]:
 
 
 def image_fits(*, image: Image, nodes: Iterable[Node]) -> dict[str, dict[str, Fit]]:
-    """By node and model of its cards: will the image compute there? Simulated cards take everything. `nodes` come with their cards."""
-    needs, rows = image_needs(image=image), driver_rows()
+    """By node and model of its cards: will the image compute there? Simulated cards take everything. `nodes` come with their cards.
+
+    What came of trying it on such a card under this driver is better than what the table says.
+    """
+    needs, rows, tried = image_needs(image=image), driver_rows(), verdicts_of(image=image)
     return {
         node.pk: {
-            card.model: fit(needs, Host(driver=node.driver), Card(card.compute_capability), rows)
+            card.model: _tried(fit(needs, Host(driver=node.driver), Card(card.compute_capability), rows), tried.get((card.model, node.driver)))
             for card in node.gpus.all()
             if not card.simulated and not card.profile
         }
@@ -102,6 +105,22 @@ def image_unsafe(*, image: Image, nodes: Iterable[Node]) -> str:
     """Why an image that somebody chose starts no lab on any of these nodes, with the fix; empty where one takes it."""
     refused = [] if image_own(image=image) else [node.unsafe_words for node in nodes if node.runtime == image.runtime]
     return f"{image} is not one of the house's own images. {refused[0]}" if refused and all(refused) else ""
+
+
+def _tried(said: Fit, found: Qualification | None) -> Fit:
+    """A failure counts whatever the table says; a success where the table does not know."""
+    if found is None or found.ended_at is None:
+        return said
+    if found.state == Qualification.State.FAILED:
+        words = f"It was tried on {found.card} on {found.ended_at:%-d %b %Y} and failed: {found.words.rstrip('.')}."
+        return Fit(Answer.REFUSED, words, "Choose another image, or have an administrator try it again.")
+    return Fit(Answer.OK, f"Verified on {found.card}, {found.ended_at:%-d %b %Y}.") if said.answer in (Answer.OK, Answer.UNKNOWN) else said
+
+
+def image_failed_on_cpu(*, image: Image) -> str:
+    """Why no lab starts from it without a GPU either: what was found when it was tried; empty where nothing was found against it."""
+    found = verdicts_of(image=image).get((Qualification.CPU, ""))
+    return _tried(Fit(Answer.OK), found).words if found and found.state == Qualification.State.FAILED else ""
 
 
 def image_refused(*, image: Image, nodes: Iterable[Node]) -> str:

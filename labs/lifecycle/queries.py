@@ -122,7 +122,7 @@ def wish_preview(*, user: User, wish: Wish, now: datetime, may: Allowance | None
     limits, held = may.limits, may.held
     wish = wish_whole(wish=wish, limits=limits)
     try:
-        image = image_offered(image_id=wish.image_id)
+        image = image_offered(image_id=wish.image_id, owner=user, now=now)
         wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now)
     except Refused as refused:
         return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more, shares=may.shares)

@@ -45,7 +45,7 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor | None, 
                 return earlier
         may = allowance_of(user=owner, now=now)
         limits, shares = (may.limits, may.shares) if meeting is None else (class_limits(wish=wish, limits=may.limits), ())
-        image = image_offered(image_id=wish.image_id)
+        image = image_offered(image_id=wish.image_id, owner=owner, now=now)
         wish = wish_whole(wish=wish, limits=limits)
         wish_check(owner=owner, wish=wish, image=image, limits=limits, shares=shares, now=now)
         if meeting is None:

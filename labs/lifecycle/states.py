@@ -63,6 +63,7 @@ ENDS: dict[str, End] = {
             "Launch it again when you have time; your files are untouched.",
         ),
         End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
+        End("tried", "It was the house's own, to try its image out, and is done.", "What was found is on the page of images."),
         End("class_over", "Its class is over.", "Your files are where you left them: launch a lab of your own."),
         End(
             "class_unused",

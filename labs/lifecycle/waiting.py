@@ -104,7 +104,7 @@ def asked_of(lab: Lab, nodes: Iterable[NodeView]) -> Asked:
 
 
 def _images() -> dict[tuple[str, int], ImageView]:
-    rows = NodeImage.objects.select_related("image", "node").prefetch_related("node__gpus")
+    rows = NodeImage.objects.select_related("image", "node").prefetch_related("node__gpus", "image__qualifications")
     return {(row.node_id, row.image_id): _image(row) for row in rows}
 
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from django.utils import timezone
+
 from labs.catalogue.models import Image
-from labs.fleet.queries import disks_full, image_refused, image_unsafe, nodes_all
+from labs.catalogue.queries import may_use
+from labs.fleet.queries import disks_full, image_failed_on_cpu, image_refused, image_unsafe, nodes_all
 from labs.lifecycle.jobs import job_fault
 from labs.lifecycle.occupancy import nodes_view, unit_share
 from labs.people.errors import Refused
@@ -68,19 +71,24 @@ def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares:
     unsafe = image_unsafe(image=image, nodes=nodes)
     if unsafe:
         raise Refused(f"It cannot start. {unsafe}", field="image", code="image_refused")
-    refused = image_refused(image=image, nodes=nodes) if wish.gpus else ""
+    refused = image_refused(image=image, nodes=nodes) if wish.gpus else image_failed_on_cpu(image=image)
     if refused:
-        raise Refused(f"{image} does not compute on any card here. {refused}", field="image", code="image_refused")
+        where = "on any card here" if wish.gpus else "here"
+        raise Refused(f"{image} does not compute {where}. {refused}", field="image", code="image_refused")
     full = disks_full(runtime=image.runtime)
     if full:
         raise Refused(full, code="disk_full")
 
 
-def image_offered(*, image_id: int) -> Image:
-    """The image, if labs can be started from it; refused otherwise."""
+def image_offered(*, image_id: int, owner: User, now: datetime) -> Image:
+    """The image, if this person can start labs from it; refused otherwise."""
     image = Image.objects.filter(pk=image_id, is_active=True).first()
-    if image is None:
+    if image is None or not may_use(image, owner):
         raise Refused("There is no such image.", field="image")
+    if image.is_past(timezone.localdate(now)):
+        raise Refused(f"{image} was offered until {image.deprecated_on}. Choose another image.", field="image", code="image_refused")
+    if not image.is_fit:
+        raise Refused(f"{image} cannot be a lab: {image.inside_words}.", field="image", code="image_refused")
     return image
 
 

@@ -41,7 +41,7 @@ class Line:
 def home(request: PersonRequest) -> HttpResponse:
     """The whole page."""
     now = timezone.now()
-    offered = list(images_offered(runtimes=runtimes()))
+    offered = list(images_offered(runtimes=runtimes(), user=request.user))
     moving = _labs_context(request, now)
     limits = limits_of(user=request.user, now=now)
     context = moving | {

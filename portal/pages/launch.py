@@ -85,7 +85,7 @@ class Offer:
 
 
 def _offer(request: PersonRequest) -> Offer:
-    return Offer(allowance_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes()), nodes_view())
+    return Offer(allowance_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes(), user=request.user), nodes_view())
 
 
 def _form(offer: Offer, data: Any) -> LaunchForm:

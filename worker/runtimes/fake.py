@@ -22,6 +22,8 @@ from worker.runtimes.base import (
 
 #: Nothing listens there: a lab at this address is never ready.
 SILENT = ("127.0.0.1", 1)
+#: Every fake image is this one.
+DIGEST = f"sha256:{'0' * 64}"
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -64,7 +66,7 @@ class FakeRuntime:
         self.shut: dict[str, str] = {}
         self.begun: list[str] = []
         self.registry: dict[str, str] = {}
-        self.looks: dict[str, str] = {}
+        self.look = "{}"
         self.answers: tuple[int, str] = (0, "{}")
         self._labs: dict[str, tuple[LabSpec, Observed]] = {}
         self._lock = threading.Lock()
@@ -150,11 +152,11 @@ class FakeRuntime:
         return self.shut.get(name, "")
 
     def image_inspect(self, image: str) -> ImageFacts | None:
-        """Held when `images` names it; with no `images` given, everything is held."""
-        if self.images is not None and image not in self.images:
+        """Held when `images` names it, or by the id of those; with no `images` given, everything is held."""
+        if self.images is not None and image not in self.images and not (image == DIGEST and self.images):
             return None
         labels = {"gpulab.torch": "2.9.1", "gpulab.cuda": "12.8", "gpulab.python": "3.11"}
-        return ImageFacts(digest=f"sha256:{'0' * 64}", pulled=False, labels=labels)
+        return ImageFacts(digest=DIGEST, pulled=False, labels=labels)
 
     def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
         """Half, then all."""
@@ -168,8 +170,8 @@ class FakeRuntime:
         return self.registry.get(image, "")
 
     def image_look(self, image: str, script: str, within_s: int) -> str:
-        """What `looks` says; else an image with nothing to tell."""
-        return self.looks.get(image, "{}")
+        """What `look` says: at first, nothing."""
+        return self.look
 
     def image_remove(self, image: str) -> bool:
         """Not while a lab is made of it."""

@@ -14,6 +14,7 @@ IMAGES = [image for image in TABLE["pytorch_images"] if image["exists"]]
 CARDS = ("5.2", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "12.0")
 #: Which of the official builds have machine code for which card, read by hand from the table and the rule of minor numbers.
 HAS_CODE = {
+    "11.8": {"5.2", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0"},
     "12.6": {"5.2", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0"},
     "12.8": {"7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "12.0"},
     "13.0": {"7.5", "8.0", "8.6", "8.9", "9.0", "12.0"},

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from worker import node, tasks
-from worker.loops import alone, announce, apps, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, storage, timetable, warn
+from worker.loops import alone, announce, apps, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, shelf, storage, timetable, trials, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -75,6 +75,9 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
         Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
         Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),
+        Ticker(name="trials", period_s=period, tick=lambda: in_turn(name="trials", work=lambda _: trials.house_tick(now=clock()))),
+        Ticker(name="tried", period_s=period, tick=lambda: trials.tick(hands=hands, now=clock())),
+        Ticker(name="shelf", period_s=600, tick=lambda: shelf.tick(hands=hands, now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]

@@ -1,5 +1,7 @@
 """The verbs of base.py that are about images, and the house's own short programs in them."""
 
+from collections.abc import Sequence
+
 from worker.runtimes.base import ImageFacts, Progress
 from worker.runtimes.docker.client import Engine
 from worker.runtimes.docker.create import overlay_name
@@ -35,6 +37,6 @@ class ImageVerbs:
         """Never by force."""
         return self._images.remove(image)
 
-    def run_inside(self, name: str, script: str, within_s: int) -> tuple[int, str]:
+    def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """By the engine."""
-        return lab_job(self._engine, name=name, script=script, within_s=within_s)
+        return lab_job(self._engine, name=name, script=script, arguments=arguments, within_s=within_s)

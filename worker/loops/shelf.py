@@ -1,0 +1,49 @@
+"""Which images a node lets go: those that nobody used for long, and sooner where the disk fills. Never one that something needs."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from labs.fleet.bringing import image_gone, image_let_go
+from labs.fleet.models import NodeImage
+from labs.trials.queries import image_in_use, images_spare
+from worker.disks import NEARLY_PCT, used_pct
+from worker.hands import Hands
+from worker.runtimes.base import RuntimeFault
+
+log = logging.getLogger(__name__)
+
+
+def tick(*, hands: Hands, now: datetime, used: Callable[[], int | None] | None = None) -> int:
+    """Let go what is spare; how many went. `used` tells how full the disk of images is, in percent."""
+    if not settings.IMAGE_KEEP_DAYS:
+        return 0
+    used = used or _disk(hands)
+    gone = 0
+    for row in images_spare(node_id=hands.node_id, full=False, now=now):
+        gone += _removed(hands, row, f"no lab used it for {settings.IMAGE_KEEP_DAYS} days", now)
+    for row in images_spare(node_id=hands.node_id, full=True, now=now):
+        if (used() or 0) < NEARLY_PCT:
+            break
+        gone += _removed(hands, row, "the disk fills and nothing uses it", now)
+    return gone
+
+
+def _disk(hands: Hands) -> Callable[[], int | None]:
+    root = hands.runtime.info().root
+    return lambda: used_pct(Path(root)) if root else None
+
+
+def _removed(hands: Hands, row: NodeImage, why: str, now: datetime) -> bool:
+    if not image_let_go(row=row, in_use=lambda: image_in_use(image_id=row.image_id, now=now), now=now):
+        return False
+    removed = False
+    try:
+        removed = hands.runtime.image_remove(row.image.reference)
+    except RuntimeFault as fault:
+        log.warning("image %s stays: %s", row.image.reference, fault.words)
+    image_gone(row=row, removed=removed, why=why, now=now)
+    return removed
