@@ -9,11 +9,13 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 Environ = Mapping[str, str]
+#: What may follow a database's address: whether the way there is private.
+TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
 WHOLE = re.compile(r"-?[0-9]{1,12}")  # not isdigit(): that takes what int() does not
 
 
@@ -128,5 +130,5 @@ def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[
         # Under ASGI every request has a thread of its own: a connection that is kept is one that nobody finds again.
         "CONN_MAX_AGE": 0,
         # A database that hangs is told apart from one that answers before a page's reader gives up.
-        "OPTIONS": {"connect_timeout": 5},
+        "OPTIONS": {"connect_timeout": 5} | {key: value for key, value in parse_qsl(url.query) if key in TLS},
     }

@@ -155,6 +155,8 @@ def _clock_checks() -> list[Check]:
 def image_bring() -> None:
     """Add the image that comes with this runtime to the catalogue and prepare it while the portal serves already."""
     held = hands()
+    if settings.JOINED:  # the house has its images already, and asks for those that are wanted here
+        return
     if held.runtime.kind == "process":
         image = image_ensure(
             runtime="process",

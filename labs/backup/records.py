@@ -24,6 +24,10 @@ PRESENT = frozenset(
         "notices.Notice",
         "notices.Delivery",
         "people.DeviceLogin",
+        "people.SshHostKey",
+        "enrolment.Authority",
+        "enrolment.JoinToken",
+        "enrolment.Credential",
         "storage.WorkspaceUse",
         "storage.DiskLevel",
     }

@@ -11,6 +11,8 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from labs.bus.secrets import derive
+from labs.enrolment.queries import joining_refused
+from labs.enrolment.services import front_files
 from labs.lifecycle.passes import KEY_PURPOSE
 from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
@@ -56,7 +58,7 @@ def _house(token: Callable[[str, int], str], files: Files | None) -> House:
 
 def _files() -> Files | None:
     if settings.RELAY_CERT is None or settings.RELAY_KEY is None or settings.RELAY_CA is None:
-        return None
+        return Files(*front_files(folder=settings.GPULAB_HOME / "relay", now=timezone.now())) if not joining_refused() else None
     return Files(settings.RELAY_CERT, settings.RELAY_KEY, settings.RELAY_CA)
 
 

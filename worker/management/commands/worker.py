@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
+from labs.enrolment.services import credentials_keep
 from worker import node, tasks
 from worker.loops import alone, announce, apps, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, shelf, storage, timetable, trials, warn
 from worker.timer import Ticker
@@ -29,11 +30,12 @@ class Command(BaseCommand):
         """Report, begin to bring the image, tick, and consume until told to end."""
         node.report()
         node.image_bring()
-        turns_inherit()
+        if not settings.JOINED:
+            turns_inherit()
         tickers = tickers_of()
         for ticker in tickers:
             ticker.start()
-        queues = ["control", node_queue(settings.NODE_ID)]
+        queues = [*([] if settings.JOINED else ["control"]), node_queue(settings.NODE_ID)]
         # Celery warns of root because of pickled messages; ours are JSON, and only root may change users and limits.
         warnings.simplefilter("ignore", SecurityWarning)
         worker = current_app.Worker(
@@ -55,13 +57,28 @@ class Command(BaseCommand):
 
 
 def tickers_of() -> list[Ticker]:
-    """Every loop with its period in seconds."""
-    hands = node.hands()
-    clock, period = hands.clock, settings.RECONCILE_S
+    """Every loop with its period in seconds. A joined node does its own work only: it could not see what the house's loops need."""
+    return _tickers_of_node() if settings.JOINED else [*_tickers_of_house(), *_tickers_of_node()]
+
+
+def _tickers_of_house() -> list[Ticker]:
+    clock, period = node.hands().clock, settings.RECONCILE_S
     return [
         Ticker(name="schedule", period_s=period, tick=lambda: in_turn(name="schedule", work=lambda fence: schedule.tick(now=clock(), fence=fence))),
         Ticker(name="timetable", period_s=period, tick=lambda: in_turn(name="timetable", work=lambda fence: timetable.tick(now=clock()))),
         Ticker(name="reap", period_s=period, tick=lambda: reap.tick(now=clock())),
+        Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
+        Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),
+        Ticker(name="trials", period_s=period, tick=lambda: in_turn(name="trials", work=lambda _: trials.house_tick(now=clock()))),
+        Ticker(name="shelf", period_s=600, tick=lambda: shelf.tick(hands=node.hands(), now=clock())),
+        Ticker(name="credentials", period_s=10, tick=lambda: in_turn(name="credentials", work=lambda _: credentials_keep())),
+    ]
+
+
+def _tickers_of_node() -> list[Ticker]:
+    hands = node.hands()
+    clock, period = hands.clock, settings.RECONCILE_S
+    return [
         Ticker(name="reconcile", period_s=period, tick=lambda: reconcile.tick(hands=hands, now=clock())),
         Ticker(name="alone", period_s=period, tick=lambda: alone.tick(hands=hands, now=clock())),
         Ticker(name="warn", period_s=period, tick=lambda: warn.tick(hands=hands, now=clock())),
@@ -73,11 +90,7 @@ def tickers_of() -> list[Ticker]:
         Ticker(name="idle", period_s=60, tick=lambda: idle.tick(hands=hands, now=clock())),
         Ticker(name="cards", period_s=60, tick=lambda: cards.inside_tick(hands=hands, now=clock())),
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
-        Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
-        Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),
-        Ticker(name="trials", period_s=period, tick=lambda: in_turn(name="trials", work=lambda _: trials.house_tick(now=clock()))),
         Ticker(name="tried", period_s=period, tick=lambda: trials.tick(hands=hands, now=clock())),
-        Ticker(name="shelf", period_s=600, tick=lambda: shelf.tick(hands=hands, now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]
