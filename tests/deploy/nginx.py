@@ -85,8 +85,8 @@ def rendered(values: dict[str, str]) -> str:
     return re.sub(r"\$\{(GPULAB_\w+)\}", lambda found: values[found[1]], TEMPLATE.read_text())
 
 
-def site_make(folder: Path, *, portal: int, relay: int) -> Site:
-    """Write everything that nginx needs below `folder`; `portal` and `relay` are the upstreams' ports."""
+def site_make(folder: Path, *, portal: int, relay: int, second: int = 0) -> Site:
+    """Write everything that nginx needs below `folder`; `portal`, `relay` and, where there is one, `second` are the upstreams' ports."""
     site = Site(folder, http=free_port(), https=free_port(), portal=portal, relay=relay)
     certificate_make(folder)
     values = {
@@ -95,6 +95,7 @@ def site_make(folder: Path, *, portal: int, relay: int) -> Site:
         "GPULAB_HTTP_PORT": f"127.0.0.1:{site.http}",
         "GPULAB_HTTPS_PORT": f"127.0.0.1:{site.https}",
         "GPULAB_PORTAL_UPSTREAM": f"127.0.0.1:{portal}",
+        "GPULAB_PORTAL_UPSTREAM_2": f"127.0.0.1:{second or portal}",
         "GPULAB_RELAY_UPSTREAM": f"127.0.0.1:{relay}",
         "GPULAB_TLS_FOLDER": str(folder),
     }

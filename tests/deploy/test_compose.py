@@ -45,6 +45,16 @@ def test_every_process_of_the_house_is_checked_by_its_own_name(name: str) -> Non
     assert SERVICES[name]["healthcheck"]["test"] == ["CMD", "python", "deploy/health.py", name]
 
 
+def test_a_new_version_replaces_one_process_after_another_and_one_portal_always_serves() -> None:
+    lines = (ROOT / "deploy/upgrade").read_text().splitlines()
+    [order] = [re.findall(r"[\w-]+", line.partition(" in ")[2].partition(";")[0]) for line in lines if line.startswith("for service in")]
+    assert set(order) == {*HOUSE, "portal-2", "proxy"} and order[:2] == ["portal", "portal-2"]
+    at = {word: next(number for number, line in enumerate(lines) if word in line) for word in ("build", "--rm migrate", "--no-deps --wait")}
+    assert at["build"] < at["--rm migrate"] < at["--no-deps --wait"]
+    portal, second = SERVICES["portal"], SERVICES["portal-2"]
+    assert {name for name in portal if portal[name] != second[name]} == {"ports"}
+
+
 def test_only_the_worker_holds_the_engines_socket_and_runs_as_root() -> None:
     assert [name for name, service in SERVICES.items() if "docker.sock" in written(service)] == ["worker"]
     assert [name for name in (*HOUSE, "migrate") if "user" in SERVICES[name]] == ["worker"]

@@ -1,5 +1,6 @@
 """A node on the real engine with tiny labs, for workers that are killed, doubled, paused and lied to."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -21,9 +22,27 @@ from labs.people.models import User
 from tests.conftest import need
 from tests.faults.hands import AtOnce, House
 from tests.faults.tiny import REPOSITORY, tiny_images
+from tests.faults.world import World, entered, inside, world_made
 from worker.loops import reconcile
 
 RANGE = IPv4Network("10.216.0.0/16")
+
+
+@pytest.fixture(scope="package")
+def world_up() -> Iterator[World]:
+    """One whole house for all tests that take parts of it away."""
+    if os.geteuid() != 0:
+        message = "needs root: a network, an engine and a database of its own"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    with Path("/proc/self/ns/net").open("rb") as home, world_made() as made, entered(home):
+        yield made
+
+
+@pytest.fixture
+def world(world_up: World) -> Iterator[World]:
+    """That house, from inside its network."""
+    with inside(world_up.namespace):
+        yield world_up
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,17 @@
 """FAULTS rows 4, 5, 6, 7, 9, 10, 15, 26: what a house stands on is taken away, filled up, or hangs; and a person is sent away."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.faults.world import World, world_made
-from tests.support.product import PASSWORD, ROOT
+from tests.faults.world import World, signed_in
+from tests.support.product import ROOT
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.timeout(240)]
@@ -23,32 +21,10 @@ AWAY_S = float(os.environ.get("GPULAB_TEST_AWAY_S", "6"))
 ASKED_EVERY_S = 3.0
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    """One house for all of these tests."""
-    if os.geteuid() != 0:
-        message = "needs root: a network, an engine and a database of its own"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with world_made() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def person(world: World) -> httpx.Client:
     """Alice's browser, signed in."""
     return signed_in(world)
-
-
-def signed_in(world: World, name: str = "alice") -> httpx.Client:
-    """A browser, signed in by the form."""
-    browser = httpx.Client(base_url=world.house.url, timeout=20)
-    form = browser.get("/accounts/login/").text
-    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
-    assert token
-    sent = {"login": f"{name}@example.edu", "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
-    answer = browser.post("/accounts/login/", data=sent, headers={"Referer": f"{world.house.url}/accounts/login/"})
-    assert answer.status_code == 302, f"{answer.status_code}: {answer.text[:500]}"
-    return browser
 
 
 def is_in(browser: httpx.Client) -> bool:

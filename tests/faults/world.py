@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import docker
 import httpx
@@ -21,7 +22,7 @@ import psycopg
 import redis
 
 from tests.faults.tiny import REPOSITORY, tiny_images
-from tests.support.product import ROOT, House, house_environment
+from tests.support.product import PASSWORD, ROOT, House, house_environment
 from tests.support.waiting import wait_for
 
 HOSTS = ROOT / "tests/engine/hosts.sh"
@@ -31,16 +32,23 @@ CARDS = 4
 
 
 @contextlib.contextmanager
-def inside(namespace: str) -> Iterator[None]:
-    """This thread, and what it starts, is in the network of that name meanwhile."""
+def entered(network: IO[bytes]) -> Iterator[None]:
+    """This thread, and what it starts, is in that network meanwhile: a file of the kernel's, /proc/self/ns/net or a named one."""
     libc = ctypes.CDLL(None, use_errno=True)
-    with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{namespace}", "rb") as there:  # noqa: PTH123  (the kernel's)
-        if libc.setns(there.fileno(), CLONE_NEWNET):
+    with Path("/proc/thread-self/ns/net").open("rb") as home:
+        if libc.setns(network.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
         try:
             yield
         finally:
             libc.setns(home.fileno(), CLONE_NEWNET)
+
+
+@contextlib.contextmanager
+def inside(namespace: str) -> Iterator[None]:
+    """This thread, and what it starts, is in the network of that name meanwhile."""
+    with Path(f"/run/netns/{namespace}").open("rb") as there, entered(there):
+        yield
 
 
 class FaultyHouse(House):
@@ -241,6 +249,34 @@ class World:
             client.post(f"/labs/{lab_id}/stop")
             wait_for(lambda: client.get(f"/labs/{lab_id}").json()["state"] in ("stopped", "failed"), within=45, what="the end of a lab")
 
+    def stop_all(self) -> None:
+        """End every lab, whosever it is, and wait until all have ended."""
+        live = (
+            "SELECT lab.id, split_part(email, '@', 1) FROM lifecycle_lab lab JOIN people_user owner ON owner.id = lab.owner_id "
+            "WHERE state NOT IN ('stopped', 'failed')"
+        )
+        for lab_id, name in self.rows(live):
+            with self.house.api(name) as client:
+                client.post(f"/labs/{lab_id}/stop")
+        wait_for(lambda: not self.rows(live), within=45, what="the end of all labs")
+
+    def control_stop(self) -> None:
+        """Everything but the engine and the relay away at once: portal, worker, SSH gateway, database, broker, and who would start them again."""
+        assert self.house.process
+        self.house.process.send_signal(signal.SIGSTOP)
+        for word in ("portal.asgi:application", "worker", "ssh_gateway"):
+            os.kill(self.pid_of(word) or 0, signal.SIGKILL)
+        self.postgres.stop()
+        self.broker.stop()
+
+    def control_start(self) -> None:
+        """All of it back."""
+        assert self.house.process
+        self.postgres.start()
+        self.broker.start()
+        self.house.process.send_signal(signal.SIGCONT)
+        wait_for(self.house._serves, within=60, what="the portal")
+
     def door(self, lab_id: str, name: str = "alice") -> tuple[str, dict[str, str]]:
         """Where the lab is reached through the relay, and with which headers."""
         script = (
@@ -273,6 +309,18 @@ class World:
         placed = self.rows("SELECT id, attempt, state FROM lifecycle_lab WHERE state IN ('starting', 'running', 'stopping')")
         found = sorted(row["Names"][0].lstrip("/") for row in self.engine.containers(filters={"label": "gpulab.lab"}))
         return all(row[2] == "running" for row in placed) and found == sorted(f"gpulab-{row[0]}-{row[1]}" for row in placed)
+
+
+def signed_in(world: World, name: str = "alice", url: str = "") -> httpx.Client:
+    """A browser, signed in by the form."""
+    browser = httpx.Client(base_url=url or world.house.url, timeout=20)
+    form = browser.get("/accounts/login/").text
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
+    assert token
+    sent = {"login": f"{name}@example.edu", "password": PASSWORD, "csrfmiddlewaretoken": token[1]}
+    answer = browser.post("/accounts/login/", data=sent, headers={"Referer": f"{browser.base_url}accounts/login/"})
+    assert answer.status_code == 302, f"{answer.status_code}: {answer.text[:500]}"
+    return browser
 
 
 @contextlib.contextmanager
