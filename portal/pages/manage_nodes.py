@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from labs.enrolment.queries import join_tokens_open, joining_refused
+from labs.enrolment.services import join_token_create, join_token_withdraw, node_give_up
 from labs.fleet.models import Gpu, Node
 from labs.fleet.queries import node_by_id, nodes_ever
 from labs.fleet.services import gpu_health_set, node_cordon, node_uncordon
 from labs.lifecycle.models import Lease
-from labs.lifecycle.nodes import labs_by_node, node_drain, node_drain_cancel, node_gone
+from labs.lifecycle.nodes import labs_by_node, node_drain, node_drain_cancel
 from labs.lifecycle.queries import leases_open
 from labs.quarantine.queries import strays_all
 from labs.quarantine.services import KEPT_FOR, stray_keep, stray_remove
 from portal.pages.access import PersonRequest, administrator_required
-from portal.pages.forms.nodes import DrainForm, GoneForm
+from portal.pages.forms.nodes import DrainForm, GoneForm, JoinForm
 from portal.pages.telling import try_form, try_or_tell
 
 
@@ -39,8 +42,17 @@ def manage_nodes(request: PersonRequest) -> HttpResponse:
     return _page(request)
 
 
-def _page(request: PersonRequest, *, node_id: str = "", drain: DrainForm | None = None, gone: GoneForm | None = None, status: int = 200) -> HttpResponse:
-    """With the form of one node as it was sent."""
+def _page(
+    request: PersonRequest,
+    *,
+    node_id: str = "",
+    drain: DrainForm | None = None,
+    gone: GoneForm | None = None,
+    join: JoinForm | None = None,
+    command: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    """With a form as it was sent; `command` is shown this once."""
     leases, labs = leases_open(), labs_by_node()
     rows = [
         Row(
@@ -52,7 +64,31 @@ def _page(request: PersonRequest, *, node_id: str = "", drain: DrainForm | None 
         )
         for node in nodes_ever()
     ]
-    return render(request, "manage/nodes.html", {"rows": rows, "strays": strays_all()}, status=status)
+    joining = {"form": join or JoinForm(auto_id="join_%s"), "command": command, "refused": joining_refused(), "tokens": join_tokens_open(now=timezone.now())}
+    return render(request, "manage/nodes.html", {"rows": rows, "strays": strays_all(), "joining": joining}, status=status)
+
+
+@require_POST
+@administrator_required
+def manage_node_token(request: PersonRequest) -> HttpResponse:
+    """Let a host join; the command with its token is shown this once."""
+    form = JoinForm(request.POST, auto_id="join_%s")
+    secrets: list[str] = []
+
+    def make() -> None:
+        secrets.append(join_token_create(node_id=form.cleaned_data["node_id"], actor=request.user, now=timezone.now())[1])
+
+    if not try_form(form, make):
+        return _page(request, join=form, status=422)
+    return _page(request, command=f"sudo /opt/gpulab/deploy/gpulab-node join {settings.PORTAL_URL} {secrets[0]}")
+
+
+@require_POST
+@administrator_required
+def manage_node_token_off(request: PersonRequest, token_id: int) -> HttpResponse:
+    """Nobody joins with it."""
+    try_or_tell(request, lambda: join_token_withdraw(token_id=token_id, actor=request.user, now=timezone.now()), done="No host joins with that token any more.")
+    return redirect("manage_nodes")
 
 
 @require_POST
@@ -84,7 +120,7 @@ def manage_node_gone(request: PersonRequest, node_id: str) -> HttpResponse:
     """Give it up for good."""
     node = get_object_or_404(Node, pk=node_id)
     form = GoneForm(request.POST, node=node, auto_id=f"gone_{node_id}_%s")
-    if not try_form(form, lambda: node_gone(node=node, actor=request.user, now=timezone.now())):
+    if not try_form(form, lambda: node_give_up(node=node, actor=request.user, now=timezone.now())):
         return _page(request, node_id=node_id, gone=form, status=422)
     messages.success(request, f"{node} was given up. Its labs ended as lost, and what they held is free.")
     return redirect("manage_nodes")

@@ -21,6 +21,17 @@ class DrainForm(forms.Form):
         return now + timedelta(minutes=self.cleaned_data["minutes"])
 
 
+class JoinForm(forms.Form):
+    """A host that is to join."""
+
+    node_id = forms.CharField(
+        label="Name of the host",
+        max_length=40,
+        help_text="Small letters, digits and hyphens, such as gpu-2. People read it where their lab runs.",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+
 class GoneForm(forms.Form):
     """The name, typed, so that no slip of a finger ends anybody's lab."""
 

@@ -1,12 +1,16 @@
 """Admin > Nodes: draining, giving up, and who may."""
 
+import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from labs.enrolment.models import JoinToken
 from labs.fleet.models import Node
 from labs.fleet.services import node_unknown
 from labs.lifecycle.models import Lab
@@ -64,3 +68,35 @@ def test_a_version_with_a_hole_is_shown_with_its_fix(as_root: Client, node: Node
 def test_only_administrators_decide_of_nodes(as_alice: Client, node: Node, name: str) -> None:
     assert as_alice.post(reverse(name, args=[node.pk]), {"name": node.name}).status_code in (403, 404)
     assert Node.objects.get(pk=node.pk).state == "ready"
+
+
+def test_a_house_on_a_file_says_that_no_host_can_join(as_root: Client, settings: Any) -> None:
+    page = as_root.get(reverse("manage_nodes")).content.decode()
+    expected = "GPULAB_NODES_DATABASE_URL" if connection.vendor == "postgresql" else "only a house on PostgreSQL"
+    assert expected in page and "Show the command" not in page
+    assert as_root.post(reverse("manage_node_token"), {"node_id": "gpu-2"}).status_code == 422
+
+
+@pytest.mark.postgres
+def test_the_command_is_shown_once(as_root: Client, node: Node, settings: Any) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL: set GPULAB_TEST_DATABASE_URL")
+    settings.NODES_DATABASE_URL, settings.NODES_REDIS_URL = "postgres://127.0.0.1/x", "redis://127.0.0.1/0"
+    page = as_root.post(reverse("manage_node_token"), {"node_id": "gpu-2"}).content.decode()
+    secret = re.search(r"gpulab-node join http://testserver (gpn_[\w-]+)", page)
+    assert secret and "Not used yet" in page
+    assert secret[1] not in as_root.get(reverse("manage_nodes")).content.decode()
+    token = JoinToken.objects.get()
+    assert secret[1] not in token.digest and token.expires_at - token.made_at == timedelta(hours=1)
+    as_root.post(reverse("manage_node_token_off", args=[token.pk]))
+    assert "Not used yet" not in as_root.get(reverse("manage_nodes")).content.decode()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("name", "words"), [("GPU 2", "small letters"), ("-x", "small letters"), ("n1", "already"), ("", "required")])
+def test_a_name_that_cannot_be_is_refused_beside_it(as_root: Client, node: Node, settings: Any, name: str, words: str) -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("needs PostgreSQL: set GPULAB_TEST_DATABASE_URL")
+    settings.NODES_DATABASE_URL, settings.NODES_REDIS_URL = "postgres://127.0.0.1/x", "redis://127.0.0.1/0"
+    answer = as_root.post(reverse("manage_node_token"), {"node_id": name})
+    assert answer.status_code == 422 and words in answer.content.decode()
