@@ -67,6 +67,7 @@ RIGHTS: tuple[Right, ...] = (
     _of_cards("lifecycle_keep", "SU"),
     _of_labs("idleness_idleness", "SIU"),
     _of_labs("sharing_app", "SIU"),
+    Right("sharing_share", "SU", f"lab_id IN ({_LABS})", update=("withdrawn_at",)),
     _of_labs("telemetry_labminute", "SIU"),
     _of_labs("telemetry_labhour", "SIU"),
     _of_labs("telemetry_labsummary", "SIU"),

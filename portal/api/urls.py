@@ -11,7 +11,24 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
-from portal.api import account, admin_house, admin_people, announcements, calendar, devices, gpus, house, images, lab_actions, labs, me, nodes, queue, usage
+from portal.api import (
+    account,
+    admin_house,
+    admin_people,
+    announcements,
+    apps,
+    calendar,
+    devices,
+    gpus,
+    house,
+    images,
+    lab_actions,
+    labs,
+    me,
+    nodes,
+    queue,
+    usage,
+)
 from portal.api.auth import BearerToken
 from portal.api.document import errors_described
 from portal.api.problems import install, not_allowed, not_found
@@ -59,7 +76,7 @@ api = LabApi(
     urls_namespace="api-v1",
 )
 install(api)
-for room in (labs, lab_actions, queue, gpus, images, house, me, account, announcements, calendar, usage, devices, nodes, admin_people, admin_house):
+for room in (labs, lab_actions, queue, gpus, images, house, me, account, announcements, apps, calendar, usage, devices, nodes, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls

@@ -22,6 +22,7 @@ from labs.policy.asking import request_create
 from labs.policy.models import RoleLimits
 from labs.policy.services import group_limits_set, override_set, window_add
 from labs.quarantine.models import Stray
+from labs.sharing.services import share_create
 from labs.timetable.rules import Hours
 from labs.timetable.services import maintenance_create, reservation_create
 from labs.timetable.wishes import ClassWish
@@ -114,6 +115,8 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
     assert lab_assign(lab_id=lab.pk, node_id="n1", gpu_uuids=[], now=now)
     assert lab_ready(lab_id=lab.pk, attempt=1, verified={}, not_held=[], now=now)
     token, _ = lab_token_create(lab=Lab.objects.get(pk=lab.pk), name="client", actor=alice, now=now)
+    running = Lab.objects.select_related("owner", "node").get(pk=lab.pk)
+    shared = share_create(lab=running, port=8080, name="Demo", hours=8, email="bob@example.edu", actor=alice, now=now)
     stray = Stray.objects.create(node=node, name="gpulab-gone-1", first_seen_at=now, remove_at=now + timedelta(minutes=10))
     return {
         "lab_id": lab.pk,
@@ -122,6 +125,8 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
         "uuid": card.uuid,
         "image_id": str(image.pk),
         "stray_id": str(stray.pk),
+        "port": str(shared.port),
+        "share_id": str(shared.pk),
     }
 
 

@@ -34,6 +34,13 @@ OPERATIONS = [
     ("get", "/api/v1/images"),
     ("get", "/api/v1/usage"),
     ("get", "/api/v1/announcements"),
+    ("get", "/api/v1/labs/{lab_id}/apps"),
+    ("post", "/api/v1/labs/{lab_id}/apps"),
+    ("post", "/api/v1/labs/{lab_id}/apps/stop"),
+    ("get", "/api/v1/labs/{lab_id}/shares"),
+    ("post", "/api/v1/labs/{lab_id}/shares"),
+    ("post", "/api/v1/labs/{lab_id}/shares/{share_id}/withdraw"),
+    ("get", "/api/v1/shared"),
     ("post", "/api/v1/announcements"),
     ("post", "/api/v1/announcements/{announcement_id}/withdraw"),
     ("get", "/api/v1/me"),
@@ -119,6 +126,7 @@ def test_no_request_makes_a_server_error_or_an_undocumented_answer(
             .replace("{reservation_id}", str(request["number"]))
             .replace("{request_id}", str(request["number"]))
             .replace("{announcement_id}", str(request["number"]))
+            .replace("{share_id}", str(request["number"]))
         )
         headers = {"Idempotency-Key": request["key"]} if request["key"] else {}
         body = request["body"] if method == "post" else b""
