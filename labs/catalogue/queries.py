@@ -30,10 +30,10 @@ def images_offered(*, runtimes: set[str] | None = None, user: User | None = None
 
 def may_use(image: Image, user: User) -> bool:
     """Is it for this person? Administrators may use all; what names neither roles nor groups is for everybody."""
-    groups = {group.pk for group in image.groups.all()}
-    if user.is_administrator or not (image.roles or groups):
+    if user.is_administrator or user.role in image.roles:
         return True
-    return user.role in image.roles or bool(groups & set(group_ids_with_ancestors(user=user) if groups else ()))
+    groups = {group.pk for group in image.groups.all()}
+    return bool(groups & set(group_ids_with_ancestors(user=user))) if groups else not image.roles
 
 
 def images_all() -> QuerySet[Image]:

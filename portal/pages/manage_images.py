@@ -27,7 +27,7 @@ def manage_images(request: PersonRequest) -> HttpResponse:
     where: dict[int, list[NodeImage]] = {}
     for row in image_progress():
         where.setdefault(row.image_id, []).append(row)
-    rows = [(image, where.get(image.pk, []), _ask(image, where.get(image.pk, []))) for image in images_all()]
+    rows = [(image, nodes := where.get(image.pk, []), _ask(image, nodes), _busy(nodes)) for image in images_all()]
     return render(request, "manage/images.html", {"form": form, "rows": rows}, status=422 if form.is_bound else 200)
 
 
@@ -37,6 +37,11 @@ def _ask(image: Image, nodes: list[NodeImage]) -> str:
         return ""
     failed = any(row.state == NodeImage.State.FAILED for row in nodes)
     return "Try again" if failed else "" if nodes else "Prepare it"
+
+
+def _busy(nodes: list[NodeImage]) -> bool:
+    """Is a node preparing it?"""
+    return any(row.state == NodeImage.State.PULLING for row in nodes)
 
 
 def _add(request: PersonRequest, form: ImageForm) -> None:
@@ -66,5 +71,5 @@ def manage_image_active(request: PersonRequest, image_id: int) -> HttpResponse:
     image = Image.objects.get(pk=image_id)
     offered = request.POST.get("offered") == "yes"
     image_active_set(image=image, is_active=offered, actor=request.user, now=timezone.now())
-    messages.success(request, f"{image} is {'offered again' if offered else 'retired; running labs are not touched'}.")
+    messages.success(request, f"{image} is {'offered' if offered else 'retired; running labs are not touched'}.")
     return redirect("manage_images")
