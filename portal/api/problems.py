@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig
+from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from ninja import NinjaAPI, Schema
@@ -68,6 +68,7 @@ def install(api: NinjaAPI) -> None:
         RequestDataTooBig: _too_big,
         Http404: not_found,
         ObjectDoesNotExist: not_found,
+        PermissionDenied: _denied,
         OperationalError: _database_away,
         InterfaceError: _database_away,
         Exception: _unexpected,
@@ -115,6 +116,10 @@ def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
     if error.status_code == 403:
         return problem(403, str(error), code="insufficient_scope", headers={"WWW-Authenticate": 'Bearer realm="GPU Lab", error="insufficient_scope"'})
     return problem(error.status_code, f"{error}.".replace("..", "."))
+
+
+def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    return problem(403, str(error) or "That is not for you.")
 
 
 def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:

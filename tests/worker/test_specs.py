@@ -1,0 +1,126 @@
+"""A launch as people may write it -> the record -> the spec -> the engine's own words: no container with a privilege among very many."""
+
+import random
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from worker.runtimes.base import RuntimeFault
+from worker.runtimes.docker.create import GIVEN, container_config, container_job, spec_check
+from worker.spec import House, LabFacts, lab_spec
+
+RANGE = "10.200.0.0/16"
+GIVEN_HERE = Path("/srv/gpulab/run/containers/x")
+SHARED = "/srv/gpulab/data"
+#: All that a container may be told; anything else is a mistake, or a hole.
+HOST_CONFIG = {
+    "NetworkMode", "PortBindings", "Mounts", "Tmpfs", "Memory", "MemorySwap", "ShmSize", "NanoCpus", "PidsLimit", "CapDrop", "SecurityOpt",
+    "ReadonlyRootfs", "IpcMode", "Init", "RestartPolicy", "LogConfig", "DeviceRequests",
+}  # fmt: skip
+TARGETS = {"/etc/passwd", "/etc/group", GIVEN, "/data", "/workspace"}
+TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
+WORDS = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=12)
+NASTY = [
+    "--privileged", "-v", "/:/host", "host", "../../etc", "$(id)", "`id`", ";reboot", "\n", "\0", "{{.Host}}", "--pid=host", "/var/run/docker.sock", "",
+]  # fmt: skip
+HOSTILE = st.sampled_from(NASTY) | TEXT,
+    command=st.lists(TEXT | HOSTILE, max_size=5).map(tuple),
+    folder=TEXT | HOSTILE,
+    output=TEXT | HOSTILE,
+)
+
+
+def sound(seed: int) -> LabFacts:
+    """Facts as the record may have them, and a job as anybody may write it; quick, so that very many can be looked at."""
+    pick = random.Random(seed)  # what is drawn is the seed: a failure names it
+
+    def text(letters: str, low: int, high: int) -> str:
+        return "".join(pick.choices(letters, k=pick.randint(low, high)))
+
+    def anything() -> str:
+        return pick.choice(NASTY) if pick.random() < 0.4 else text(string.printable + "äß漢\u202e", 0, 30)
+
+    small = string.ascii_lowercase
+    return LabFacts(
+        lab_id=text(small + "234567", 12, 12),
+        attempt=pick.randint(1, 30_000),
+        realm=text(small, 1, 8),
+        image="gpulab/pytorch-cuda@sha256:" + "a" * 64,
+        image_digest=pick.choice(["sha256:" + "b" * 64, anything()]),
+        owner_id=pick.randint(1, 2**31),
+        uid=pick.randint(1000, 2**31),
+        gpu_uuids=tuple(f"GPU-{text(string.hexdigits, 4, 20)}" for _ in range(pick.randint(0, 8))),
+        cpus=pick.randint(1, 30_000),
+        memory_mib=pick.randint(1024, 2**31),
+        shm_mib=pick.randint(1, 1024),
+        pids=pick.randint(1, 2**31),
+        base_url=f"/l/{text(small, 1, 12)}/",
+        network_name=f"gpulab-{text(small, 1, 9)}",
+        network_subnet=f"10.200.{pick.randint(0, 255)}.{pick.randint(0, 15) * 16}/28",
+        command=tuple(anything() for _ in range(pick.randint(0, 5))),
+        folder=anything(),
+        output=anything(),
+    )
+
+
+def privileges(config: dict[str, Any], facts: LabFacts) -> list[str]:
+    """What a container of this configuration would have and must not."""
+    host = config["HostConfig"]
+    found = [f"an option that nobody needs: {name}" for name in host.keys() - HOST_CONFIG]
+    found += [] if host["CapDrop"] == ["ALL"] and host["SecurityOpt"] == ["no-new-privileges"] and host["ReadonlyRootfs"] else ["capabilities or privileges"]
+    found += [] if host["NetworkMode"] == facts.network_name not in ("host", "none", "bridge", "default") else [f"network {host['NetworkMode']}"]
+    found += [] if host["IpcMode"] == "private" and host["RestartPolicy"] == {"Name": "no"} else ["a namespace of the host's"]
+    found += [f"mount {one}" for one in host["Mounts"] if not _own(one, facts)]
+    found += [] if int(config["User"].split(":")[0]) >= 1000 else [f"user {config['User']}"]
+    found += [] if host["MemorySwap"] == host["Memory"] > 0 and host["PidsLimit"] > 0 and host["NanoCpus"] > 0 else ["no limit"]
+    found += [f"port {one}" for rows in host["PortBindings"].values() for one in rows if one["HostIp"] != "127.0.0.1"]
+    requested = [uuid for one in host.get("DeviceRequests", []) for uuid in one["DeviceIDs"]]
+    found += [] if requested == list(facts.gpu_uuids) else [f"cards {requested}"]
+    return found
+
+
+def _own(mount: dict[str, Any], facts: LabFacts) -> bool:
+    """The person's own volume, or something of ours, read-only."""
+    if mount["Target"] == "/workspace":
+        return mount["Type"] == "volume" and mount["Source"] == f"gpulab-{facts.realm}-ws-{facts.owner_id}"
+    inside = mount["Source"] == SHARED or Path(mount["Source"]).is_relative_to(GIVEN_HERE)
+    return mount["Target"] in TARGETS and mount["ReadOnly"] and inside and ".." not in mount["Source"]
+
+
+def _sweep(facts_of: Any, examples: int) -> int:
+    """How many specs came through to the engine; every one was looked at."""
+    through = 0
+
+    @settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(facts=facts_of)
+    def look(facts: LabFacts) -> None:
+        nonlocal through
+        spec = lab_spec(facts, House(shared_data=SHARED, gateway_key="ssh-ed25519 AAAA", isolates=True), "t" * 64)
+        try:
+            spec_check(spec, RANGE)
+        except RuntimeFault:
+            return
+        through += 1
+        config = container_config(spec, GIVEN_HERE)
+        assert privileges(config, facts) == []
+        assert not facts.command or config["Entrypoint"][-1] == f"{GIVEN}/job.json", "what people write is never on a command line of ours"
+        assert not facts.command or container_job(spec)
+
+    look()
+    return through
+
+
+def test_no_launch_of_ten_thousand_has_a_privilege() -> None:
+    assert _sweep(st.integers(0, 2**63).map(sound), 10_000) > 9_000
+    _sweep(FACTS, 500)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_no_launch_of_a_hundred_thousand_has_a_privilege() -> None:
+    assert _sweep(st.integers(0, 2**63).map(sound), 100_000) > 90_000
+    _sweep(FACTS, 5_000)
