@@ -64,6 +64,9 @@ class OneLab:
     def touch(self, key_id: int, lab_id: str) -> None:
         """Not noted."""
 
+    def known_by(self, host_key: str) -> None:
+        """Not noted."""
+
     def start(self, found: Found) -> Found:
         """It runs."""
         return found

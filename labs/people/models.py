@@ -8,6 +8,8 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from labs.people.keys import KINDS
+
 
 class Role(models.TextChoices):
     """What a person is to the house; limits hang on it."""
@@ -95,6 +97,7 @@ class SshKey(models.Model):
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="ssh_keys")
     name = models.CharField(max_length=100)
+    comment = models.CharField(max_length=100, blank=True, default="")
     kind = models.CharField(max_length=60)
     public_key = models.TextField()
     fingerprint = models.CharField(max_length=80, unique=True)
@@ -106,6 +109,22 @@ class SshKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.fingerprint})"
+
+    @property
+    def kind_words(self) -> str:
+        """The word that people know its kind by."""
+        return KINDS.get(self.kind, self.kind)
+
+
+class SshHostKey(models.Model):
+    """A key by which the SSH gateway is known to people's clients, and when the gateway last said that it has it."""
+
+    public_key = models.TextField()
+    fingerprint = models.CharField(max_length=80, unique=True)
+    told_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.fingerprint
 
 
 class ApiToken(models.Model):

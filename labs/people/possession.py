@@ -32,8 +32,7 @@ def is_proved(*, user_id: int, line: str, fingerprint: str, signature: str, now:
 
 def _is_signature(words: bytes, line: str, signature: bytes) -> bool:
     try:
-        signers = asyncssh.import_allowed_signers(f'owner namespaces="{NAMESPACE}" {line}')
-        return asyncssh.validate_sshsig(words, signature, "owner", signers)
+        return asyncssh.validate_sshsig(words, signature, "owner", f'owner namespaces="{NAMESPACE}" {line}'.encode())
     except (ValueError, asyncssh.Error):  # no signature at all, or one of an unknown kind
         return False
 

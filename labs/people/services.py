@@ -174,9 +174,8 @@ def ssh_key_add(*, user: User, name: str, text: str, now: datetime, proof: str =
         with transaction.atomic():
             if holder:
                 _key_moved(holder, now)
-            made = SshKey.objects.create(
-                user=user, name=(name.strip() or key.comment or key.kind)[:100], kind=key.kind, public_key=key.line, fingerprint=key.fingerprint, created_at=now
-            )
+            row = {"kind": key.kind, "public_key": key.line, "fingerprint": key.fingerprint, "comment": key.comment, "created_at": now}
+            made = SshKey.objects.create(user=user, name=(name.strip() or key.comment or key.kind)[:100], **row)
             event_record(kind="key.added", subject=_subject(user), words=f"SSH key {key.fingerprint} added.", actor=user, now=now)
     except IntegrityError as error:
         raise Refused("Somebody added this key just now. Try again.", field="text") from error

@@ -29,6 +29,7 @@ class Key(Schema):
 
     id: int
     name: str
+    comment: str
     kind: str
     fingerprint: str
     created_at: datetime
@@ -46,6 +47,9 @@ class KeyWish(Strict):
 
     text: str = Field(min_length=1, max_length=20_000, description="A line as in ~/.ssh/id_ed25519.pub.")
     name: str = Field("", max_length=100, pattern=r"^[^\x00-\x1f]*$", description="Empty for the key's own comment.")
+    proof: str = Field(
+        "", max_length=20_000, description="Only for a key that another account has: what `ssh-keygen -Y sign` prints for the words that the refusal tells."
+    )
 
 
 class Token(Schema):
@@ -128,7 +132,7 @@ def key_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
 def key_add(request: HttpRequest, wish: KeyWish) -> Status[Any]:
     """It opens your labs from now on."""
     may_launch(request)
-    return Status(201, ssh_key_add(user=caller(request), name=wish.name, text=wish.text, now=timezone.now()))
+    return Status(201, ssh_key_add(user=caller(request), name=wish.name, text=wish.text, proof=wish.proof, now=timezone.now()))
 
 
 @router.delete("/me/keys/{int:key_id}", response={204: None}, summary="Remove an SSH key")

@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from labs.people.hostkeys import host_keys
 from labs.people.services import passes_revoke, person_update, ssh_key_add, ssh_key_remove, token_create, token_revoke
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.account import KeyForm, ProfileForm, TokenForm
@@ -45,7 +46,8 @@ def account_keys(request: PersonRequest) -> HttpResponse:
 
     if request.method == "POST" and try_form(form, add):
         return redirect("account_keys")
-    context = {"form": form, "keys": list(request.user.ssh_keys.all()), "host": settings.SSH_PUBLIC_HOST, "port": settings.SSH_PUBLIC_PORT}
+    door = {"host": settings.SSH_PUBLIC_HOST, "port": settings.SSH_PUBLIC_PORT, "host_keys": host_keys(now=timezone.now())}
+    context = {"form": form, "keys": list(request.user.ssh_keys.all()), **door}
     return render(request, "people/keys.html", context, status=_status(form))
 
 

@@ -17,6 +17,7 @@ from labs.lifecycle.queries import lab_for_owner, lab_of_name
 from labs.lifecycle.queueing import wait_of
 from labs.lifecycle.services import lab_again, lab_entered
 from labs.people.errors import Refused
+from labs.people.hostkeys import host_key_tell
 from labs.people.models import SshKey, User
 from labs.people.queries import ssh_key_by_fingerprint, ssh_key_touch, ssh_keys_standing
 from portal.ssh.found import Found, Progress
@@ -67,6 +68,11 @@ class Records:
             lab_entered(lab_id=lab_id, now=timezone.now())
 
     @in_thread
+    def known_by(self, host_key: str) -> None:
+        """Note by which public key clients know this gateway; pages and the API show it."""
+        host_key_tell(line=host_key, now=timezone.now())
+
+    @in_thread
     def start(self, found: Found) -> Found:
         """Take what is held for it, or ask for the same lab again."""
         lab, now = _lab(found), timezone.now()
@@ -108,6 +114,8 @@ def _found(key: SshKey, lab: Lab) -> Found:
         return whole(f"{name} can start: its place is held for you.", f"Take it at {page} {shell}", "Start it now?", comes=True)
     if lab.state in (states.QUEUED, states.STARTING):
         return whole(f"{name} cannot be entered yet: it is {lab.state_words.lower()}.", page, comes=True)
+    if lab.is_job and not lab.is_live:
+        return whole(f"{name} was a job, and has ended.", page)
     if lab.is_live:
         return whole(f"{name} cannot be entered now: it is {lab.state_words.lower()}.", page)
     return whole(f"{name} is not running.", f"Start it again at {page} {shell}", f"Start it again ({_sizes(lab)})?", comes=True)

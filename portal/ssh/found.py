@@ -47,6 +47,10 @@ class Directory(Protocol):
         """Note that the key was used, and which lab was entered, if any."""
         ...
 
+    def known_by(self, host_key: str) -> None:
+        """Note by which public key clients know this gateway."""
+        ...
+
     def start(self, found: Found) -> Found:
         """Start what is closed, as its owner; what was started may have another id. Raises Unreachable with words when it is refused."""
         ...

@@ -15,6 +15,8 @@ from portal.ssh.tunnel import Way
 log = logging.getLogger(__name__)
 #: What is said of people: among it, that something of theirs was revoked.
 TOPICS = "person.*"
+#: How often the host key is told, and how soon again when that failed.
+TELL_S, TELL_AGAIN_S = 6 * 3600.0, 15.0
 
 
 async def serve(
@@ -26,6 +28,7 @@ async def serve(
     acceptor = await gateway.listen(*bind, host_key=keys.host)
     clocks = [
         asyncio.create_task(gateway.sessions.run()),
+        asyncio.create_task(_tell(directory, keys.host.export_public_key().decode())),
         asyncio.create_task(listen(url=redis_url, pattern=TOPICS, heard=lambda *_: gateway.sessions.wake())),
     ]
     log.info("ssh: gateway at %s:%d", *bind)
@@ -39,3 +42,14 @@ async def serve(
         for clock in clocks:
             clock.cancel()
         await asyncio.gather(*clocks, return_exceptions=True)
+
+
+async def _tell(directory: Directory, host_key: str) -> None:
+    """Say by which key we are known, now and then: what is shown to people is what is true."""
+    while True:
+        try:
+            await asyncio.to_thread(directory.known_by, host_key)
+            await asyncio.sleep(TELL_S)
+        except Exception as error:
+            log.warning("ssh: the host key was not told: %s", error)
+            await asyncio.sleep(TELL_AGAIN_S)

@@ -51,7 +51,7 @@ def test_who_signs_gets_the_key_and_who_only_pasted_it_loses_it(alice: User, bob
     pasted = ssh_key_add(user=alice, name="not mine", text=_public(key), now=now)
     proof = _run(_asked(bob, key, now), key)
     made = ssh_key_add(user=bob, name="", text=_public(key), now=now + timedelta(minutes=50), proof=proof)
-    assert made.user == bob and made.fingerprint == pasted.fingerprint and not alice.ssh_keys.exists()
+    assert made.user == bob and made.comment == "bobs" and made.fingerprint == pasted.fingerprint and not alice.ssh_keys.exists()
     assert Event.objects.filter(kind="key.moved", subject=f"person:{alice.pk}").exists()
 
 

@@ -67,6 +67,9 @@ class Book:
     def touch(self, key_id: int, lab_id: str) -> None:
         self.touched.append(key_id)
 
+    def known_by(self, host_key: str) -> None:
+        """Told when the gateway is served as a process."""
+
     def start(self, found: Found) -> Found:
         self.started.append(found.lab_id)
         self.ready.set()
