@@ -20,14 +20,6 @@ from tests.labs.catalogue.test_catalogue import TRIVY
 def held(image: Image, node: Node) -> Image:
     inside = {"nccl": "2.27.5", "cudnn": "91002", "size": 9 * 2**30, "layers": 12, "jupyter_server": "2.21.1", "sshd": True}
     inside["licences"] = {"torch": "BSD-3-Clause"}
-        "nccl": "2.27.5",
-        "cudnn": "91002",
-        "size": 9 * 2**30,
-        "layers": 12,
-        "jupyter_server": "2.21.1",
-        "sshd": True,
-        "licences": {"torch": "BSD-3-Clause"},
-    }
     Image.objects.update(digest="sha256:one", pulled=True, inside=inside)
     image.refresh_from_db()
     return image
