@@ -46,3 +46,16 @@ def production_is_whole(**_: Any) -> list[Error]:
     if "*" in settings.ALLOWED_HOSTS:
         found.append(Error("GPULAB_ALLOWED_HOSTS must not be * in production.", id="gpulab.E004"))
     return found
+
+
+@register
+def campus_is_safe(**_: Any) -> list[Error]:
+    """People's passwords and what the campus says of them travel by TLS in production."""
+    if not settings.PRODUCTION:
+        return []
+    found = []
+    if settings.LDAP_URL.startswith("ldap://") and not settings.LDAP_STARTTLS:
+        found.append(Error("GPULAB_LDAP_URL must be ldaps:// or use STARTTLS: people's passwords go over it.", id="gpulab.E010"))
+    if settings.OIDC_ISSUER and not settings.OIDC_ISSUER.startswith("https://"):
+        found.append(Error("GPULAB_OIDC_ISSUER must begin with https:// in production.", id="gpulab.E011"))
+    return found

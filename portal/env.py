@@ -75,6 +75,16 @@ def folders(name: str, *, environ: Environ = os.environ) -> dict[str, Path]:
     return {words.strip(): Path(path.strip()) for words, _, path in pairs}
 
 
+def pairs(name: str, *, values: tuple[str, ...] = (), environ: Environ = os.environ) -> dict[str, str]:
+    """`theirs=ours, theirs=ours`; with `values`, ours is one of those."""
+    found = [one.rpartition("=") for one in listing(name, environ=environ)]
+    for theirs, _, ours in found:
+        if not theirs.strip() or not ours.strip() or (values and ours.strip() not in values):
+            wanted = f"one of {', '.join(values)}" if values else "a name here"
+            raise ImproperlyConfigured(f"{name} must be pairs of THEIRS=OURS, separated by commas; OURS is {wanted}.")
+    return {theirs.strip(): ours.strip() for theirs, _, ours in found}
+
+
 def network(name: str, default: str, *, environ: Environ = os.environ) -> IPv4Network:
     """A private IPv4 range that is large enough for one /28 a person."""
     try:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from kombu import Queue
 
 from labs.notices.targets import Reach
+from labs.people.campus import ORDER
 from portal import env
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -91,6 +92,8 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "allauth.usersessions",
     "channels",
     "django_htmx",
@@ -180,7 +183,7 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = not JOINED
 
 # People.
 AUTH_USER_MODEL = "people.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend", "portal.campus.directory.DirectoryBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -211,6 +214,34 @@ MFA_FORMS = {"add_webauthn": "portal.pages.forms.account.PasskeyForm"}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # localhost is a secure context for browsers, without TLS
 ADMIN_TWO_FACTOR = env.choice("GPULAB_ADMIN_TWO_FACTOR", ("yes", "no"), "no") == "yes"
 MFA_TOTP_ISSUER = "GPU Lab"
+# The campus's own sign-in. Who is let in with which role is decided in portal.campus and labs.people.visiting.
+OIDC_ISSUER = env.text("GPULAB_OIDC_ISSUER").rstrip("/")
+OIDC_NAME = env.text("GPULAB_OIDC_NAME", "your university")
+OIDC_GROUPS_CLAIM = env.text("GPULAB_OIDC_GROUPS_CLAIM", "groups")
+OIDC_TRUST_MAIL = env.choice("GPULAB_OIDC_TRUST_MAIL", ("yes", "no"), "no") == "yes"
+OIDC_APP = {"provider_id": "campus", "name": OIDC_NAME, "client_id": env.text("GPULAB_OIDC_CLIENT"), "secret": env.text("GPULAB_OIDC_SECRET")}
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "provider_class": "portal.campus.oidc.CampusProvider",
+        "OAUTH_PKCE_ENABLED": True,
+        "SCOPE": env.listing("GPULAB_OIDC_SCOPES", "openid,profile,email"),
+        "APPS": [OIDC_APP | {"settings": {"server_url": OIDC_ISSUER}}] if OIDC_ISSUER else [],
+    }
+}
+SOCIALACCOUNT_ADAPTER = "portal.campus.oidc.CampusAdapter"
+SOCIALACCOUNT_EMAIL_VERIFICATION = "none"
+SOCIALACCOUNT_STORE_TOKENS = False
+LDAP_URL = env.text("GPULAB_LDAP_URL")
+LDAP_STARTTLS = LDAP_URL.startswith("ldap://") and env.choice("GPULAB_LDAP_STARTTLS", ("yes", "no"), "yes") == "yes"
+LDAP_CA = env.text("GPULAB_LDAP_CA")
+LDAP_BASE = env.text("GPULAB_LDAP_BASE")
+LDAP_FILTER = env.text("GPULAB_LDAP_FILTER", "(mail={})")
+LDAP_GROUPS_BASE = env.text("GPULAB_LDAP_GROUPS_BASE")
+LDAP_USER = env.text("GPULAB_LDAP_USER")
+LDAP_PASSWORD = env.text("GPULAB_LDAP_PASSWORD")
+CAMPUS_ACCOUNTS = env.choice("GPULAB_CAMPUS_ACCOUNTS", ("yes", "no"), "no") == "yes"
+CAMPUS_ROLES = env.pairs("GPULAB_CAMPUS_ROLES", values=ORDER)
+CAMPUS_GROUPS = env.pairs("GPULAB_CAMPUS_GROUPS")
 USERSESSIONS_TRACK_ACTIVITY = True
 SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = DEFAULTS["sessions"]["web_h"] * 3600

@@ -7,7 +7,16 @@ from portal.health import healthz
 from portal.pages.errors import closed
 
 #: What allauth offers and this house does not: addresses are an administrator's to change, and the account page lists sessions.
-CLOSED = ("email/", "confirm-email/", "confirm-email/<str:key>/", "login/code/confirm/", "sessions/")
+CLOSED = (
+    "email/",
+    "confirm-email/",
+    "confirm-email/<str:key>/",
+    "login/code/confirm/",
+    "sessions/",
+    "3rdparty/",
+    "3rdparty/signup/",
+    *(f"social/{each}/" for each in ("login/cancelled", "login/error", "signup", "connections")),
+)
 
 urlpatterns = [
     path("healthz", healthz, name="healthz"),

@@ -47,11 +47,11 @@ def person_create(*, email: str, display_name: str, role: str, group: Group | No
     return user
 
 
-def person_update(*, user: User, display_name: str, role: str, actor: User, now: datetime) -> None:
+def person_update(*, user: User, display_name: str, role: str, actor: User | None, now: datetime) -> None:
     """Change name or role; a role holds from the next request on."""
     if role not in Role.values:
         raise Refused(f"There is no role {role!r}.", field="role")
-    if user.pk == actor.pk and user.role == Role.ADMINISTRATOR and role != Role.ADMINISTRATOR:
+    if actor and user.pk == actor.pk and user.role == Role.ADMINISTRATOR and role != Role.ADMINISTRATOR:
         raise Refused("You cannot take the administrator's role from yourself: ask another administrator.", field="role")
     with transaction.atomic():
         was = user.role
@@ -71,7 +71,7 @@ def people_role_set(*, users: Iterable[User], role: str, actor: User, now: datet
     return len(changing)
 
 
-def person_groups_set(*, user: User, groups: list[Group], actor: User, now: datetime) -> None:
+def person_groups_set(*, user: User, groups: list[Group], actor: User | None, now: datetime) -> None:
     """Put the person into exactly these groups."""
     with transaction.atomic():
         Membership.objects.filter(user=user).exclude(group__in=groups).delete()

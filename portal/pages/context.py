@@ -63,6 +63,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         "account_parts": ACCOUNT,
         "in_administration": name.startswith("manage"),
         "page_name": name,
+        "campus": settings.OIDC_NAME if settings.OIDC_ISSUER else "",
         "has_mail": settings.HAS_MAIL,
         "house": SimpleLazyObject(_house),
         "announcements": SimpleLazyObject(lambda: _announcements(request)),

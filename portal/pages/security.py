@@ -1,6 +1,7 @@
 """The headers that keep a page's content its own."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.contrib import messages
@@ -28,9 +29,15 @@ def content_security_policy() -> str:
             "object-src 'none'",
             "base-uri 'none'",
             "frame-ancestors 'none'",
-            f"form-action 'self' {lab_origins}",
+            " ".join(filter(None, ("form-action 'self'", lab_origins, _campus_origin()))),
         )
     )
+
+
+def _campus_origin() -> str:
+    """Where the button of the campus's sign-in leads to, once it was posted here."""
+    issuer = urlsplit(settings.OIDC_ISSUER)
+    return f"{issuer.scheme}://{issuer.netloc}" if issuer.netloc else ""
 
 
 def security_headers(get_response: Next) -> Next:

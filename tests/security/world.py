@@ -76,7 +76,7 @@ def world_make(*, now: datetime) -> World:
     browsers = {caller: Client() for caller in CALLERS}
     for caller, name in NAMES.items():
         _sign_in(browsers[caller], people[name])
-    values |= _of_browser(alice)
+    values |= _of_browser(alice) | {"provider_id": "campus"}
     return World(people, browsers, {caller: Caller(secrets.get(NAMES.get(caller, ""), "")) for caller in CALLERS}, values)
 
 
