@@ -27,7 +27,24 @@ WORDS = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_si
 NASTY = [
     "--privileged", "-v", "/:/host", "host", "../../etc", "$(id)", "`id`", ";reboot", "\n", "\0", "{{.Host}}", "--pid=host", "/var/run/docker.sock", "",
 ]  # fmt: skip
-HOSTILE = st.sampled_from(NASTY) | TEXT,
+HOSTILE = st.sampled_from(NASTY)
+FACTS = st.builds(
+    LabFacts,
+    lab_id=WORDS | HOSTILE | TEXT,
+    attempt=st.integers(1, 30_000),
+    realm=WORDS | HOSTILE,
+    image=st.just("gpulab/pytorch-cuda@sha256:" + "a" * 64) | TEXT,
+    image_digest=st.just("sha256:" + "b" * 64) | TEXT | HOSTILE,
+    owner_id=st.integers(1, 2**31),
+    uid=st.integers(0, 2**31),
+    gpu_uuids=st.lists(WORDS.map("GPU-{}".format) | HOSTILE | TEXT, max_size=4).map(tuple),
+    cpus=st.integers(-2, 30_000),
+    memory_mib=st.integers(-2, 2**31),
+    shm_mib=st.integers(-2, 2**31),
+    pids=st.integers(-2, 2**31),
+    base_url=WORDS.map("/l/{}/".format) | TEXT | HOSTILE,
+    network_name=WORDS | HOSTILE | TEXT,
+    network_subnet=st.sampled_from(["10.200.0.16/28", "10.200.255.0/28", "0.0.0.0/0", "127.0.0.0/8", "10.201.0.0/28"]) | TEXT,
     command=st.lists(TEXT | HOSTILE, max_size=5).map(tuple),
     folder=TEXT | HOSTILE,
     output=TEXT | HOSTILE,
