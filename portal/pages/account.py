@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
+from labs.bus.bus import publish
 from labs.people.hostkeys import host_keys
 from labs.people.services import passes_revoke, person_update, ssh_key_add, ssh_key_remove, token_create, token_revoke
 from portal.pages.access import PersonRequest, person_required
@@ -106,13 +107,13 @@ def account_sessions(request: PersonRequest) -> HttpResponse:
 @require_POST
 @person_required
 def account_session_end(request: PersonRequest, session_id: int) -> HttpResponse:
-    """Sign one other browser out; open labs' tabs need a new Open."""
+    """Sign one other browser out; the tabs of labs that it opened end with it."""
     session = UserSession.objects.get(user=request.user, pk=session_id)
     if session.session_key == request.session.session_key:
         return redirect("account_logout")
     session.end()
-    passes_revoke(user=request.user, actor=request.user, now=timezone.now())
-    messages.success(request, "That browser is signed out, and open JupyterLab tabs need a new Open.")
+    publish("relay", "session")
+    messages.success(request, "That browser is signed out, and its tabs of JupyterLab with it.")
     return redirect("account_sessions")
 
 

@@ -10,9 +10,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
+from labs.bus.bus import publish
 from labs.bus.secrets import seal, unseal
 from labs.people.models import User
-from labs.people.services import passes_revoke
 from portal.pages.known import known_keep, known_people, newcomer_tell
 
 SEAL = "second-factor"
@@ -44,10 +44,9 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def logout(self, request: HttpRequest) -> None:
-        """Signing out ends what was opened on the way: tabs of labs need a new Open."""
-        if isinstance(request.user, User):
-            passes_revoke(user=request.user, actor=request.user, now=timezone.now())
+        """Signing out ends what was opened from this session: its tabs of labs need a new Open, those of another browser go on."""
         super().logout(request)
+        publish("relay", "session")
 
 
 class FactorAdapter(DefaultMFAAdapter):

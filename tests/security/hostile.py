@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from tests.support.served import ROOT, _answers, _environ, _listens, _running, f
 from tests.support.waiting import wait_for
 
 PAGE = b"<!doctype html><title>notebook</title><h1>A notebook</h1><p id=secret>only-in-this-lab</p>"
+DRIP_S = 0.05
 WORKER = b"self.addEventListener('fetch', event => event.respondWith(new Response('owned')));"
 
 
@@ -45,6 +47,9 @@ class LabServer:
             def answer(self) -> None:
                 seen.append((self.command, self.path, dict(self.headers.items())))
                 path = self.path.partition("?")[0]
+                if path.endswith("/drip"):
+                    self.drip()
+                    return
                 self.send_response(302 if path.endswith("/away") else 200)
                 for name, value in _headers(path, self.headers.get("Host", "")).items():
                     self.send_header(name, value)
@@ -54,6 +59,16 @@ class LabServer:
                 self.wfile.write(body)
 
             do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815  (the names are the server's)
+
+            def drip(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                try:
+                    while True:
+                        self.wfile.write(b"data: still here\n\n")
+                        time.sleep(DRIP_S)
+                except OSError:
+                    return
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -89,6 +104,8 @@ class Hostile:
     notebook: LabServer
     other: LabServer
     environ: dict[str, str]
+    web: "subprocess.Popen[bytes]"
+    stack: ExitStack
 
     def origin(self, lab: str) -> str:
         """Where the lab's pages are: lab "a" or "b"."""
@@ -99,11 +116,21 @@ class Hostile:
         """A page of the lab."""
         return f"{self.origin(lab)}/l/{self.ids[lab]}/{path}"
 
+    def web_again(self) -> None:
+        """Start the portal anew after it was killed; it ends with the house."""
+        self.stack.enter_context(_running(_uvicorn(self.portal), self.environ))
+        wait_for(lambda: _answers(f"{self.portal}/accounts/login/"), within=60, what="the portal answers")
+
     def ask(self, question: str) -> Any:
         """What the database says now."""
         program = f"import django, json; django.setup()\nfrom labs.lifecycle.models import Lab\nprint(json.dumps({question}))"
         found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=self.environ, capture_output=True, text=True, check=True)
         return json.loads(found.stdout)
+
+
+def _uvicorn(url: str) -> list[str]:
+    port = url.rpartition(":")[2]
+    return [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
 
 
 @dataclass(frozen=True)
@@ -138,17 +165,16 @@ def hostile_house(mode: str, made: Furnished) -> Iterator[Hostile]:
         binds = {"GPULAB_RELAY_BIND": f"127.0.0.1:{labs_port}", "GPULAB_RELAY_BYTES_BIND": f"127.0.0.1:{bytes_port}"}
         environ = _environ(str(made.home), port, redis_port) | made.secret | binds | {"GPULAB_LABS_ORIGIN": mode, "GPULAB_LABS_DOMAIN": domain}
         stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(made.home)], environ))
-        uvicorn = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
-        stack.enter_context(_running(uvicorn, environ))
+        web = stack.enter_context(_running(_uvicorn(environ["GPULAB_PORTAL_URL"]), environ))
         stack.enter_context(_running([sys.executable, "manage.py", "relay"], environ))
         wait_for(lambda: _listens(labs_port), within=60, what="the relay listens")
         wait_for(lambda: _answers(f"http://localhost:{port}/accounts/login/"), within=60, what="the portal answers")
-        ids = {"a": made.ids["a"], "b": made.ids["bobs" if mode == "single" else "b"]}
-        yield Hostile(mode, f"http://localhost:{port}", labs_port, ids, made.notebook, made.other, environ)
+        ids = made.ids | {"b": made.ids["bobs" if mode == "single" else "b"]}
+        yield Hostile(mode, f"http://localhost:{port}", labs_port, ids, made.notebook, made.other, environ, web, stack)
 
 
 def furnish(notebook_port: int, other_port: int) -> dict[str, str]:
-    """Two people and three running labs, at those ports; their ids."""
+    """Two people with three running labs, two administrators, at those ports; their ids."""
     from django.core.management import call_command
 
     from labs.catalogue.models import Image
@@ -162,8 +188,8 @@ def furnish(notebook_port: int, other_port: int) -> dict[str, str]:
     call_command("migrate", verbosity=0)
     now = timezone.now()
     people = {
-        name: person_create(email=f"{name}@example.edu", display_name=name.capitalize(), role="researcher", group=None, actor=None, now=now, password=PASSWORD)
-        for name in ("alice", "bob")
+        name: person_create(email=f"{name}@example.edu", display_name=name.capitalize(), role=role, group=None, actor=None, now=now, password=PASSWORD)
+        for name, role in (("root", "administrator"), ("ruth", "administrator"), ("alice", "researcher"), ("bob", "researcher"))
     }
     image = Image.objects.create(slug="pytorch", title="PyTorch 2.9", repository="gpulab/pytorch-cuda", tag="test", torch="2.9.1", cuda="12.8", created_at=now)
     node = Node.objects.create(pk="local", name="local", runtime="docker", cpus=64, memory_mib=512 * 1024, heartbeat_at=now, gpu_ready=True)

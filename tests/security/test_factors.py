@@ -1,5 +1,6 @@
 """Second factors: what they keep out, who must have one, and what is said of a new browser."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,6 +11,9 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 
+from labs.bus.secrets import secret_digest
+from labs.lifecycle.models import Lab
+from labs.lifecycle.relaying import relay_snapshot
 from labs.notices.models import Notice
 from labs.people.models import User
 from portal.live.access import subscribe
@@ -115,24 +119,26 @@ def test_a_forged_cookie_makes_no_browser_known(alice: User, bob: User) -> None:
     assert Notice.objects.filter(user=alice, kind="sign_in").count() == 1
 
 
-def test_one_browser_is_signed_out_from_another_and_nobody_ends_the_session_of_another(alice: User, bob: User) -> None:
+def test_one_browser_is_signed_out_from_another_and_nobody_ends_the_session_of_another(alice: User, bob: User, lab_of: Callable[..., Lab]) -> None:
+    lab_of(alice)
     here, there, his = enter(alice), enter(alice), enter(bob)
     rows = here.get(reverse("account_sessions")).context["sessions"]
     other = next(row for row in rows if row.session_key != here.session.session_key)
     url = reverse("account_session_end", args=[other.pk])
     assert his.post(url).status_code == 404
     assert there.get("/").status_code == 200
-    before = User.objects.get(pk=alice.pk).passes_not_before
+    assert len(relay_snapshot(node_id="local").sessions) == 2
     assert here.post(url).status_code == 302
     assert there.get("/").status_code == 302
     assert here.get("/").status_code == 200
-    assert User.objects.get(pk=alice.pk).passes_not_before > before
+    assert relay_snapshot(node_id="local").sessions == {secret_digest(here.session.session_key or "")}
 
 
-def test_signing_out_ends_the_passes_to_labs(alice: User) -> None:
-    browser, before = enter(alice), alice.passes_not_before
-    browser.post(reverse("account_logout"))
-    assert User.objects.get(pk=alice.pk).passes_not_before > before
+def test_signing_out_ends_the_passes_that_the_session_made_and_no_others(alice: User, lab_of: Callable[..., Lab]) -> None:
+    lab_of(alice)
+    laptop, phone = enter(alice), enter(alice)
+    laptop.post(reverse("account_logout"))
+    assert relay_snapshot(node_id="local").sessions == {secret_digest(phone.session.session_key or "")}
 
 
 @pytest.mark.parametrize("name", ["mfa_index", "mfa_list_webauthn", "mfa_add_webauthn", "mfa_activate_totp"])

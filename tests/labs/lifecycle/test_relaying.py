@@ -56,3 +56,16 @@ def test_guests_are_told_with_their_sessions_and_only_for_labs_that_are_there(al
     told = relay_snapshot(node_id="local", guests={(lab.pk, 8080): frozenset((bob.pk,)), ("gone", 8080): frozenset((bob.pk,))})
     assert dict(told.guests) == {(lab.pk, 8080): frozenset((bob.pk,))}
     assert {alice.pk, bob.pk} <= set(told.people)
+
+
+def test_one_of_two_sessions_is_told_on_when_the_other_signs_out(alice: User, lab_of: LabOf) -> None:
+    lab_of(alice)
+    laptop, phone = Client(), Client()
+    for browser in (laptop, phone):
+        browser.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
+        browser.get("/")
+    digests = [secret_digest(browser.session.session_key or "") for browser in (laptop, phone)]
+    assert set(digests) <= relay_snapshot(node_id="local").sessions
+    laptop.post("/accounts/logout/")
+    told = relay_snapshot(node_id="local").sessions
+    assert digests[0] not in told and digests[1] in told
