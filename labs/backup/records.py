@@ -24,6 +24,7 @@ PRESENT = frozenset(
         "notices.Notice",
         "notices.Delivery",
         "people.DeviceLogin",
+        "people.ApiRequest",
         "people.SshHostKey",
         "enrolment.Authority",
         "enrolment.JoinToken",

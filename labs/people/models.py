@@ -196,3 +196,21 @@ class DeviceLogin(models.Model):
     def shown(self) -> str:
         """The code as people read it."""
         return f"{self.code[:4]}-{self.code[4:]}"
+
+
+class ApiRequest(models.Model):
+    """A request that was answered under a key of its caller's: sent again it is answered alike. The answer may hold a secret, so it is sealed."""
+
+    caller = models.CharField(max_length=64, help_text="A digest of the token that asked.")
+    key = models.CharField(max_length=80)
+    asked = models.CharField(max_length=64, help_text="A digest of the address and the body.")
+    status = models.PositiveSmallIntegerField(default=0)
+    answer_sealed = models.TextField(blank=True)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["made_at"], name="api_request_age")]
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="api_request_once")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.status}"

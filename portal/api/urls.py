@@ -31,6 +31,7 @@ from portal.api import (
 )
 from portal.api.auth import BearerToken
 from portal.api.document import errors_described
+from portal.api.edge import once, tagged
 from portal.api.problems import install, not_allowed, not_found
 from portal.api.rates import rate_headers_set
 
@@ -55,7 +56,7 @@ def at_the_edge(view: View) -> View:
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            response = view(request, *args, **kwargs)
+            response = tagged(request, once(request, lambda: view(request, *args, **kwargs)))
         except Http404:
             response = not_found(request)
         if response.status_code == 405:

@@ -87,6 +87,7 @@ def test_it_is_openapi_3_1_and_lists_every_endpoint(document: Any) -> None:
         ("get", "/groups"),
         ("post", "/groups"),
         ("get", "/nodes"),
+        ("post", "/nodes/join"),
         ("post", "/nodes/{node_id}/cordon"),
         ("post", "/nodes/{node_id}/uncordon"),
         ("post", "/gpus/{uuid}/service"),
@@ -100,13 +101,13 @@ def test_every_operation_but_the_sign_in_wants_a_bearer_token_and_describes_its_
     scheme = document["components"]["securitySchemes"]["BearerToken"]
     assert scheme["type"] == "http" and scheme["scheme"] == "bearer"
     for address, method, operation in _operations(document):
-        is_sign_in = address.startswith("/api/v1/device")
+        is_sign_in = address.startswith(("/api/v1/device", "/api/v1/nodes/join"))
         assert is_sign_in or operation["security"] == [{"BearerToken": []}]
         wanted = {"429"} | (set() if is_sign_in else {"401"}) | ({"403", "409"} if method == "post" else set()) | ({"404"} if "{" in address else set())
         assert wanted <= set(operation["responses"])
         for status, response in operation["responses"].items():
             media = "application/problem+json" if status >= "400" else "application/json"
-            assert status == "204" or list(response["content"]) == [media] and response["description"]
+            assert status == "204" or (list(response["content"]) == [media] and response["description"])
 
 
 def test_names_are_unique_and_every_reference_leads_somewhere(document: Any) -> None:

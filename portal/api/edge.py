@@ -1,0 +1,67 @@
+"""What holds for every answer of the API: unchanged ones are not sent again, and what was made under a key is made once."""
+
+import hashlib
+from collections.abc import Callable
+
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+
+from labs.bus.secrets import seal, unseal
+from labs.people.models import ApiRequest
+from portal.api.problems import problem
+
+KEY = "Idempotency-Key"
+MOST_KEY = 80
+SEAL = "api-requests"
+#: Launching a lab keeps its key with the lab itself, for as long as the lab is known.
+OWN_KEYS = ("/api/v1/labs",)
+Answer = Callable[[], HttpResponse]
+
+
+def tagged(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer to a read with its ETag; 304 where the caller has it already, 412 where If-Match names another."""
+    if request.method not in ("GET", "HEAD") or response.status_code != 200:
+        return response
+    response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
+    return get_conditional_response(request, etag=response["ETag"], response=response) or response
+
+
+def once(request: HttpRequest, answer: Answer) -> HttpResponse:
+    """The answer to a POST; under the same Idempotency-Key the first one again, for a day. A refusal is no answer: it may be tried again."""
+    key = request.headers.get(KEY, "")
+    if request.method != "POST" or not key or request.path in OWN_KEYS:
+        return answer()
+    if len(key) > MOST_KEY or not (key.isascii() and key.isprintable()):
+        return problem(422, f"A key has at most {MOST_KEY} plain characters.", code="invalid", errors=[{"field": KEY, "words": "not a key"}])
+    return _kept(request, key, answer)
+
+
+def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
+    asked = _digest(request.path, request.body)
+    row = {"caller": _digest(request.headers.get("Authorization", "")), "key": key}
+    try:
+        with transaction.atomic():
+            made = ApiRequest.objects.create(**row, asked=asked, made_at=timezone.now())
+            response = answer()
+            if response.status_code >= 300:
+                transaction.set_rollback(True)
+                return response
+            made.status, made.answer_sealed = response.status_code, seal(SEAL, response.content.decode())
+            made.save(update_fields=["status", "answer_sealed"])
+            return response
+    except IntegrityError:
+        return _again(ApiRequest.objects.get(**row), asked)
+
+
+def _again(row: ApiRequest, asked: str) -> HttpResponse:
+    if row.asked != asked:
+        return problem(422, f"This {KEY} was used for another request.", code="key_reused", errors=[{"field": KEY, "words": "used before"}])
+    return HttpResponse(
+        unseal(SEAL, row.answer_sealed) or "", status=row.status, content_type="application/json; charset=utf-8", headers={"Idempotent-Replay": "true"}
+    )
+
+
+def _digest(*parts: str | bytes) -> str:
+    return hashlib.sha256(b"\0".join(part.encode() if isinstance(part, str) else part for part in parts)).hexdigest()
