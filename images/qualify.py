@@ -215,7 +215,7 @@ def check_loader(run: Run) -> dict:
     """A DataLoader with workers hands large batches over by the lab's shared memory."""
     shm = os.statvfs("/dev/shm")
     size = shm.f_blocks * shm.f_frsize // 2**20
-    batches = 8 if run.short else 24
+    batches = 4 if run.short else 24
     loader = torch.utils.data.DataLoader(Pictures(4 * batches), batch_size=4, num_workers=WORKERS, prefetch_factor=1)
     began, seen = time.perf_counter(), 0.0
     try:

@@ -9,12 +9,14 @@ from worker.runtimes.docker.client import Engine, NotFound, faults
 
 LABEL_JOB = "gpulab.job"
 MEMORY_MIB, PIDS = 2048, 256
-#: Written to a file first, so that a program can start itself again; an alarm ends it, whoever listens.
+#: Written to a file first, so that a program can start itself again; ended in time by a parent, since the first process of a container takes no alarm.
 RUN_FILE = """
-import os, signal, sys
+import subprocess, sys
 open("/tmp/gpulab-job.py", "w").write(sys.argv[1])
-signal.alarm(int(sys.argv[2]))
-os.execv(sys.executable, [sys.executable, "-I", "/tmp/gpulab-job.py", *sys.argv[3:]])
+try:
+    sys.exit(subprocess.run([sys.executable, "-I", "/tmp/gpulab-job.py", *sys.argv[3:]], timeout=int(sys.argv[2])).returncode)
+except subprocess.TimeoutExpired:
+    sys.exit("It did not come to its end in time.")
 """
 
 
