@@ -2,18 +2,22 @@
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 
-from django.db import IntegrityError, transaction
+from django.core.exceptions import RequestDataTooBig
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
 
 from labs.bus.secrets import seal, unseal
 from labs.people.models import ApiRequest
-from portal.api.problems import problem
+from labs.people.queries import person_by_token
+from portal.api.problems import database_away, problem, too_big
 
 KEY = "Idempotency-Key"
 MOST_KEY = 80
+KEPT_FOR = timedelta(days=1)
 SEAL = "api-requests"
 #: Launching a lab keeps its key with the lab itself, for as long as the lab is known.
 OWN_KEYS = ("/api/v1/labs",)
@@ -35,7 +39,20 @@ def once(request: HttpRequest, answer: Answer) -> HttpResponse:
         return answer()
     if len(key) > MOST_KEY or not (key.isascii() and key.isprintable()):
         return problem(422, f"A key has at most {MOST_KEY} plain characters.", code="invalid", errors=[{"field": KEY, "words": "not a key"}])
-    return _kept(request, key, answer)
+    if not _is_live(request):
+        return answer()  # which says so
+    try:
+        return _kept(request, key, answer)
+    except (OperationalError, InterfaceError) as error:
+        return database_away(request, error)
+    except RequestDataTooBig as error:
+        return too_big(request, error)
+
+
+def _is_live(request: HttpRequest) -> bool:
+    """A kept answer is for whoever may still ask: a token that was revoked meanwhile gets none."""
+    kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+    return kind.lower() == "bearer" and person_by_token(secret=secret, now=timezone.now()) is not None
 
 
 def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
@@ -43,6 +60,7 @@ def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
     row = {"caller": _digest(request.headers.get("Authorization", "")), "key": key}
     try:
         with transaction.atomic():
+            ApiRequest.objects.filter(made_at__lt=timezone.now() - KEPT_FOR).delete()
             made = ApiRequest.objects.create(**row, asked=asked, made_at=timezone.now())
             response = answer()
             if response.status_code >= 300:
@@ -58,9 +76,8 @@ def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
 def _again(row: ApiRequest, asked: str) -> HttpResponse:
     if row.asked != asked:
         return problem(422, f"This {KEY} was used for another request.", code="key_reused", errors=[{"field": KEY, "words": "used before"}])
-    return HttpResponse(
-        unseal(SEAL, row.answer_sealed) or "", status=row.status, content_type="application/json; charset=utf-8", headers={"Idempotent-Replay": "true"}
-    )
+    body = unseal(SEAL, row.answer_sealed) or ""
+    return HttpResponse(body, status=row.status, content_type="application/json; charset=utf-8", headers={"Idempotent-Replay": "true"})
 
 
 def _digest(*parts: str | bytes) -> str:

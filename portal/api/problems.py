@@ -65,12 +65,12 @@ def install(api: NinjaAPI) -> None:
         ValidationError: _invalid,
         Throttled: _throttled,
         HttpError: _http,
-        RequestDataTooBig: _too_big,
+        RequestDataTooBig: too_big,
         Http404: not_found,
         ObjectDoesNotExist: not_found,
         PermissionDenied: _denied,
-        OperationalError: _database_away,
-        InterfaceError: _database_away,
+        OperationalError: database_away,
+        InterfaceError: database_away,
         Exception: _unexpected,
     }
     for kind, handler in handlers.items():
@@ -122,13 +122,15 @@ def _denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
     return problem(403, str(error) or "That is not for you.")
 
 
-def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+def database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """503, with when to try again."""
     log.error("API: %s %s had no database: %s", request.method, request.path, error)
     words = "The database does not answer. Running labs go on. Try again in a moment, with the same Idempotency-Key."
     return problem(503, words, code="database_away", headers={"Retry-After": "10"})
 
 
-def _too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    """413."""
     return problem(413, "The body is too large.")
 
 

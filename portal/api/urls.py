@@ -71,7 +71,8 @@ def at_the_edge(view: View) -> View:
 api = LabApi(
     title="GPU Lab",
     version="1",
-    description="Launch and manage GPU labs. Every request carries `Authorization: Bearer gpa_…`, a token made on the account page.",
+    description="Launch and manage GPU labs. Every request carries `Authorization: Bearer gpa_…`, a token made on the account page. "
+    "A POST with an `Idempotency-Key` of yours, sent again, is answered as the first time. Reads carry an `ETag`; send it back as `If-None-Match`.",
     docs_url=None,
     auth=BearerToken(),
     urls_namespace="api-v1",

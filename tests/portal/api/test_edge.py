@@ -49,3 +49,11 @@ def test_a_refusal_is_not_kept(calls: Any, root_admin: Any) -> None:
     caller = calls(root_admin)
     assert caller.post("/groups", GROUP | {"kind": "team"}, key="one").status_code == 422
     assert caller.post("/groups", GROUP, key="one").status_code == 201
+
+
+def test_a_revoked_token_gets_no_kept_answer(calls: Any, alice: Any) -> None:
+    caller = calls(alice)
+    caller.post("/me/tokens", {"name": "ci"}, key="one")
+    ApiToken.objects.filter(user=alice, name="test").update(revoked_at=alice.date_joined)
+    again = caller.post("/me/tokens", {"name": "ci"}, key="one")
+    assert again.status_code == 401 and "secret" not in again.json()
