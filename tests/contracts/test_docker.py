@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_ports_are_published_on_the_loopback_only(runtime, make_spec, api):
     bindings = api.inspect_container(spec.name)["NetworkSettings"]["Ports"]
     assert {one["HostIp"] for rows in bindings.values() for one in rows} == {"127.0.0.1"}
     assert jupyter_of(seen)[0] == "127.0.0.1"
+    assert spec.network is not None and ip_address(seen.inside) in ip_network(spec.network.subnet)  # where the node reaches its own programs
 
 
 def test_files_in_the_workspace_are_there_in_the_next_lab(runtime, make_spec, api):
