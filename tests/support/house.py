@@ -31,6 +31,7 @@ from labs.storage.services import workspace_record
 from labs.telemetry.services import lab_usage_record
 from tests.support.pages import PASSWORD
 from tests.support.past import past_furnish
+from tests.support.shared import shared_furnish
 from tests.support.timetable import timetable_furnish
 
 CHECKS = [
@@ -71,7 +72,9 @@ def house_furnish(*, now: datetime) -> House:
     image = _machine(now)
     for owner, gib, files in ((alice, 412, 183_402), (bob, 55.2, 20_118)):
         workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=now - timedelta(minutes=5))
-    return House(root, alice, bob, newcomer, _labs(alice, bob, image, now), secret)
+    labs = _labs(alice, bob, image, now)
+    shared_furnish(root=root, mine=labs["resnet-run"], guest=bob, team=vision, now=now)
+    return House(root, alice, bob, newcomer, labs, secret)
 
 
 def _person(name: str, display_name: str, role: str, now: datetime) -> User:

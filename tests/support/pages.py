@@ -78,6 +78,7 @@ def of_administrator(served: Served) -> dict[str, str]:
         "manage-images": "/manage/images/",
         "manage-groups": "/manage/groups/",
         "usage-house": "/usage/?of=house&days=7",
+        "manage-announcements": "/manage/announcements/",
         "manage-audit": "/manage/audit/",
         "lab-starting": f"/labs/{served.labs['notebooks']}/",
     }
