@@ -1,9 +1,10 @@
-"""People who come by the campus's own sign-in: their account, their role and their groups as the campus says today."""
+"""People at the door: whoever comes by the campus's own sign-in, as the campus says today, and the record of who came and went."""
 
 from datetime import datetime
 
 from django.db import transaction
 
+from labs.ledger.services import event_record
 from labs.people.campus import Reading, Visitor, groups_of, role_of
 from labs.people.errors import Refused
 from labs.people.models import Group, Membership, Role, User
@@ -31,6 +32,12 @@ def visitor_enter(*, visitor: Visitor, reading: Reading, now: datetime) -> User:
         _role_set(user, role_of(visitor, reading.roles), now)
         _groups_set(user, visitor, reading, now)
     return user
+
+
+def sign_in_record(*, user: User, what: str, address: str, now: datetime) -> None:
+    """Write down that somebody signed in or out as this person, or failed to; `what` is in, out or failed, `address` where from."""
+    words = {"in": f"{user} signed in.", "out": f"{user} signed out.", "failed": f"A sign-in as {user} failed."}[what]
+    event_record(kind=f"person.sign_{what}", subject=f"person:{user.pk}", words=words, actor=None if what == "failed" else user, now=now, address=address)
 
 
 def _made(visitor: Visitor, role: str, now: datetime) -> User:

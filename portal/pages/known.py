@@ -4,8 +4,10 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core import signing
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 
+from labs.ledger.services import event_record
 from labs.notices.services import notice_queue
 from labs.people.models import User
 from portal.pages.templatetags.gpulab import browser
@@ -37,3 +39,11 @@ def newcomer_tell(*, user: User, agent: str, address: str, now: datetime) -> Non
     words = f"Somebody signed in as you with {browser(agent)} from {address}. If that was you, there is nothing to do."
     advice = "If it was not, sign out everywhere on your account's page of sessions and change your password."
     notice_queue(user=user, kind="sign_in", subject="A new browser signed in as you", words=f"{words}\n\n{advice}", now=now, url="/account/sessions/")
+
+
+def factor_changed_tell(*, user: User, words: str, now: datetime) -> None:
+    """Write down that a second factor has changed, and tell its owner."""
+    with transaction.atomic():
+        event_record(kind="person.factor", subject=f"person:{user.pk}", words=words, actor=user, now=now)
+        advice = "If that was not you, sign out everywhere on your account's page of sessions and change your password."
+        notice_queue(user=user, kind="sign_in", subject="Your second factor has changed", words=f"{words}\n\n{advice}", now=now, url="/accounts/2fa/")
