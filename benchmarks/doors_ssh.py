@@ -157,10 +157,20 @@ def upload_mib_s(folder: Path, port: int, mib: int) -> float:
     return mib / (time.perf_counter() - began)
 
 
-def resident_mib(pid: int) -> float:
-    """What a process has in memory now."""
+def slowly(folder: Path, port: int, mib: int) -> None:
+    """An upload to a reader in the lab that stops and goes, and a download to such a client: what waits is somebody's memory."""
+    reader = f"for i in $(seq {mib // 4}); do head -c {4 * MIB} >/dev/null; sleep 0.02; done"
+    sent = subprocess.Popen(["head", "-c", str(mib * MIB), "/dev/zero"], stdout=subprocess.PIPE)
+    subprocess.run(client(folder, port, reader), check=True, timeout=600, stdin=sent.stdout)
+    received = subprocess.Popen(client(folder, port, f"head -c {mib * MIB} /dev/zero"), stdout=subprocess.PIPE)
+    subprocess.run(["sh", "-c", reader], check=True, timeout=600, stdin=received.stdout)
+    received.wait(60)
+
+
+def peak_mib(pid: int) -> float:
+    """What a process had in memory at most."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) / 1024
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
 def compared(what: str, unit: str, measure: Callable[[int], float], ports: tuple[int, int], times: int) -> Figure:
@@ -174,16 +184,15 @@ def measured(*, times: int, mib: int) -> list[Figure]:
     """Everything."""
     with house() as (folder, lab_port, port, pid):
         ports = (port, lab_port)
-        download_mib_s(folder, port, mib)
-        upload_mib_s(folder, port, mib)
-        before = resident_mib(pid)
+        slowly(folder, port, 64)
+        before = peak_mib(pid)
         found = [
             compared("connected, median", "s", lambda one: connected_s(folder, one), ports, times),
             compared("download", "MiB/s", lambda one: download_mib_s(folder, one, mib), ports, 3),
             compared("upload", "MiB/s", lambda one: upload_mib_s(folder, one, mib), ports, 3),
         ]
-        grown = resident_mib(pid) - before
-        return [*found, Figure(f"memory grown by {6 * mib} MiB carried", "MiB", round(grown, 1), 0.0, 0.0)]
+        slowly(folder, port, 2 * mib)
+        return [*found, Figure(f"peak memory grown by {10 * mib} MiB", "MiB", round(peak_mib(pid) - before, 1), 0.0, 0.0)]
 
 
 def free_ports(count: int) -> list[int]:

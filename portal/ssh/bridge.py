@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncssh
 
+from portal.ssh.pace import WINDOW, paced
 from portal.ssh.tunnel import Unreachable
 
 #: What is said for a session that could not be; OpenSSH's own code for "it was the connection".
@@ -36,6 +37,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
     def connection_made(self, chan: "asyncssh.SSHServerChannel[bytes]") -> None:
         """The channel is open; what for comes next."""
         self._chan = chan
+        paced(chan)
 
     def pty_requested(self, term_type: str, term_size: TermSize, term_modes: Any) -> bool:
         """The terminal is made in the lab."""
@@ -175,6 +177,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
                 term_size=self._size or (0, 0, 0, 0),
                 term_modes=dict(self._chan.get_terminal_modes()),
                 encoding=None,
+                window=WINDOW,
             )
         except Unreachable as error:
             self.refuse(str(error))
@@ -185,6 +188,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
 
     def _opened(self, far: "asyncssh.SSHClientChannel[bytes]") -> None:
         self._far = far
+        paced(far)
         if self._gone:
             far.close()
             return

@@ -5,13 +5,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
 
 import asyncssh
 
 from portal.ssh import forwarding, offer, tunnel
 from portal.ssh.bridge import Near
 from portal.ssh.found import Directory, Found
+from portal.ssh.pace import WINDOW
 from portal.ssh.sessions import Sessions
 from portal.ssh.tries import Tries
 from portal.ssh.tunnel import Unreachable, Way
@@ -55,6 +55,7 @@ class Gateway:
             allow_scp=False,
             line_editor=False,
             encoding=None,
+            window=WINDOW,
             compression_algs=None,
             login_timeout=LOGIN_S,
             keepalive_interval=30,
@@ -151,12 +152,10 @@ class Visitor(asyncssh.SSHServer):
         return self._listened(listen_host, listen_port) if listen_host in forwarding.LISTENED else False
 
     async def _forwarded(self, host: str, port: int) -> asyncssh.SSHTCPSession[bytes]:
-        lab = await self._reached_for_a_channel()
-        return cast("asyncssh.SSHTCPSession[bytes]", await self._conn.forward_tunneled_connection(lab, host, port))
+        return await forwarding.reached(await self._reached_for_a_channel(), host, port)
 
     async def _forwarded_unix(self, path: str) -> asyncssh.SSHUNIXSession[bytes]:
-        lab = await self._reached_for_a_channel()
-        return cast("asyncssh.SSHUNIXSession[bytes]", await self._conn.forward_tunneled_unix_connection(lab, path))
+        return await forwarding.reached_unix(await self._reached_for_a_channel(), path)
 
     async def _listened(self, host: str, port: int) -> asyncssh.SSHListener | None:
         try:

@@ -15,10 +15,12 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from labs.lifecycle.routes import Person
 from portal.ssh.tries import FREE, REFUSAL_S
 from tests.portal.ssh.conftest import ALICE, LAB, STOPPED, House, answers, free_port
 from tests.support.waiting import wait_for
@@ -133,18 +135,38 @@ def test_sftp_lists_makes_renames_and_removes(house: House, tmp_path: Path) -> N
     assert filecmp.cmp(tmp_path / "a", tmp_path / "d", shallow=False) and not place.exists()
 
 
-def test_rsync_keeps_a_tree_of_many_files(house: House, tmp_path: Path) -> None:
-    tree, there = tmp_path / "tree", tmp_path / "there"
-    for number in range(500):
-        file = tree / f"d{number % 20}" / f"file {number}"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(os.urandom(number * 37))
+def rsync(house: House, source: Path, there: Path, *, within: float = 60) -> None:
     shell = " ".join(["ssh", *house.options(), "-p", str(house.port)])
-    for _ in range(2):
-        subprocess.run(["rsync", "-a", "--delete", "-e", shell, f"{tree}/", f"resnet@127.0.0.1:{there}/"], check=True, timeout=60)
-        next(tree.glob("d3/*")).unlink()
-    subprocess.run(["rsync", "-a", "--delete", "-e", shell, f"{tree}/", f"resnet@127.0.0.1:{there}/"], check=True, timeout=60)
-    assert subprocess.run(["diff", "-r", str(tree), str(there)], timeout=30).returncode == 0
+    subprocess.run(["rsync", "-a", "--delete", "-e", shell, f"{source}/", f"resnet@127.0.0.1:{there}/"], check=True, timeout=within)
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_rsync_keeps_a_tree_of_many_small_files(house: House, tmp_path: Path, count: int) -> None:
+    tree, there = tmp_path / "tree", tmp_path / "there"
+    for number in range(count):
+        file = tree / f"d{number % 97}" / f"file {number}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"%d" % number * (number % 99))
+    rsync(house, tree, there, within=900)
+    next(tree.glob("d3/*")).unlink()
+    (tree / "d3" / "new").write_text("new")
+    rsync(house, tree, there, within=900)
+    assert subprocess.run(["diff", "-r", str(tree), str(there)], timeout=300).returncode == 0
+
+
+@pytest.mark.parametrize("mib", [200, pytest.param(2_048, marks=pytest.mark.long)])
+def test_rsync_brings_one_large_file_and_the_gateway_stays_as_small_as_it_was(house: House, tmp_path: Path, mib: int) -> None:
+    sent = tmp_path / "sent"
+    sent.mkdir()
+    block = os.urandom(MIB)
+    with (sent / "model").open("wb") as file:
+        for number in range(mib):
+            file.write(number.to_bytes(8, "big") + block[8:])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rsync(house, sent, tmp_path / "there", within=900)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert filecmp.cmp(sent / "model", tmp_path / "there" / "model", shallow=False)
+    assert grown < 60 * 1024, f"{grown} KiB"
 
 
 def test_many_sessions_share_one_connection(house: House, tmp_path: Path) -> None:
@@ -342,6 +364,31 @@ def test_a_session_is_cut_when_its_key_is_removed(house: House) -> None:
     house.book.revoked.add(ALICE)
     assert client.wait(5) == 255
     wait_for(lambda: len(house.gateway.sessions) == 0, what="the end of the session")
+
+
+def test_everything_that_is_open_ends_within_five_seconds_of_its_person_being_disabled(house: House) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        local = free_port()
+        client = house.open("echo here; sleep 60", options=("-L", f"127.0.0.1:{local}:localhost:{inside.getsockname()[1]}"))
+        assert client.stdout is not None and client.stdout.readline() == b"here\n"
+        with socket.create_connection(("127.0.0.1", local)) as near:
+            near.settimeout(10)
+            inside.accept()[0].sendall(b"open")
+            assert near.recv(4) == b"open"
+            people = {**house.snapshot.people, ALICE: Person(False, False, 0.0)}
+            house.told[0] = replace(house.snapshot, people=people)
+            started = time.monotonic()
+            house.do(house.table.refresh())
+            assert near.recv(4) == b"" and client.wait(5) == 255
+            assert time.monotonic() - started < 5
+    wait_for(lambda: len(house.gateway.sessions) == 0, what="the end of the session")
+
+
+def test_a_shell_that_waits_for_its_lab_is_cut_when_its_key_is_removed(house: House) -> None:
+    with Terminal(house, rows=24, columns=80, lab="slow") as terminal:
+        terminal.until("Place 2 in the queue.")
+        house.book.revoked.add(ALICE)
+        assert terminal.client.wait(5) == 255
 
 
 def test_a_session_is_cut_when_the_lab_ends_and_its_processes_hang_up_when_a_client_goes(house: House, tmp_path: Path) -> None:
