@@ -76,11 +76,7 @@ def cold_image(api: Any, image: str, registry: Registry) -> str:
     changes += [f"LABEL {name}={json.dumps(value)}" for name, value in (config["Labels"] or {}).items()]
     made = api.create_container(image, command=["true"])["Id"]
     try:
-        with tempfile.TemporaryFile() as file:
-            for piece in api.export(made):
-                file.write(piece)
-            file.seek(0)
-            api.import_image_from_stream(file, repository=repository, tag=tag, changes=changes)
+        api.import_image_from_stream(api.export(made), repository=repository, tag=tag, changes=changes)
     finally:
         api.remove_container(made)
     for line in api.push(repository, tag=tag, stream=True, decode=True):
