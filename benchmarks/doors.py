@@ -1,6 +1,6 @@
 """What the way into a lab costs: requests and websocket messages a second by the whole way of production, beside its peer.
 
-    python -m benchmarks.doors [--seconds 4] [--connections 20] [--chp FOLDER] [--json FILE]
+    python -m benchmarks.doors [--seconds 2] [--rounds 5] [--connections 20] [--chp FOLDER] [--json FILE]
 
 Four ways to the same lab, each a process of its own: *direct*; *relay*; *nginx + relay*, which is what people use, by TLS and the
 deployment's own configuration; and *nginx + configurable-http-proxy* (the peer, which checks no pass; its npm package lies in
@@ -17,6 +17,7 @@ import os
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import tempfile
 import time
@@ -134,24 +135,34 @@ def measure(door: Door, proxies: dict[str, int], *, connections: int, seconds: f
     return found
 
 
-def doors_measure(*, folder: Path, chp: Path | None, connections: int, seconds: float) -> list[Measured]:
-    """All ways, one after another, to one lab."""
+def doors_measure(*, folder: Path, chp: Path | None, rounds: int, connections: int, seconds: float) -> list[Measured]:
+    """All ways to one lab, one after another, so many times over; the median of each."""
     lab_port, relay_port, bytes_port = free_port(), free_port(), free_port()
     cookie = "__Host-gpulab_pass=" + mint(key=KEY, kind="browser", user_id=1, lab_id=ID, role="owner", now=time.time())
-    asked = {"connections": connections, "seconds": seconds}
     with ExitStack() as stack:
         stack.enter_context(process(lab_run, lab_port))
         relay = stack.enter_context(process(relay_run, relay_port, bytes_port, lab_port))
         site, master = stack.enter_context(nginx(folder / "relay", relay_port))
-        found = measure(Door("direct", lab_port, "127.0.0.1", PATH), {}, **asked)
-        found += measure(Door("relay", relay_port, HOST, PATH, cookie), {"relay": relay}, **asked)
-        whole = Door("nginx + relay", site.https, HOST, PATH, cookie, _trusting(site))
-        found += measure(whole, {"nginx": _worker(master), "relay": relay}, **asked)
+        ways: list[tuple[Door, dict[str, int]]] = [
+            (Door("direct", lab_port, "127.0.0.1", PATH), {}),
+            (Door("relay", relay_port, HOST, PATH, cookie), {"relay": relay}),
+            (Door("nginx + relay", site.https, HOST, PATH, cookie, _trusting(site)), {"nginx": _worker(master), "relay": relay}),
+        ]
         if chp:
             port, pid = stack.enter_context(peer(chp, lab_port))
             site, master = stack.enter_context(nginx(folder / "peer", port))
-            found += measure(Door("nginx + chp", site.https, HOST, PATH, "", _trusting(site)), {"nginx": _worker(master), "chp": pid}, **asked)
-    return found
+            ways.append((Door("nginx + chp", site.https, HOST, PATH, "", _trusting(site)), {"nginx": _worker(master), "chp": pid}))
+        for door, _ in ways:
+            uvloop.run(requests(door, connections, 1.0))  # warm: the peer compiles what it runs often
+        taken = [measure(door, proxies, connections=connections, seconds=seconds) for _ in range(rounds) for door, proxies in ways]
+    return [_median([row[act] for row in taken[way :: len(ways)]]) for way in range(len(ways)) for act in (0, 1)]
+
+
+def _median(rows: list[Measured]) -> Measured:
+    """Of every number."""
+    figures = [row.figure for row in rows]
+    middle = Figure(figures[0].what, *(statistics.median(getattr(one, name) for one in figures) for name in ("per_second", "p50_ms", "p99_ms")))
+    return Measured(middle, {name: statistics.median(row.cpu_us[name] for row in rows) for name in rows[0].cpu_us})
 
 
 def _trusting(site: Site) -> ssl.SSLContext:
@@ -177,14 +188,15 @@ def _listens(port: int) -> bool:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The way into a lab, beside a direct connection and a peer")
-    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=20)
     parser.add_argument("--chp", type=Path, default=None, help="a folder for configurable-http-proxy's npm package")
     parser.add_argument("--json", type=Path, default=None)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gpulab-doors-") as folder:
         chp = asked.chp or (Path(folder) if shutil.which("npm") else None)
-        found = doors_measure(folder=Path(folder), chp=chp, connections=asked.connections, seconds=asked.seconds)
+        found = doors_measure(folder=Path(folder), chp=chp, rounds=asked.rounds, connections=asked.connections, seconds=asked.seconds)
     for one in found:
         spent = ", ".join(f"{name} {us:.0f} µs" for name, us in one.cpu_us.items())
         print(f"{one.figure.what:38} {one.figure.per_second:9.1f} /s   p50 {one.figure.p50_ms:7.2f} ms   p99 {one.figure.p99_ms:7.2f} ms   {spent}")

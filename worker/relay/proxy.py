@@ -35,23 +35,22 @@ async def carry(
             raise aiohttp.ClientConnectionError("the lab does not answer its node's relay")
         if target and leads_out(upstream.headers.get("Location", ""), target.own):
             raise LeadsOut
-        response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=_back(upstream.headers, target))
-        await response.prepare(request)
-        await _body(request, upstream, response)
-        return response
+        return await _answered(request, upstream, _back(upstream.headers, target))
+
+
+async def _answered(request: web.BaseRequest, upstream: aiohttp.ClientResponse, headers: "CIMultiDict[str]") -> web.StreamResponse:
+    """A small body leaves in one piece with its headers, which halves the system calls; all else as it comes."""
+    bodiless = request.method == "HEAD" or upstream.status in BODILESS
+    if not bodiless and upstream.content_length is not None and upstream.content_length <= SMALL:
+        return web.Response(status=upstream.status, reason=upstream.reason, headers=headers, body=await upstream.content.read())
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
+    await response.prepare(request)
+    if not bodiless:
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
+    await response.write_eof()
+    return response
 
 
 def _back(headers: Headers, target: Target | None) -> "CIMultiDict[str]":
     return to_browser(headers, cookies=target.cookies, alone=target.alone) if target else passed_on(headers)
-
-
-async def _body(request: web.BaseRequest, upstream: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
-    """A small body leaves in one piece with its headers, which halves the system calls; all else as it comes."""
-    if request.method == "HEAD" or upstream.status in BODILESS:
-        await response.write_eof()
-    elif upstream.content_length is not None and upstream.content_length <= SMALL:
-        await response.write_eof(await upstream.content.read())
-    else:
-        async for chunk in upstream.content.iter_any():
-            await response.write(chunk)
-        await response.write_eof()
