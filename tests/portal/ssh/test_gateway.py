@@ -413,7 +413,7 @@ def test_one_is_connected_within_0_4_s(house: House) -> None:
     assert _best(lambda: house.ssh("true")) <= max(0.4, 3 * straight)
 
 
-def _best(connect: Callable[[], object], *, of: int = 6) -> float:
+def _best(connect: Callable[[], object], *, of: int = 4) -> float:
     """The quickest of a few, in seconds: what it takes when nothing else is in the way."""
     times = []
     for _ in range(of):
