@@ -49,6 +49,7 @@ UID_BASE = env.integer("GPULAB_UID_BASE", 20000, low=1000, high=2_000_000_000)
 UID_COUNT = env.integer("GPULAB_UID_COUNT", 20000, low=10, high=1_000_000)
 NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40}.0.0/16")
 CLI_FOLDER = env.folder("GPULAB_CLI_FOLDER", GPULAB_HOME / "cli")
+WORKSPACES = env.choice("GPULAB_WORKSPACES", ("node", "shared"), "node")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
@@ -79,6 +80,7 @@ INSTALLED_APPS = [
     "labs.quarantine",
     "labs.enrolment",
     "labs.idleness",
+    "labs.jobs",
     "labs.sharing",
     "labs.announcements",
     "labs.policy",

@@ -22,6 +22,7 @@ from portal.api import (
     gpus,
     house,
     images,
+    jobs,
     lab_actions,
     labs,
     me,
@@ -78,7 +79,7 @@ api = LabApi(
     urls_namespace="api-v1",
 )
 install(api)
-for room in (labs, lab_actions, queue, gpus, images, house, me, account, announcements, apps, calendar, usage, devices, nodes, admin_people, admin_house):
+for room in (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, calendar, usage, devices, nodes, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls

@@ -22,6 +22,7 @@ BODIES: dict[str, dict[str, object]] = {
     "people": {"email": "new@example.edu", "display_name": "New"},
     "requests/<int:request_id>/answer": {"grant": False, "answer": "Not now."},
     "announcements": {"words": "A new switch.", "hours": 1},
+    "jobs/<int:trigger_id>/pause": {"paused": True},
     "me/requests": {"asked": {"hours_max": 100}, "until": SOON, "why": "The last chapter."},
 }
 #: Pages whose form names a record before anything else is looked at.

@@ -12,6 +12,7 @@ from django.utils import timezone
 from labs.announcements.services import announcement_make
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
+from labs.jobs.services import trigger_create
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_ready
 from labs.lifecycle.services import lab_request, lab_token_create
@@ -117,6 +118,8 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
     token, _ = lab_token_create(lab=Lab.objects.get(pk=lab.pk), name="client", actor=alice, now=now)
     running = Lab.objects.select_related("owner", "node").get(pk=lab.pk)
     shared = share_create(lab=running, port=8080, name="Demo", hours=8, email="bob@example.edu", actor=alice, now=now)
+    job = Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("true",))
+    trigger, _ = trigger_create(owner=alice, name="nightly", wish=job, kind="schedule", weekdays=[0], at="03:00", now=now)
     stray = Stray.objects.create(node=node, name="gpulab-gone-1", first_seen_at=now, remove_at=now + timedelta(minutes=10))
     return {
         "lab_id": lab.pk,
@@ -127,6 +130,7 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
         "stray_id": str(stray.pk),
         "port": str(shared.port),
         "share_id": str(shared.pk),
+        "trigger_id": str(trigger.pk),
     }
 
 

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from labs.bus.doorbell import node_queue
 from labs.enrolment.services import credentials_keep
 from worker import node, tasks
-from worker.loops import alone, announce, apps, cards, idle, images, post, reap, reconcile, rollup, sample, schedule, shelf, storage, timetable, trials, warn
+from worker.loops import alone, announce, apps, cards, idle, images, jobs, post, reap, reconcile, rollup, sample, schedule, shelf, storage, timetable, trials, warn
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
@@ -67,6 +67,7 @@ def _tickers_of_house() -> list[Ticker]:
         Ticker(name="schedule", period_s=period, tick=lambda: in_turn(name="schedule", work=lambda fence: schedule.tick(now=clock(), fence=fence))),
         Ticker(name="timetable", period_s=period, tick=lambda: in_turn(name="timetable", work=lambda fence: timetable.tick(now=clock()))),
         Ticker(name="reap", period_s=period, tick=lambda: reap.tick(now=clock())),
+        Ticker(name="jobs", period_s=10, tick=lambda: in_turn(name="jobs", work=lambda _: jobs.tick(now=clock()))),
         Ticker(name="post", period_s=10, tick=lambda: post.tick(now=clock())),
         Ticker(name="rollup", period_s=60, tick=lambda: in_turn(name="rollup", work=lambda _: rollup.tick(now=clock()))),
         Ticker(name="trials", period_s=period, tick=lambda: in_turn(name="trials", work=lambda _: trials.house_tick(now=clock()))),

@@ -1,0 +1,104 @@
+"""Keeping what starts jobs by itself, and starting them."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from labs.bus.secrets import secret_digest, secret_new
+from labs.jobs.models import Trigger
+from labs.jobs.rules import next_run, schedule_fault
+from labs.ledger.services import event_record
+from labs.lifecycle.allowances import allowance_of
+from labs.lifecycle.models import Lab, name_validator
+from labs.lifecycle.services import lab_request
+from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_whole
+from labs.people.errors import Refused
+from labs.people.models import User
+
+SECRET_PREFIX = "gpj_"
+MOST = 20
+#: A schedule that was missed for longer (the house was away) waits for its next moment.
+LATE = timedelta(hours=1)
+
+
+def trigger_create(*, owner: User, name: str, wish: Wish, kind: str, now: datetime, weekdays: Collection[int] = (), at: str = "") -> tuple[Trigger, str]:
+    """Keep a job with what starts it; the secret of a call, which is shown once, is empty for a schedule. Refused when the job could never run."""
+    if kind not in Trigger.Kind.values:
+        raise Refused("A job is started by a schedule or by a call.", field="kind")
+    _name_check(name)
+    if not wish.command:
+        raise Refused("Say which program it runs.", field="command")
+    if kind == Trigger.Kind.SCHEDULE and (fault := schedule_fault(weekdays=weekdays, at=at)):
+        raise Refused(fault, field="at" if weekdays else "weekdays")
+    if Trigger.objects.filter(owner=owner).count() >= MOST:
+        raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
+    _possible(owner, wish, now)
+    secret = secret_new(SECRET_PREFIX) if kind == Trigger.Kind.CALL else ""
+    row = Trigger(owner=owner, name=name, kind=kind, wish=asdict(wish) | {"name": ""}, created_at=now, digest=secret_digest(secret) if secret else "")
+    if kind == Trigger.Kind.SCHEDULE:
+        row.weekdays, row.at = sorted(set(weekdays)), at
+        row.next_at = _next(row, now)
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+            event_record(kind="job.kept", subject=f"person:{owner.pk}", words=f"Job {name} is started {row.when_words}.", actor=owner, now=now)
+    except IntegrityError as error:
+        raise Refused(f"You have a job named {name} already.", field="name", code="name_taken") from error
+    return row, secret
+
+
+def trigger_pause(*, trigger: Trigger, paused: bool, now: datetime) -> None:
+    """Start it no more, or again; a schedule that goes on does not make up for what it missed."""
+    with transaction.atomic():
+        trigger.paused = paused
+        trigger.next_at = _next(trigger, now) if trigger.kind == Trigger.Kind.SCHEDULE else None
+        trigger.save(update_fields=["paused", "next_at"])
+        words = f"Job {trigger} is {'paused' if paused else 'started again'}."
+        event_record(kind="job.paused", subject=f"person:{trigger.owner_id}", words=words, actor=trigger.owner, now=now)
+
+
+def trigger_remove(*, trigger: Trigger, now: datetime) -> None:
+    """Forget it; its runs stay."""
+    with transaction.atomic():
+        event_record(kind="job.removed", subject=f"person:{trigger.owner_id}", words=f"Job {trigger} was removed.", actor=trigger.owner, now=now)
+        trigger.delete()
+
+
+def trigger_fire(*, trigger: Trigger, key: str, now: datetime) -> Lab | None:
+    """Start its job once for each `key`; None when the wish is refused now, which its owner reads beside it."""
+    wish = Wish(**trigger.wish | {"command": tuple(trigger.wish["command"])})
+    try:
+        lab, words = lab_request(owner=trigger.owner, wish=wish, now=now, actor=trigger.owner, idempotency_key=f"job:{trigger.pk}:{key}"[:80]), ""
+    except Refused as refused:
+        lab, words = None, refused.words
+    Trigger.objects.filter(pk=trigger.pk).update(last_at=now, last_words=words[:300], **({"last_lab": lab} if lab else {}))
+    return lab
+
+
+def trigger_due_fire(*, trigger: Trigger, now: datetime) -> Lab | None:
+    """Start the job of a schedule whose moment has come and set its next one; whoever is second finds the moment taken."""
+    due = trigger.next_at
+    if due is None or not Trigger.objects.filter(pk=trigger.pk, next_at=due, paused=False).update(next_at=_next(trigger, now)):
+        return None
+    return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now) if now - due <= LATE else None
+
+
+def _name_check(name: str) -> None:
+    try:
+        name_validator(name)
+    except ValidationError as error:
+        raise Refused("A name has " + error.messages[0], field="name") from error
+
+
+def _next(trigger: Trigger, now: datetime) -> datetime:
+    return next_run(weekdays=trigger.weekdays, at=trigger.at, zone=timezone.get_default_timezone(), after=now)
+
+
+def _possible(owner: User, wish: Wish, now: datetime) -> None:
+    may = allowance_of(user=owner, now=now)
+    whole = wish_whole(wish=wish, limits=may.limits)
+    wish_check(owner=owner, wish=whole, image=image_offered(image_id=wish.image_id, owner=owner, now=now), limits=may.limits, shares=may.shares, now=now)

@@ -1,0 +1,136 @@
+"""Jobs that start by themselves, and the address at which another program starts one."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Path, Router, Schema
+from ninja.errors import AuthenticationError
+from ninja.responses import Status
+from ninja.security import HttpBearer
+from pydantic import Field
+
+from labs.jobs.models import Trigger
+from labs.jobs.queries import trigger_by_secret, trigger_for_owner, triggers_of
+from labs.jobs.services import trigger_create, trigger_fire, trigger_pause, trigger_remove
+from labs.lifecycle.wishes import Wish
+from labs.people.errors import Refused
+from portal.api import schemas
+from portal.api.auth import caller, may_launch
+from portal.api.labs import lab_shown
+from portal.api.pagination import Cursor, Limit, PageOf, page
+from portal.api.rates import rate_spend
+
+router = Router(tags=["jobs"])
+Number = Annotated[int, Path(ge=1, le=schemas.EXACT)]
+
+
+class TriggerWish(schemas.Strict):
+    """A job to keep, and what starts it."""
+
+    name: str = Field(min_length=1, max_length=32, json_schema_extra={"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"})
+    kind: Literal["schedule", "call"]
+    job: schemas.LabWish
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field([], max_length=7, description="Of a schedule; Monday is 0.")
+    at: str = Field("", max_length=5, description="Of a schedule: 07:30, in the house's time zone.")
+
+
+class TriggerView(Schema):
+    """A kept job."""
+
+    id: int
+    name: str
+    kind: Literal["schedule", "call"]
+    when: str = Field(alias="when_words")
+    paused: bool
+    next_at: datetime | None
+    last_at: datetime | None
+    last_lab: str | None = Field(alias="last_lab_id")
+    last_words: str = Field(description="Why the last run was refused; empty when it was not.")
+
+
+class TriggerMade(TriggerView):
+    """A new one; the secret with which it is called is shown this once, and empty for a schedule."""
+
+    secret: str
+
+
+class TriggerPage(PageOf):
+    """A page of kept jobs."""
+
+    items: list[TriggerView]
+
+
+class Pause(schemas.Strict):
+    """Whether it starts."""
+
+    paused: bool
+
+
+class CallSecret(HttpBearer):
+    """The secret of one kept job, which opens nothing else."""
+
+    def authenticate(self, request: HttpRequest, token: str) -> Trigger | None:
+        """The job; None for a secret that opens none, which is counted by its address."""
+        found = trigger_by_secret(secret=token)
+        if found:
+            rate_spend(request=request, key=f"job:{found.pk}")
+        return found
+
+
+@router.get("/jobs", response=TriggerPage, summary="List jobs that start by themselves")
+def trigger_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
+    """Your own, by name."""
+    return page(request, triggers_of(user=caller(request)), order=("name", "id"), cursor=cursor, limit=limit, show=lambda row: row)
+
+
+@router.post("/jobs", response={201: TriggerMade}, summary="Let a job start by itself")
+def trigger_make(request: HttpRequest, wish: TriggerWish) -> Status[Any]:
+    """By a schedule, or whenever another program calls with its secret."""
+    may_launch(request)
+    job = Wish(image_id=wish.job.image, command=tuple(wish.job.command), **wish.job.model_dump(exclude={"image", "command"}))
+    made, secret = trigger_create(owner=caller(request), name=wish.name, wish=job, kind=wish.kind, weekdays=wish.weekdays, at=wish.at, now=timezone.now())
+    names = ("id", "name", "kind", "when_words", "paused", "next_at", "last_at", "last_lab_id", "last_words")
+    return Status(201, {name: getattr(made, name) for name in names} | {"secret": secret})
+
+
+@router.post("/jobs/{int:trigger_id}/pause", response=TriggerView, summary="Pause a kept job, or go on")
+def trigger_stop(request: HttpRequest, trigger_id: Number, wish: Pause) -> Any:
+    """What was missed meanwhile is not made up for."""
+    may_launch(request)
+    trigger_pause(trigger=trigger_for_owner(user=caller(request), trigger_id=trigger_id), paused=wish.paused, now=timezone.now())
+    return trigger_for_owner(user=caller(request), trigger_id=trigger_id)
+
+
+@router.post("/jobs/{int:trigger_id}/run", response={201: schemas.Lab}, summary="Run a kept job now")
+def trigger_run(request: HttpRequest, trigger_id: Number) -> Status[Any]:
+    """422 with the reason when it cannot be now."""
+    may_launch(request)
+    return _fired(trigger_for_owner(user=caller(request), trigger_id=trigger_id))
+
+
+@router.delete("/jobs/{int:trigger_id}", response={204: None}, summary="Remove a kept job")
+def trigger_forget(request: HttpRequest, trigger_id: Number) -> Status[None]:
+    """Its runs stay."""
+    may_launch(request)
+    trigger_remove(trigger=trigger_for_owner(user=caller(request), trigger_id=trigger_id), now=timezone.now())
+    return Status(204, None)
+
+
+@router.post("/jobs/call", auth=CallSecret(), response={201: schemas.Lab}, summary="Start a kept job from outside")
+def trigger_call(request: HttpRequest) -> Status[Any]:
+    """For another program: `Authorization: Bearer gpj_…`, the secret of one kept job, which can do nothing else."""
+    found = request.auth  # type: ignore[attr-defined]
+    if not isinstance(found, Trigger):
+        raise AuthenticationError
+    return _fired(found)
+
+
+def _fired(trigger: Trigger) -> Status[Any]:
+    now = timezone.now()
+    lab = trigger_fire(trigger=trigger, key=f"{now:%Y%m%d%H%M%S%f}", now=now)
+    if lab is None:
+        trigger.refresh_from_db()
+        raise Refused(trigger.last_words, code="state")
+    return Status(201, lab_shown(lab))

@@ -1,0 +1,60 @@
+"""The form of a job."""
+
+import shlex
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+
+from labs.catalogue.models import Image
+from labs.jobs.rules import DAYS
+from labs.lifecycle.jobs import MOST_CHARACTERS, MOST_FOLDER
+from labs.lifecycle.wishes import MOST
+
+NOW = "now"
+
+
+class JobForm(forms.Form):
+    """What runs, on what, and when."""
+
+    command = forms.CharField(
+        label="Program",
+        max_length=MOST_CHARACTERS,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "python train.py --epochs 10"}),
+        help_text="With its arguments, as in a terminal; a text with spaces in quotes. No shell reads it.",
+    )
+    folder = forms.CharField(
+        label="Folder",
+        max_length=MOST_FOLDER,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "project"}),
+        help_text="Where it begins, below /workspace. Left empty: /workspace itself.",
+    )
+    image = forms.ModelChoiceField(label="Image", queryset=Image.objects.none(), empty_label=None)
+    gpus = forms.IntegerField(label="GPUs", min_value=0, max_value=MOST, initial=0)
+    cpus = forms.IntegerField(label="CPU cores", min_value=1, max_value=MOST, initial=4)
+    memory_gib = forms.IntegerField(label="Memory, GiB", min_value=1, max_value=MOST, initial=16)
+    hours = forms.IntegerField(label="Hours at most", min_value=1, max_value=MOST, initial=4, help_text="It is ended after that.")
+    start = forms.ChoiceField(
+        label="When",
+        choices=[(NOW, "Now, once"), ("schedule", "At hours of the week"), ("call", "When another program calls")],
+        initial=NOW,
+    )
+    weekdays = forms.MultipleChoiceField(
+        label="Days", choices=list(enumerate(DAYS)), required=False, widget=forms.CheckboxSelectMultiple, help_text="For hours of the week."
+    )
+    at = forms.CharField(label="Time", max_length=5, required=False, widget=forms.TextInput(attrs={"placeholder": "07:30"}), help_text="For hours of the week.")
+    name = forms.CharField(label="Name", max_length=32, required=False, help_text="Needed for what starts by itself. Small letters, digits and hyphens.")
+
+    def __init__(self, *args: Any, images: QuerySet[Image], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["image"].queryset = images  # type: ignore[attr-defined]
+
+    def clean_command(self) -> str:
+        """Quotes come in pairs."""
+        command: str = self.cleaned_data["command"]
+        try:
+            shlex.split(command)
+        except ValueError as error:
+            raise forms.ValidationError("A quote is not closed.") from error
+        return command

@@ -1,0 +1,98 @@
+"""Jobs that start by themselves: by the clock, once for each moment, and by a call."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from labs.jobs.models import Trigger
+from labs.jobs.queries import trigger_by_secret, triggers_due
+from labs.jobs.rules import next_run
+from labs.jobs.services import trigger_create, trigger_due_fire, trigger_pause
+from labs.lifecycle.models import Lab
+from labs.lifecycle.wishes import Wish
+from labs.people.errors import Refused
+from labs.people.services import person_disable
+from tests.support.callers import Caller
+from worker.loops import jobs
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+def wish(image: Any, node: Any) -> Wish:
+    return Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("python", "nightly.py"))
+
+
+def nightly(owner: Any, wish: Wish, now: datetime) -> Trigger:
+    return trigger_create(owner=owner, name="nightly", wish=wish, kind="schedule", weekdays=range(7), at="03:00", now=now)[0]
+
+
+def test_the_next_run_is_at_that_time_where_the_house_is_also_when_the_clocks_change() -> None:
+    before = datetime(2026, 3, 28, 12, tzinfo=BERLIN)
+    assert next_run(weekdays=[6], at="07:30", zone=BERLIN, after=before).astimezone(UTC) == datetime(2026, 3, 29, 5, 30, tzinfo=UTC)
+    at = datetime(2026, 11, 23, 7, 30, tzinfo=BERLIN)
+    assert next_run(weekdays=[0], at="07:30", zone=BERLIN, after=at) == at + timedelta(days=7), "not the very same moment again"
+
+
+@pytest.mark.django_db
+def test_a_schedule_starts_one_job_at_each_moment_however_often_it_is_looked_at(alice: Any, wish: Wish, now: datetime) -> None:
+    kept = nightly(alice, wish, now)
+    assert jobs.tick(now=now) == []
+    due = kept.next_at
+    assert due is not None
+    again = Trigger.objects.get(pk=kept.pk)
+    (lab,) = jobs.tick(now=due)
+    assert lab.command == ["python", "nightly.py"] and lab.owner == alice
+    assert trigger_due_fire(trigger=again, now=due) is None, "a second worker with the same row"
+    assert jobs.tick(now=due + timedelta(minutes=1)) == []
+    assert Lab.objects.count() == 1
+    kept.refresh_from_db()
+    assert kept.last_lab == lab and kept.next_at == due + timedelta(days=1)
+
+
+@pytest.mark.django_db
+def test_what_the_house_missed_by_hours_waits_for_its_next_moment(alice: Any, wish: Wish, now: datetime) -> None:
+    kept = nightly(alice, wish, now)
+    assert kept.next_at is not None
+    assert jobs.tick(now=kept.next_at + timedelta(hours=5)) == [] and not Lab.objects.exists()
+    assert triggers_due(now=kept.next_at + timedelta(hours=5)) == []
+
+
+@pytest.mark.django_db
+def test_a_paused_schedule_and_one_of_a_disabled_person_start_nothing(alice: Any, bob: Any, root_admin: Any, wish: Wish, now: datetime) -> None:
+    trigger_pause(trigger=nightly(alice, wish, now), paused=True, now=now)
+    nightly(bob, wish, now)
+    person_disable(user=bob, actor=root_admin, now=now)
+    assert jobs.tick(now=now + timedelta(days=2)) == []
+
+
+@pytest.mark.django_db
+def test_a_run_that_is_refused_says_why_beside_its_job(alice: Any, wish: Wish, image: Any, now: datetime) -> None:
+    kept = nightly(alice, wish, now)
+    type(image).objects.update(is_active=False)
+    assert kept.next_at is not None
+    assert jobs.tick(now=kept.next_at) == []
+    kept.refresh_from_db()
+    assert kept.last_words
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("change", [{"weekdays": []}, {"at": "25:00"}, {"at": ""}, {"name": "Upper"}, {"kind": "moon"}])
+def test_what_can_be_no_schedule_is_refused(alice: Any, wish: Wish, now: datetime, change: dict[str, Any]) -> None:
+    with pytest.raises(Refused):
+        trigger_create(**{"owner": alice, "name": "nightly", "wish": wish, "kind": "schedule", "weekdays": [0], "at": "03:00", "now": now} | change)
+
+
+@pytest.mark.django_db
+def test_a_call_with_its_secret_starts_the_job_and_can_do_nothing_else(alice: Any, wish: Wish, now: datetime) -> None:
+    kept, secret = trigger_create(owner=alice, name="on-push", wish=wish, kind="call", now=now)
+    assert secret not in kept.digest
+    caller = Caller(secret)
+    answer = caller.post("/jobs/call")
+    assert answer.status_code == 201 and answer.json()["command"] == ["python", "nightly.py"]
+    assert caller.get("/me").status_code == 401 and caller.post("/labs", {}).status_code == 401
+    assert Caller("gpj_wrong").post("/jobs/call").status_code == 401
+    trigger_pause(trigger=kept, paused=True, now=now)
+    assert caller.post("/jobs/call").status_code == 401 and trigger_by_secret(secret=secret) is None

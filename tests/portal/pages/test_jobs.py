@@ -1,0 +1,63 @@
+"""Jobs by the page: now, by the clock, by a call; and the page of a lab that is one."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from labs.jobs.models import Trigger
+from labs.lifecycle.models import Lab
+from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_ready
+
+FIELDS = {"command": "python train.py --name 'a b'", "gpus": 0, "cpus": 2, "memory_gib": 4, "hours": 2, "start": "now"}
+
+
+@pytest.fixture
+def fields(image: Any, node: Any) -> dict[str, Any]:
+    return FIELDS | {"image": image.pk}
+
+
+def test_a_job_is_run_from_the_page_and_its_end_is_listed(as_alice: Client, alice: Any, fields: Any, now: Any) -> None:
+    assert "No job yet" in as_alice.get(reverse("jobs")).content.decode()
+    assert as_alice.post(reverse("jobs"), fields).status_code == 302
+    lab = Lab.objects.get(owner=alice)
+    assert lab.command == ["python", "train.py", "--name", "a b"]
+    assert lab_assign(lab_id=lab.pk, node_id="n1", gpu_uuids=[], now=now)
+    assert lab_ready(lab_id=lab.pk, attempt=1, verified={}, not_held=[], now=now)
+    page = as_alice.get(reverse("lab", args=[lab.pk])).content.decode()
+    assert "Open JupyterLab" not in page and "python train.py" in page and lab.output_folder in page
+    lab_exit_record(lab_id=lab.pk, attempt=1, exit_code=7)
+    lab_end(lab_id=lab.pk, code="job_failed", now=now)
+    lab_gone(lab_id=lab.pk, now=now)
+    assert "exit code 7" in as_alice.get(reverse("jobs")).content.decode()
+
+
+def test_a_schedule_is_kept_paused_run_and_removed(as_alice: Client, alice: Any, fields: Any) -> None:
+    as_alice.post(reverse("jobs"), fields | {"start": "schedule", "weekdays": ["0", "4"], "at": "07:30", "name": "nightly"})
+    kept = Trigger.objects.get(owner=alice)
+    assert "on Mondays and Fridays at 07:30" in as_alice.get(reverse("jobs")).content.decode()
+    as_alice.post(reverse("job_pause", args=[kept.pk]))
+    assert Trigger.objects.get().paused
+    as_alice.post(reverse("job_run", args=[kept.pk]))
+    assert Lab.objects.count() == 1
+    as_alice.post(reverse("job_remove", args=[kept.pk]))
+    assert not Trigger.objects.exists() and Lab.objects.count() == 1
+
+
+def test_the_secret_of_a_call_is_shown_once(as_alice: Client, fields: Any) -> None:
+    page = as_alice.post(reverse("jobs"), fields | {"start": "call", "name": "on-push"}, follow=True).content.decode()
+    assert "gpj_" in page
+    assert "gpj_" not in as_alice.get(reverse("jobs")).content.decode()
+
+
+@pytest.mark.parametrize("change", [{"command": ""}, {"command": "python 'x"}, {"folder": "../etc"}, {"gpus": 99}, {"start": "schedule", "name": "x"}])
+def test_what_cannot_be_is_said_beside_its_field(as_alice: Client, fields: Any, change: dict[str, Any]) -> None:
+    answer = as_alice.post(reverse("jobs"), fields | change)
+    assert answer.status_code == 422 and not Lab.objects.exists() and not Trigger.objects.exists()
+
+
+def test_nobody_touches_what_is_another_persons(as_alice: Client, as_charlie: Client, fields: Any) -> None:
+    as_alice.post(reverse("jobs"), fields | {"start": "call", "name": "on-push"})
+    kept = Trigger.objects.get()
+    assert [as_charlie.post(reverse(name, args=[kept.pk])).status_code for name in ("job_pause", "job_run", "job_remove")] == [404] * 3
