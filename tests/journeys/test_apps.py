@@ -73,7 +73,7 @@ def test_the_terminal_is_a_shell_of_the_lab_that_survives_a_broken_line_and_a_na
     terminal.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     terminal.wait_for_selector("html[data-connected]", timeout=20_000)
     assert re.match(rf"http://lab-{lab['id']}\.localhost:{house.labs_port}/l/{lab['id']}/_gpulab/terminal", terminal.url)
-    terminal.keyboard.type("cd ~/runs && echo $((6*7))-$GPULAB_LAB\n")
+    terminal.keyboard.type("printf '\\e[38;2;200;30;90mcolours\\e[0m'; cd ~/runs && echo $((6*7))-$GPULAB_LAB\n")
     wait_for(lambda: f"42-{lab['id']}" in screen(terminal), within=15, what="the answer of the shell")
     lines[-1].close()
     wait_for(lambda: screen(terminal) is not None and len(lines) > 1, within=15, what="a second line")
