@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from ipaddress import ip_network
 
 import pytest
 
@@ -175,3 +176,16 @@ async def test_a_lab_that_has_ended_or_does_not_answer_says_so(house: World) -> 
     await house.table.refresh()
     async with house.ask(f"{BASE}/lab", headers=house.visitor(Accept="text/html")) as answer:
         assert answer.status == 410 and "has ended" in await answer.text()
+
+
+async def test_labs_are_open_to_the_networks_that_the_house_names_and_to_no_others() -> None:
+    async with world(lab_application(), proxies=1, open_to=(ip_network("10.1.0.0/16"),)) as house:
+        for forwarded, status in (("10.1.2.3", 200), ("203.0.113.9", 403), ("10.1.2.3, 203.0.113.9", 403)):
+            async with house.ask(f"{BASE}/x", headers=house.visitor(**{"X-Forwarded-For": forwarded, "Accept": "text/html"})) as answer:
+                assert answer.status == status, forwarded
+                if status == 200:
+                    assert dict((await answer.json())["headers"])["X-Forwarded-For"] == "10.1.2.3"
+                else:
+                    assert "not open to this network" in await answer.text()
+        async with house.ask("/_gpulab/healthz", headers={"Host": "127.0.0.1"}) as answer:
+            assert answer.status == 200
