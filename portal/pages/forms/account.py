@@ -25,7 +25,7 @@ class KeyForm(forms.Form):
     text = forms.CharField(
         label="Public key",
         max_length=KEY_FILE_MOST,
-        required=False,
+        error_messages={"required": "Paste a public key, or choose its file."},
         widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "placeholder": "ssh-ed25519 AAAA… you@laptop"}),
         help_text="The content of ~/.ssh/id_ed25519.pub. Never paste the file without .pub: that one is private.",
     )
@@ -37,6 +37,12 @@ class KeyForm(forms.Form):
         required=False,
         widget=forms.Textarea(attrs={"rows": 6, "spellcheck": "false", "placeholder": "-----BEGIN SSH SIGNATURE-----"}),
     )
+
+    use_required_attribute = False  # a browser would not send a file alone
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["text"].required = not self.files.get("file")
 
     @property
     def wants_proof(self) -> bool:
@@ -50,8 +56,6 @@ class KeyForm(forms.Form):
             data["text"] = self._file_text(data["file"])
             self.data = self.data.copy()  # type: ignore[attr-defined]
             self.data["text"] = data["text"]  # type: ignore[index]
-        if not data.get("text") and "text" not in self.errors and "file" not in self.errors:
-            self.add_error("text", "Paste a public key, or choose its file.")
         return data
 
     def _file_text(self, file: UploadedFile) -> str:
