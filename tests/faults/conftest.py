@@ -25,7 +25,8 @@ from tests.faults.tiny import REPOSITORY, tiny_images
 from tests.faults.world import World, entered, inside, world_made
 from worker.loops import reconcile
 
-RANGE = IPv4Network("10.216.0.0/16")
+#: Each run has a range of its own, so that what a killed one left behind is in nobody's way.
+RANGE = IPv4Network(f"10.216.{os.getpid() % 16 * 16}.0/20")
 
 
 @pytest.fixture(scope="package")

@@ -113,6 +113,15 @@ def recorded(house: House, work: Callable[[Hands], object]) -> tuple[list[str], 
     return steps, int(answer.removeprefix("="))
 
 
+def crashes(steps: list[str], *, both: bool) -> list[tuple[int, str]]:
+    """Where to kill a worker so that every state that these steps leave behind is tried.
+
+    Before a step is after the one before it: nothing that lasts lies between. `both` tries the one and the other all the same.
+    """
+    after = [(at, AFTER) for at in range(len(steps))]
+    return [(at, when) for at, _ in after for when in (BEFORE, AFTER)] if both else [(0, BEFORE), *after]
+
+
 def crash(at: int, when: str) -> Point:
     """Kill this process, as nothing can catch, before or after its step number `at` (from 0)."""
     seen = -1

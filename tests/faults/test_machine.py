@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connection, transaction
@@ -82,9 +82,17 @@ class HouseMachine(RuleBasedStateMachine):
     caps: dict[int, int]
     image_id: int
     steps = 0
+    ids: ClassVar[list[str]] = []
+
+    @classmethod
+    def next_id(cls) -> str:
+        """Labs by number in place of chance: the same choices name the same labs, or Hypothesis could try nothing again."""
+        cls.ids.append(f"lab{len(cls.ids):09}".translate(str.maketrans("0189", "abcd")))
+        return cls.ids[-1]
 
     def __init__(self) -> None:
         super().__init__()
+        self.ids.clear()
         self.savepoint = transaction.atomic()
         self.savepoint.__enter__()
         self.now: datetime = self.node.heartbeat_at or datetime.min
@@ -268,6 +276,7 @@ def machine(node: Node, image: Any, alice: User, bob: User, charlie: User, monke
     monkeypatch.setattr(reconcile, "pool", AtOnce())
     monkeypatch.setattr(worker.hands, "close_old_connections", lambda: None)
     monkeypatch.setattr(worker.hands, "time", worker.hands.time)
+    monkeypatch.setattr(Lab._meta.pk, "_get_default", HouseMachine.next_id)
     HouseMachine.node, HouseMachine.image_id, HouseMachine.people, HouseMachine.steps = node, image.pk, [alice, bob, charlie], 0
     HouseMachine.caps = {person.pk: limits_of(user=person, now=node.heartbeat_at).gpus_max for person in HouseMachine.people}
     yield HouseMachine

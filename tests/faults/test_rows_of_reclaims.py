@@ -13,7 +13,7 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_end
 from labs.people.models import User
 from tests.faults.hands import PERIOD_S, House
-from tests.faults.steps import AFTER, BEFORE, crash, recorded, steps_seen
+from tests.faults.steps import crash, crashes, recorded, steps_seen
 from worker.hands import Hands
 from worker.loops import warn
 
@@ -58,22 +58,23 @@ def _tried(house: House, ask: Any, clean: Any, alice: User, charlie: User, *, bo
     steps, undisturbed = recorded(house, lambda hands: first.work(hands))
     first.end()
     assert any("reclaim_begin: commit" in step for step in steps), steps
-    first_of = sorted({name: at for at, name in reversed(list(enumerate(steps))) if ".reclaim" in name or "lab_gone" in name}.values())
-    for at in range(len(steps)) if both else first_of:
-        for when in (BEFORE, AFTER) if both else (AFTER,):
-            one = Dispute(house, ask, alice, charlie)
+    first_of = {steps.index(name) for name in steps if ".reclaim" in name or "lab_gone" in name}
+    for at, when in crashes(steps, both=both):
+        if not both and at not in first_of:
+            continue
+        one = Dispute(house, ask, alice, charlie)
 
-            def work(hands: Hands, one: Dispute = one, at: int = at, when: str = when) -> None:
-                with steps_seen(crash(at, when)):
-                    one.work(hands)
+        def work(hands: Hands, one: Dispute = one, at: int = at, when: str = when) -> None:
+            with steps_seen(crash(at, when)):
+                one.work(hands)
 
-            house.wait(house.fork(work))
-            minutes = one.work(house.hands())
-            assert minutes <= undisturbed + MOST_PERIODS, f"{when} {steps[at]}: {minutes} minutes for {undisturbed}"
-            assert Lab.objects.get(pk=one.held).reason_code == "preempted"
-            clean(running={one.asked})
-            one.end()
-            clean()
+        house.wait(house.fork(work))
+        minutes = one.work(house.hands())
+        assert minutes <= undisturbed + MOST_PERIODS, f"{when} {steps[at]}: {minutes} minutes for {undisturbed}"
+        assert Lab.objects.get(pk=one.held).reason_code == "preempted"
+        clean(running={one.asked})
+        one.end()
+        clean()
     print(f"\n{len(steps)} steps", *steps, sep="\n  ")
 
 
