@@ -11,7 +11,26 @@ from django.core.management.base import BaseCommand
 from labs.bus.doorbell import node_queue
 from labs.enrolment.services import credentials_keep
 from worker import node, tasks
-from worker.loops import alone, announce, apps, cards, idle, images, jobs, post, reap, reconcile, rollup, sample, schedule, shelf, storage, timetable, trials, warn
+from worker.loops import (
+    alone,
+    announce,
+    apps,
+    cards,
+    idle,
+    images,
+    jobs,
+    post,
+    reap,
+    reconcile,
+    rollup,
+    sample,
+    schedule,
+    shelf,
+    storage,
+    timetable,
+    trials,
+    warn,
+)
 from worker.timer import Ticker
 from worker.turns import in_turn, turns_give_back, turns_inherit
 from worker.watchdog import EVERY_S
