@@ -64,7 +64,7 @@ def nodes_view(*, taken: Taken | None = None) -> tuple[NodeView, ...]:
         cpus, memory = used.get(str(lab.node_id), (0, 0))
         used[str(lab.node_id)] = (cpus + lab.cpus, memory + lab.memory_mib)
     cards = Prefetch("gpus", queryset=Gpu.objects.filter(health__in=(Gpu.Health.OK, *EXPECTED_BACK), mig=False))
-    return tuple(_node(node, used.get(node.pk, (0, 0)), held) for node in Node.objects.prefetch_related(cards))
+    return tuple(_node(node, used.get(node.pk, (0, 0)), held) for node in Node.objects.exclude(state=Node.State.GONE).prefetch_related(cards))
 
 
 def running_view(*, taken: Taken, budgets_spent: Iterable[int], now: datetime) -> tuple[Running, ...]:

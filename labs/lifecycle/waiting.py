@@ -12,6 +12,7 @@ from labs.fleet.queries import image_refused, image_unsafe
 from labs.lifecycle import states
 from labs.lifecycle.allowances import allowances_of
 from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
+from labs.lifecycle.homes import at_home
 from labs.lifecycle.models import Lab, QueueMove
 from labs.lifecycle.occupancy import nodes_view, running_view, taken_load, unit_share
 from labs.people.models import User
@@ -45,7 +46,7 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot
     tree, nodes = tree_load(), nodes_view(taken=taken)
     return Snapshot(
         nodes=nodes,
-        waiting=(*(_waiting(lab, moves, nodes) for lab in labs), *extra),
+        waiting=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in labs), *extra), nodes=nodes),
         images=_images(),
         held={user_id: one.held for user_id, one in may.items()},
         limits={user_id: one.limits for user_id, one in may.items()},

@@ -41,7 +41,7 @@ def _changes(snapshot: Snapshot, lab: Waiting) -> Iterator[tuple[str, str, Waiti
     for hours in snapshot.policy.bands_h:
         if hours < lab.asked.hours:
             yield f"hours:{hours:g}", f"A limit of {hours:g} {'hour' if hours == 1 else 'hours'} instead of {lab.asked.hours}", _of_hours(lab, int(hours))
-    if lab.on_node and not lab.placed:
+    if lab.on_node and not lab.placed and not lab.pinned:
         yield "node:", "On any node", replace(lab, on_node="")
     if not lab.may_borrow:
         words = "Over your guarantee: its GPUs may be taken back with some minutes' notice"

@@ -47,12 +47,15 @@ class _Planner:
         lab = self._on_its_cards(lab)
         reasons = self._before(lab)
         if reasons:
-            self.line.append((lab, reasons))
+            self._wait(lab, reasons)
             return
         kind = self._kind(lab)
         stuck = self._stuck.get(kind) or self._try(lab, kind)
         if stuck:
-            self.line.append((lab, (*self._claim(lab, kind), *stuck)))
+            self._wait(lab, (*self._claim(lab, kind), *stuck))
+
+    def _wait(self, lab: Waiting, reasons: tuple[str, ...]) -> None:
+        self.line.append((lab, (*reasons, lab.pinned) if lab.pinned else reasons))
 
     def _kind(self, lab: Waiting) -> Shape:
         """Labs of one kind find the same cards."""

@@ -88,6 +88,7 @@ class Waiting:
     image_id: int
     image_runtime: str
     on_node: str = ""
+    pinned: str = ""  # why it is bound to that node, where its owner did not ask for it
     placed: bool = False  # runs now and waits for cards only
     gpus_held: int = 0  # cards that it gives back when it gets the new ones
     wants_slice: str = ""  # a MIG profile, or "any": one slice instead of a whole card; `asked.gpus` is 1
