@@ -241,8 +241,10 @@ class DockerRuntime(ImageVerbs):
         with faults("The log could not be read"):
             try:
                 text: bytes = self._engine.api.logs(name, stdout=True, stderr=True, tail=tail)
-            except NotFound:
-                return ""
+            except APIError as error:
+                if isinstance(error, NotFound) or error.status_code == HTTP_CONFLICT:  # gone, or half removed: what removes it must go on
+                    return ""
+                raise
         return text.decode(errors="replace")
 
     def processes(self, name: str) -> list[int]:
