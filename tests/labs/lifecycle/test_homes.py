@@ -65,5 +65,3 @@ def test_files_on_a_node_that_was_given_up_bind_nobody(two, node, lab_of, alice,
     _lives(alice, two, 10**9, now)
     Node.objects.filter(pk="n2").update(state="gone")
     assert _placed(lab_of(alice), now) == "n1"
-
-
