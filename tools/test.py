@@ -2,6 +2,9 @@
 
 What is brought up where the machine has it: Redis, a throw-away PostgreSQL cluster, a private container engine with a
 lab image built for the tests. With CI set nothing may be missing: a test that needs a service fails without it.
+
+Whole houses (browser, journeys, faults, …) mostly wait for each other, so they run beside the tests of records, with a
+database and a Redis of their own.
 """
 
 import argparse
@@ -9,14 +12,19 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 SERVICES = ROOT / ".ci/services"
 ENGINE = ROOT / "tests/engine/engine.sh"
 #: What the embedded default offers, run on SQLite a second time.
 ON_SQLITE = ["tests/labs", "tests/portal", "tests/worker"]
+#: What stands on records and single parts; everything else furnishes whole houses.
+RECORDS = [*ON_SQLITE, "tests/architecture", "tests/cli", "tests/benchmarks", "tests/nvml", "tests/embedded"]
 
 
 def say(words: str) -> None:
@@ -61,9 +69,10 @@ def _which(name: str) -> str | None:
     return next((str(Path(place) / name) for place in places if (Path(place) / name).exists()), None)
 
 
-def pytest_run(environment: Mapping[str, str], arguments: list[str]) -> int:
-    """One run; its exit status. Pytest's 5 (nothing chosen) is no failure of ours."""
-    status = subprocess.run([sys.executable, "-m", "pytest", "-q", *arguments], cwd=ROOT, env=dict(environment), check=False).returncode
+def pytest_run(environment: Mapping[str, str], arguments: list[str], out: IO[str] | None = None) -> int:
+    """One run, shown or written into a file; its exit status. Pytest's 5 (nothing chosen) is no failure of ours."""
+    command = [sys.executable, "-m", "pytest", "-q", *arguments]
+    status = subprocess.run(command, cwd=ROOT, env=dict(environment), stdout=out, stderr=subprocess.STDOUT if out else None, check=False).returncode
     return 0 if status == 5 else status
 
 
@@ -92,15 +101,33 @@ def main() -> int:
 
 
 def runs(environment: Mapping[str, str], tests: list[str]) -> int:
-    """The named tests once; or everything, then what the embedded default offers on SQLite."""
+    """The named tests once; or everything: records on PostgreSQL and then on SQLite, whole houses beside them."""
     if tests:
         return pytest_run(environment, tests)
-    say("all tests, on PostgreSQL where there is one")
-    status = pytest_run(environment, ["-m", "not long", "tests"])
-    if "GPULAB_TEST_DATABASE_URL" in environment:
-        say("again on SQLite, as the embedded default runs")
-        without = {name: value for name, value in environment.items() if name != "GPULAB_TEST_DATABASE_URL"}
-        status = pytest_run(without, ["-m", "not long and not postgres and not engine and not browser", *ON_SQLITE]) or status
+    say("all tests, on PostgreSQL where there is one; those of whole houses beside the others")
+    with ThreadPoolExecutor(1) as beside:
+        houses = beside.submit(houses_run, environment)
+        status = pytest_run(environment, ["-m", "not long", *RECORDS])
+        if "GPULAB_TEST_DATABASE_URL" in environment:
+            say("again on SQLite, as the embedded default runs")
+            without = {name: value for name, value in environment.items() if name != "GPULAB_TEST_DATABASE_URL"}
+            status = pytest_run(without, ["-m", "not long and not postgres and not engine and not browser", *ON_SQLITE]) or status
+        say("waiting for the tests of whole houses")
+        return houses.result() or status
+
+
+def houses_run(environment: Mapping[str, str]) -> int:
+    """Everything but RECORDS; shown when it is over, so that two runs are not written into each other."""
+    names = {f"GPULAB_TEST_{what}": f"GPULAB_BESIDE_{what}" for what in ("REDIS_URL", "DATABASE_URL")}
+    own = dict(environment) | {name: environment[beside] for name, beside in names.items() if beside in environment}
+    folders = {"/".join(path.relative_to(ROOT).parts[:2]) for path in (ROOT / "tests").rglob("test_*.py")}
+    chosen = sorted(folders - set(RECORDS))
+    with tempfile.TemporaryFile("w+") as out:
+        status = pytest_run(own, ["-m", "not long", *chosen], out)
+        out.seek(0)
+        say("tests of whole houses")
+        shutil.copyfileobj(out, sys.stdout)
+        sys.stdout.flush()
     return status
 
 

@@ -49,7 +49,7 @@ class World:
 
     def values_for(self, route: str) -> dict[str, str]:
         """The parts of this path: an account's token and a lab's are two things of one name."""
-        return self.values | ({"token_id": self.values["api_token_id"]} if route.startswith("account/") else {})
+        return self.values | ({"token_id": self.values["api_token_id"]} if route.startswith(("account/", "api/v1/me/")) else {})
 
 
 def world_make(*, now: datetime) -> World:
