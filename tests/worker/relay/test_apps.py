@@ -20,7 +20,7 @@ async def apps(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     """The house, with the lab's own programs at an address of the loopback that nothing else has, as a container's is on its network."""
     monkeypatch.setattr(listeners, "belongs", lambda port, name: True)
     application = lab_application()
-    runner = web.AppRunner(application, access_log=None)
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.9", APP).start()
     async with world(lab_application()) as house:
