@@ -20,7 +20,8 @@ def ssh(name: str, command: list[str]) -> None:
     """Become ssh."""
     client = api()
     lab = _running(client, name)
-    end = _run(["ssh", *_port(client, "-p"), f"{lab['name']}@{_door(client)['ssh_host']}", *command])
+    door = _door(client)
+    end = _run(["ssh", *_known(door), *_port(door, "-p"), f"{lab['name']}@{door['ssh_host']}", *command])
     if end == SSH_FAILED:
         sys.stderr.write("gpulab: if your key is not known here yet, add it: gpulab key\n")
     sys.exit(end)
@@ -32,10 +33,10 @@ def cp(source: str, target: str) -> None:
     if bool(sides[0]) == bool(sides[1]):
         raise Fault("One side is a lab, such as: gpulab cp data.zip LAB:data/", code=USAGE)
     client = api()
-    host = _door(client)["ssh_host"]
-    words = [f"{_running(client, side['lab'])['name']}@{host}:{side['path']}" if side else f"./{text}" if ":" in text else text
+    door = _door(client)
+    words = [f"{_running(client, side['lab'])['name']}@{door['ssh_host']}:{side['path']}" if side else f"./{text}" if ":" in text else text
              for side, text in zip(sides, (source, target), strict=True)]  # fmt: skip
-    sys.exit(_run(["scp", "-r", *_port(client, "-P"), "--", *words]))
+    sys.exit(_run(["scp", "-r", *_known(door), *_port(door, "-P"), "--", *words]))
 
 
 def config_ssh() -> None:
@@ -45,7 +46,8 @@ def config_ssh() -> None:
     folder = Path.home() / ".ssh"
     folder.mkdir(mode=0o700, exist_ok=True)
     ours, theirs = folder / "gpulab.config", folder / "config"
-    entries = [f"Host gpulab-{lab['name']}\n  HostName {door['ssh_host']}\n  Port {door['ssh_port']}\n  User {lab['name']}\n" for lab in labs]
+    known = "".join(f"  {option.replace('=', ' ', 1)}\n" for option in _known(door)[1:])
+    entries = [f"Host gpulab-{lab['name']}\n  HostName {door['ssh_host']}\n  Port {door['ssh_port']}\n  User {lab['name']}\n{known}" for lab in labs]
     _write(ours, "# Written by `gpulab config-ssh`; it is written anew each time.\n" + "\n".join(entries))
     text = theirs.read_text() if theirs.exists() else ""
     if INCLUDE not in text.splitlines():  # an Include counts for all hosts only above the first Host
@@ -81,9 +83,19 @@ def _door(client: Api) -> dict[str, Any]:
     return found
 
 
-def _port(client: Api, flag: str) -> list[str]:
-    port = _door(client)["ssh_port"]
-    return [] if port == 22 else [flag, str(port)]
+def _port(door: dict[str, Any], flag: str) -> list[str]:
+    return [] if door["ssh_port"] == 22 else [flag, str(door["ssh_port"])]
+
+
+def _known(door: dict[str, Any]) -> list[str]:
+    """The option that lets ssh know the gateway from the first time on: its keys came by TLS, from the house itself."""
+    if not door["ssh_host_keys"]:
+        return []
+    folder = Path.home() / ".ssh"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    host = door["ssh_host"] if door["ssh_port"] == 22 else f"[{door['ssh_host']}]:{door['ssh_port']}"
+    _write(folder / "gpulab.known_hosts", "".join(f"{host} {key}\n" for key in door["ssh_host_keys"]))
+    return ["-o", "UserKnownHostsFile=~/.ssh/gpulab.known_hosts ~/.ssh/known_hosts"]
 
 
 def _run(command: list[str]) -> int:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_log_record, lab_ready
+from labs.people.hostkeys import host_key_tell
 from tests.cli.conftest import Program
 from tests.support.waiting import wait_for
 
@@ -86,11 +88,15 @@ def test_ssh_entries_are_written_for_labs_and_included_once(signed_in: SignedIn,
     config = program.home / ".ssh/config"
     config.parent.mkdir()
     config.write_text("Host other\n  Port 22\n")
+    host_key_tell(line=KEY, now=timezone.now())
     program("config-ssh")
     program("config-ssh")
     assert config.read_text() == "Include gpulab.config\n\nHost other\n  Port 22\n"
     entries = (config.parent / "gpulab.config").read_text()
     assert "Host gpulab-thesis\n" in entries and "  User thesis\n" in entries
+    assert "  UserKnownHostsFile ~/.ssh/gpulab.known_hosts ~/.ssh/known_hosts\n" in entries
+    known = (config.parent / "gpulab.known_hosts").read_text()
+    assert known.endswith(f" {' '.join(KEY.split()[:2])}\n") and len(known.splitlines()) == 1
     assert stat.S_IMODE((config.parent / "gpulab.config").stat().st_mode) == 0o600
 
 
@@ -112,6 +118,8 @@ def test_copying_and_shells_go_through_the_gateway(signed_in: SignedIn, alice: A
         (tools / name).chmod(0o755)
     program.environment["PATH"] = f"{tools}:/usr/bin:/bin"
     assert "thesis@" in program("ssh", "thesis", "nvidia-smi", "-L", expect=5)
+    host_key_tell(line=KEY, now=timezone.now())
+    assert "UserKnownHostsFile=~/.ssh/gpulab.known_hosts ~/.ssh/known_hosts" in program("ssh", "thesis", expect=5).splitlines()
     copied = program("cp", "a.zip", "thesis:data/", expect=5).splitlines()
     assert copied[-2] == "a.zip" and copied[-1].startswith("thesis@") and copied[-1].endswith(":data/")
     assert "One side is a lab" in program("cp", "a", "b", expect=2)
