@@ -16,6 +16,7 @@ from portal.banners import banners_of
 #: URL name, words and icon of the entries that everybody sees.
 NAVIGATION = (
     ("home", "Home", "home"),
+    ("jobs", "Jobs", "rocket"),
     ("gpus", "GPUs", "cpu"),
     ("queue", "Queue", "list-details"),
     ("calendar", "Calendar", "calendar"),
