@@ -8,15 +8,15 @@ Every check says what it found in words; one that fails fails the whole. It need
 import argparse
 import json
 import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 import traceback
+from datetime import timedelta
 
 import torch
 from torch import nn
+from torch.utils.benchmark import Timer
 
 SEED = 20_251_121
 #: The largest part of a result that a precision may be off by, against the same product in float64.
@@ -37,22 +37,9 @@ class Run:
         self.cuda = cuda
         self.short = short
 
-    def synchronize(self) -> None:
-        """Wait for the card."""
-        if self.cuda:
-            torch.cuda.synchronize()
-
     def seconds(self, work, times: int) -> float:
-        """The least that one call takes, after one to warm up."""
-        work()
-        taken = []
-        for _ in range(times):
-            self.synchronize()
-            began = time.perf_counter()
-            work()
-            self.synchronize()
-            taken.append(time.perf_counter() - began)
-        return min(taken)
+        """What one call takes, after one to warm up; waits for the card."""
+        return Timer("work()", globals={"work": work}, num_threads=torch.get_num_threads()).timeit(times).mean
 
 
 def check_card(run: Run) -> dict:
@@ -234,42 +221,37 @@ def check_loader(run: Run) -> dict:
 def check_distributed(run: Run) -> dict:
     """All-reduce, and a net trained by two processes that stay alike: NCCL on two cards, else gloo on the CPU."""
     nccl = run.cuda and torch.cuda.device_count() > 1
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-I", __file__, "--port", str(port), "--folder", folder, "--backend", "nccl" if nccl else "gloo"]
-        both = [subprocess.Popen([*command, "--rank", str(rank)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
-        said = [one.communicate(timeout=180)[1] for one in both]
-        if any(one.returncode for one in both):
-            raise Failed(f"Two processes cannot work together: {next(text for text in said if text).strip().splitlines()[-1]}")
-        sums = [open(os.path.join(folder, str(rank))).read() for rank in (0, 1)]  # noqa: SIM115, PTH118, PTH123
-    if sums[0] != sums[1]:
-        raise Failed(f"Two processes that train together came apart: {sums}.")
+        try:
+            torch.multiprocessing.spawn(one_of_two, (f"file://{folder}/meet", "nccl" if nccl else "gloo"), nprocs=2)
+        except torch.multiprocessing.ProcessException as error:
+            raise Failed(f"Two processes cannot work together: {str(error).strip().splitlines()[-1]}") from error
     return {"words": f"{'NCCL on two cards' if nccl else 'gloo, two processes'}: sum and gradients agree"}
 
 
-def rank_main(asked) -> None:
-    """One of two processes."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(asked.port), GLOO_SOCKET_IFNAME="lo")
+def one_of_two(rank: int, meeting: str, backend: str) -> None:
+    """What each of two processes does."""
     import torch.distributed as group
 
-    group.init_process_group(asked.backend, rank=asked.rank, world_size=2)
-    device = torch.device("cuda", asked.rank) if asked.backend == "nccl" else torch.device("cpu")
-    number = torch.tensor([float(asked.rank + 1)], device=device)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    group.init_process_group(backend, init_method=meeting, rank=rank, world_size=2, timeout=timedelta(minutes=2))
+    device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
+    number = torch.tensor([float(rank + 1)], device=device)
     group.all_reduce(number)
     if float(number) != 3.0:
-        sys.exit(f"the sum of 1 and 2 came out as {float(number)}")
-    torch.manual_seed(asked.rank)
+        raise Failed(f"the sum of 1 and 2 came out as {float(number)}")
+    torch.manual_seed(rank)
     net = nn.parallel.DistributedDataParallel(small_net().to(device), device_ids=[device] if device.type == "cuda" else None)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
     for _ in range(2):
         optimizer.zero_grad()
         net(torch.randn(4, 3, 32, 32, device=device)).sum().backward()
         optimizer.step()
-    total = sum(float(one.detach().double().sum()) for one in net.parameters())
-    with open(os.path.join(asked.folder, str(asked.rank)), "w") as file:  # noqa: PTH118, PTH123
-        file.write(f"{total:.9f}")
+    total = sum(one.detach().double().sum() for one in net.parameters())
+    both = [torch.zeros_like(total) for _ in range(2)]
+    group.all_gather(both, total)
+    if not torch.equal(*both):
+        raise Failed(f"two processes that train together came apart: {both}")
     group.destroy_process_group()
 
 
@@ -291,12 +273,7 @@ def main() -> None:
     parser.add_argument("--expect", choices=["cuda", "cpu"], default="cpu")
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--only", choices=CHECKS)
-    for name, kind in (("--rank", int), ("--port", int), ("--folder", str), ("--backend", str)):
-        parser.add_argument(name, type=kind, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.rank is not None:
-        rank_main(asked)
-        return
     run = Run(cuda=asked.expect == "cuda", short=asked.short)
     began, checks = time.perf_counter(), {}
     for name, check in CHECKS.items():
