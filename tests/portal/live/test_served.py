@@ -1,10 +1,12 @@
 """The stream as it is served: by uvicorn, to many at once, to a real browser, and through a restart of the web process."""
 
+import asyncio
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.live import free_port, house, running, until_listens
+from benchmarks.live_client import Crowd
 
 ROOT = Path(__file__).resolve().parents[3]
 CHROMIUM = "/usr/bin/chromium"
@@ -62,6 +65,25 @@ def web(furnished: tuple[dict[str, str], list[str]]) -> Iterator[Web]:
     with running(feed, environ):
         yield made
     made.kill()
+
+
+async def _all_current(web: Web, count: int) -> float:
+    """Connect and wait until each socket has a sample; the seconds that it took."""
+    began = time.monotonic()
+    crowd = Crowd(web.port, web.cookies, origin=web.url)
+    await crowd.connect(count)
+    async with asyncio.timeout(60):
+        while not all(one.samples for one in crowd.sockets):
+            await asyncio.sleep(0.05)
+    crowd.close()
+    return time.monotonic() - began
+
+
+def test_500_sockets_are_current_within_10_seconds_of_a_killed_web_process(web: Web) -> None:
+    asyncio.run(_all_current(web, 50))
+    web.kill()
+    web.start()
+    assert asyncio.run(_all_current(web, 500)) < 10
 
 
 @pytest.fixture
