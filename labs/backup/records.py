@@ -96,7 +96,16 @@ def _batch_write(model: Record, rows: list[Any]) -> None:
         fields = [field.attname for field in model._meta.concrete_fields if not field.primary_key]
         model._base_manager.bulk_create(rows, update_conflicts=True, unique_fields=["pk"], update_fields=fields)
     else:
-        model._base_manager.bulk_create(rows)
+        _exactly_written(model, rows)
+
+
+def _exactly_written(model: Record, rows: list[Any]) -> None:
+    """New rows, with their moments: a library's record that writes the time of each saving by itself is told its own again."""
+    clocked = [field.attname for field in model._meta.concrete_fields if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)]
+    moments = {row.pk: {name: getattr(row, name) for name in clocked} for row in rows}
+    model._base_manager.bulk_create(rows)
+    for pk, values in moments.items() if clocked else ():
+        model._base_manager.filter(pk=pk).update(**values)
 
 
 def numbers_continue() -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -30,6 +31,7 @@ from tests.conftest import PASSWORD
 from worker.spec import House, LabFacts, lab_spec
 
 pytestmark = pytest.mark.django_db(transaction=True)
+CLOCKED = ("last_login", "date_joined")
 
 
 @pytest.fixture
@@ -187,11 +189,15 @@ def test_one_of_another_house_is_refused(saved: Path, now: datetime) -> None:
         later(saved, now)
 
 
-def test_no_restored_record_writes_its_own_time() -> None:
+def test_a_record_that_writes_its_own_time_is_a_librarys_and_has_its_own_again(alice: User, tmp_path: Path, now: datetime) -> None:
     fields = [field for model in kept() for field in model._meta.fields if isinstance(field, DateField)]
-    # Of a library's record, and read by nobody: when the campus was asked last.
-    others = {"socialaccount.SocialAccount.last_login", "socialaccount.SocialAccount.date_joined"}
-    assert {str(field) for field in fields if field.auto_now or field.auto_now_add} == others
+    assert {str(field) for field in fields if field.auto_now or field.auto_now_add} == {f"socialaccount.SocialAccount.{name}" for name in CLOCKED}
+    account = SocialAccount.objects.create(user=alice, provider="campus", uid="alice")
+    then = dict.fromkeys(CLOCKED, now - timedelta(days=3))
+    SocialAccount.objects.filter(pk=account.pk).update(**then)
+    backup_write(path=tmp_path / "house.tar.gz", settings_shown={}, now=now)
+    later(tmp_path / "house.tar.gz", now)
+    assert SocialAccount.objects.values(*CLOCKED).get() == then
 
 
 def test_every_kind_of_record_is_either_saved_or_known_to_stay() -> None:
