@@ -23,6 +23,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nContent-Length: 1024\r\n\r\n" + BODY
 KEY = re.compile(rb"(?i)sec-websocket-key: *(\S+)")
 LENGTH = re.compile(rb"(?i)content-length: *(\d+)")
+CLOSES = re.compile(rb"\r\nconnection: close\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,13 @@ async def requests(door: Door, connections: int, seconds: float) -> Figure:
     answer = await callers[0].ask(sent)
     if not answer.startswith(b"HTTP/1.1 200") or not answer.endswith(BODY):
         raise SystemExit(f"{door.name}: {answer[:300]!r}")
-    return await _measured(f"{door.name}: requests", [(lambda one=one: one.ask(sent)) for one in callers], seconds)
+
+    async def ask(place: int) -> None:
+        answer = await callers[place].ask(sent)
+        if CLOSES.search(answer):  # nginx ends a connection after a thousand requests, and clients connect anew
+            callers[place] = await door.caller()
+
+    return await _measured(f"{door.name}: requests", [(lambda place=place: ask(place)) for place in range(connections)], seconds)
 
 
 async def messages(door: Door, connections: int, seconds: float) -> Figure:

@@ -135,8 +135,11 @@ def test_a_broken_package_of_the_persons_never_keeps_the_lab_from_opening(runtim
     first = make_spec()
     ready(runtime, first)
     install(api, first, "tornado", "99.0", "raise SystemExit('broken')")
+    assert inside(api, first, "bash", "-lc", "python3 -c 'import tornado'")[0] != 0, "the person's package is broken"
     runtime.stop(first.name, 5)
-    ready(runtime, make_spec(workspace=first.workspace, uid=first.uid, gid=first.gid))
+    second = make_spec(workspace=first.workspace, uid=first.uid, gid=first.gid)
+    ready(runtime, second)
+    assert inside(api, second, "bash", "-lc", "python3 -c 'import tornado'")[0] != 0, "and still broken in the lab that opened"
 
 
 def test_the_image_has_what_a_lab_needs(runtime, make_spec, api, engine_image):

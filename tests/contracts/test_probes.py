@@ -1,5 +1,6 @@
 """What every probe promises, held against each of them."""
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -42,9 +43,14 @@ def test_reading_is_plausible_quick_and_repeatable(probe: Probe) -> None:
     assert first.kind == probe.kind
 
 
-def test_closing_twice_is_closing(probe: Probe) -> None:
+@pytest.mark.parametrize("make", PROBES.values(), ids=PROBES)
+def test_closing_twice_is_closing_and_leaves_no_thread(make: Callable[[], Probe]) -> None:
+    before = set(threading.enumerate())
+    probe = make()
+    probe.read()
     probe.close()
     probe.close()
+    assert set(threading.enumerate()) <= before
 
 
 def test_simulated_cards_say_so_in_their_name_and_keep_their_identity() -> None:

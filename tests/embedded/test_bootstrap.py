@@ -80,7 +80,9 @@ def test_another_lock_is_another_environment(tmp_path: Path) -> None:
     assert bootstrap.lock_hash("base", root=root) != before
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or not Path("/usr/bin/python3.11").exists(), reason="needs root and the distribution's Python 3.11")
+@pytest.mark.skipif(
+    not os.environ.get("CI") and (os.geteuid() != 0 or not Path("/usr/bin/python3.11").exists()), reason="needs root and the distribution's Python 3.11"
+)
 def test_a_python_without_pip_and_ensurepip_sets_itself_up(tmp_path: Path) -> None:
     root, empty, home = checkout_copy(tmp_path / "clone"), tmp_path / "empty", tmp_path / "home"
     empty.mkdir()

@@ -22,6 +22,7 @@ from tests.support.waiting import wait_for
 ROOT = Path(__file__).resolve().parents[2]
 LAB_PATH = re.compile(r"/labs/([a-z2-7]{12})/")
 SERVING = re.compile(r"serving after ([\d.]+) s")
+SET_UP = 600  # seconds for a copy that fetches its environment: what is waited for then is the network
 NOT_PASSED_ON = ("GPULAB_", "DJANGO_", "VIRTUAL_ENV", "DOCKER_HOST", "PORT", "MAKE", "MFLAGS", "PYTEST_", "PYTHON")
 
 
@@ -150,9 +151,9 @@ def sign_in(page: Page, copy: Copy, password: str) -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(SET_UP + 300)
 def test_from_a_clean_clone_to_a_computed_cell(copy: Copy, page: Page) -> None:
-    took = copy.up(within=120)
+    took = copy.up(within=SET_UP)
     print(f"first start: {took:.1f} s from the command, all set-up included")
     sign_in(page, copy, copy.password())
     runtime = wait_for(lambda: copy.says(re.compile(r"runtime (process: .*)")), what="the runtime told")
@@ -214,9 +215,10 @@ def test_everything_is_bound_to_the_loopback(copy: Copy) -> None:
     assert {address.rpartition(":")[0] for address in ours} == {"127.0.0.1"}
 
 
+@pytest.mark.timeout(SET_UP + 120)
 def test_a_second_copy_runs_side_by_side_and_a_third_on_its_folder_is_refused(copy: Copy, copy_make: Callable[[], Copy]) -> None:
     second = copy_make()
-    second.up(within=120)
+    second.up(within=SET_UP)
     assert httpx.get(f"{copy.url}/healthz").status_code == httpx.get(f"{second.url}/healthz").status_code == 200
     environment = second.environment | {"PORT": str(second.port + 50)}
     third = subprocess.run(["make", "up"], cwd=second.clone, env=environment, capture_output=True, text=True, timeout=60, check=False)

@@ -96,7 +96,7 @@ def _crashed(house: House, part: Part, lab_id: str, at: int, when: str) -> int:
     return _work(house, part, lab_id, house.hands())
 
 
-def _tried(house: House, ask: Any, alice: User, clean: Any, life: tuple[Part, ...], *, both: bool) -> dict[str, list[str]]:
+def _tried(house: House, ask: Any, alice: User, clean: Any, life: tuple[Part, ...]) -> dict[str, list[str]]:
     """Live this life once undisturbed, and then once for each moment at which a worker can be killed in it; the steps of each part."""
     first = ask(alice)
     steps: dict[str, list[str]] = {}
@@ -104,7 +104,7 @@ def _tried(house: House, ask: Any, alice: User, clean: Any, life: tuple[Part, ..
         part.wish(first, alice)
         steps[part.name], _ = recorded(house, lambda hands, part=part: _work(house, part, first, hands))
     clean()
-    points = {name: crashes(names, both=both) for name, names in steps.items()}
+    points = {name: crashes(names, both=True) for name, names in steps.items()}
     worst = 0
     for number in range(max(len(mine) for mine in points.values())):
         lab_id = ask(alice)
@@ -125,24 +125,16 @@ def _tried(house: House, ask: Any, alice: User, clean: Any, life: tuple[Part, ..
     return steps
 
 
-def _each_step_of_a_life(house: House, ask: Any, alice: User, clean: Any, *, both: bool) -> None:
-    steps = _tried(house, ask, alice, clean, LIFE, both=both)
+@pytest.mark.timeout(600)
+def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_by_another(house, ask, alice, clean):
+    steps = _tried(house, ask, alice, clean, LIFE)
     for part, known in (("launch", "_create: POST containers/create"), ("launch", "lab_ready: commit"), ("stop", "lab_gone: commit")):
         assert any(known in step for step in steps[part]), f"no step {known!r} was seen in {part}: {steps[part]}"
 
 
-def test_row_01_a_worker_killed_between_any_two_durable_steps_is_followed_by_another(house, ask, alice, clean):
-    _each_step_of_a_life(house, ask, alice, clean, both=False)
-
-
-@pytest.mark.long
 @pytest.mark.timeout(600)
-def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_by_another(house, ask, alice, clean):
-    _each_step_of_a_life(house, ask, alice, clean, both=True)
-
-
-def test_row_01_a_worker_killed_between_any_two_steps_of_a_drain_is_followed_by_another(house, ask, alice, clean, root_admin):
-    steps = _tried(house, ask, alice, clean, DRAINED, both=False)
+def test_row_01_a_worker_killed_before_or_after_every_step_of_a_drain_is_followed_by_another(house, ask, alice, clean, root_admin):
+    steps = _tried(house, ask, alice, clean, DRAINED)
     assert any("lab_end: commit" in step for step in steps["drain"]), steps["drain"]
 
 
