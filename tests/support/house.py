@@ -5,7 +5,7 @@ Run as a program it migrates the configured database, furnishes it and prints wh
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, time, timedelta
 
 import django
@@ -17,6 +17,8 @@ if __name__ == "__main__":  # models can be imported only once the apps are load
 
 from labs.catalogue.models import Image
 from labs.fleet.models import Gpu, Node, NodeImage
+from labs.fleet.queries import version_rules
+from labs.fleet.versions import versions_judge
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_ready, lab_stage
 from labs.lifecycle.reclaims import reclaim_begin
@@ -34,11 +36,10 @@ from tests.support.past import past_furnish
 from tests.support.shared import shared_furnish
 from tests.support.timetable import timetable_furnish
 
-CHECKS = [
-    {"name": "Network rules", "state": "green", "words": "Labs cannot reach the host, private ranges or the metadata address.", "fix": ""},
-    {"name": "Driver", "state": "green", "words": "580.65.06, new enough for every image.", "fix": ""},
-    {"name": "Container Toolkit", "state": "yellow", "words": "1.17.3 has a known hole.", "fix": "Install 1.17.8 or newer."},
-]
+DRIVER = "580.159.03"
+#: What the node's worker found on it, judged as the worker judges it.
+FOUND = {"docker-engine": "28.5.1", "runc": "1.3.6", "nvidia-driver": DRIVER, "nvidia-container-toolkit": "1.19.1"}
+RULES_HOLD = {"name": "Network rules", "state": "green", "words": "Labs cannot reach the host, private ranges or the metadata address.", "fix": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,10 @@ def _machine(now: datetime) -> Image:
         heartbeat_at=now,
         gpu_ready=True,
         probe_kind="nvml",
-        driver="580.65.06",
+        driver=DRIVER,
         cuda="13.0",
-        engine_version="28.5.1",
-        checks=CHECKS,
+        engine_version=FOUND["docker-engine"],
+        checks=[RULES_HOLD, *(asdict(one) for one in versions_judge(FOUND, version_rules()))],
     )
     for index in range(4):
         Gpu.objects.create(
