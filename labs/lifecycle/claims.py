@@ -14,7 +14,7 @@ from labs.fleet.models import Gpu, Node
 from labs.ledger.services import event_record
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, Lease, is_past
-from labs.lifecycle.moves import lab_advance, lab_announce, lab_begin
+from labs.lifecycle.moves import lab_advance, lab_announce, lab_begin, lab_end
 from labs.people.errors import Refused
 from labs.people.models import User
 
@@ -47,9 +47,11 @@ def lab_claim(*, lab: Lab, actor: User, now: datetime) -> bool:
 
 
 def offers_lapse(*, now: datetime) -> int:
-    """End what was held and not taken in time; give its place back to what is held where it cannot be served now. How many moved."""
+    """End what was not taken in time or is held for a disabled person; let wait on what is held where it cannot be served now. How many moved."""
+    left = Lab.objects.filter(state=states.OFFERED, owner__is_active=False).values_list("pk", flat=True)
+    ended = sum(lab_end(lab_id=lab_id, code="person_disabled", now=now) for lab_id in left)
     late = Lab.objects.filter(state=states.OFFERED, deadline_at__lte=now).values_list("pk", flat=True)
-    ended = sum(_pass_on(lab_id, now) for lab_id in late)
+    ended += sum(_pass_on(lab_id, now) for lab_id in late)
     broken = ~Q(node__state=Node.State.READY) | Q(leases__closed_at=None) & Q(leases__gpu__isnull=False) & ~Q(leases__gpu__health=Gpu.Health.OK)
     lost = Lab.objects.filter(broken, state=states.OFFERED).values_list("pk", flat=True).distinct()
     return ended + sum(_back(lab_id, now) for lab_id in lost)

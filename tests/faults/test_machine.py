@@ -78,8 +78,7 @@ class HouseMachine(RuleBasedStateMachine):
     """Rules are what people and faults do; the invariants are read by SQL after each of them."""
 
     node: Node
-    people: list[User]
-    caps: dict[int, int]
+    caps: ClassVar[dict[int, int]]  # of each person
     image_id: int
     steps = 0
     ids: ClassVar[list[str]] = []
@@ -93,6 +92,7 @@ class HouseMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ids.clear()
+        self.people = [User.objects.get(pk=pk) for pk in self.caps]  # anew: whoever was sent away in the life before is in again
         self.savepoint = transaction.atomic()
         self.savepoint.__enter__()
         self.now: datetime = self.node.heartbeat_at or datetime.min
@@ -277,8 +277,8 @@ def machine(node: Node, image: Any, alice: User, bob: User, charlie: User, monke
     monkeypatch.setattr(worker.hands, "close_old_connections", lambda: None)
     monkeypatch.setattr(worker.hands, "time", worker.hands.time)
     monkeypatch.setattr(Lab._meta.pk, "_get_default", HouseMachine.next_id)
-    HouseMachine.node, HouseMachine.image_id, HouseMachine.people, HouseMachine.steps = node, image.pk, [alice, bob, charlie], 0
-    HouseMachine.caps = {person.pk: limits_of(user=person, now=node.heartbeat_at).gpus_max for person in HouseMachine.people}
+    HouseMachine.node, HouseMachine.image_id, HouseMachine.steps = node, image.pk, 0
+    HouseMachine.caps = {person.pk: limits_of(user=person, now=node.heartbeat_at).gpus_max for person in (alice, bob, charlie)}
     yield HouseMachine
 
 

@@ -53,6 +53,14 @@ def test_nobody_else_gets_the_held_cards(offered: Lab, charlie: Any, lab_of: Any
     assert not lab_assign(lab_id=other.pk, node_id="n1", gpu_uuids=held[:1], now=now)
 
 
+def test_what_is_held_for_a_disabled_person_is_free_in_the_next_round(offered: Lab, alice: Any, now: Any) -> None:
+    alice.is_active = False
+    alice.save(update_fields=["is_active"])
+    tick(now + timedelta(seconds=5))
+    assert (_lab(offered).state, _lab(offered).reason_code) == (states.STOPPED, "person_disabled")
+    assert not Lease.objects.filter(lab=offered, closed_at=None).exists()
+
+
 def test_claiming_starts_it_with_the_cards_that_were_held(offered: Lab, alice: Any, now: Any) -> None:
     assert lab_claim(lab=offered, actor=alice, now=now + timedelta(minutes=9))
     assert _lab(offered).state == states.STARTING
