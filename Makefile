@@ -5,7 +5,7 @@ PORT ?= 8000
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-long check lint types walls migrations format lock env env-dev clean
+.PHONY: help up gpu-check test test-long check lint types walls migrations format lock env env-dev clean
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ env-dev:
 
 up: env ## Set up what is missing and serve GPU Lab at http://localhost:PORT (8000); Ctrl-C ends it
 	@exec $(VENV)/python -m tools.up
+
+gpu-check: env ## Try all that GPU Lab builds on, on this host's real NVIDIA cards (as root)
+	@$(VENV)/python -m worker.gpucheck $(GPU_CHECK)
 
 test: env-dev ## Run the tests; what this machine cannot run is listed at the end
 	@$(VENV)/python -m tools.test $(TESTS)

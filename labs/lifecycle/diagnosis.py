@@ -16,7 +16,11 @@ SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "cuda_out_of_memory",
-        re.compile(r"CUDA out of memory|OutOfMemoryError|CUDNN_STATUS_ALLOC_FAILED|cudaErrorMemoryAllocation|NCCL[^\n]*out of memory", re.IGNORECASE),
+        re.compile(
+            r"CUDA(?: error:)? out of memory|CUDA_ERROR_OUT_OF_MEMORY|OutOfMemoryError|(?:CUDNN|CUBLAS|CUFFT|CUSPARSE)_(?:STATUS_)?ALLOC_FAILED|"
+            r"cudaErrorMemoryAllocation|NCCL[^\n]*out of memory|RESOURCE_EXHAUSTED: Out of memory",
+            re.IGNORECASE,
+        ),
     ),
 )
 

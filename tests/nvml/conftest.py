@@ -55,6 +55,12 @@ class Driver:
             self.process.communicate()
 
 
+def library_make(library: Path, source: Path, *options: str) -> None:
+    """Compile one of the stand-ins."""
+    command = ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-stringop-truncation", f"-Wl,-soname,{library.name}", *options]
+    subprocess.run([*command, "-o", str(library), str(source)], check=True, capture_output=True, text=True)
+
+
 @pytest.fixture
 def compiled(tmp_path: Path) -> Callable[..., Path]:
     """Compile the stand-in: `compiled("-DWITHOUT_ECC")` -> the folder that holds it."""
@@ -63,9 +69,7 @@ def compiled(tmp_path: Path) -> Callable[..., Path]:
         if shutil.which("gcc") is None:
             message = "needs gcc"
             pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-        library = tmp_path / "libnvidia-ml.so.1"
-        command = ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-stringop-truncation", "-Wl,-soname,libnvidia-ml.so.1", *options]
-        subprocess.run([*command, "-o", str(library), str(HERE / "stand_in.c")], check=True, capture_output=True, text=True)
+        library_make(tmp_path / "libnvidia-ml.so.1", HERE / "stand_in.c", *options)
         return tmp_path
 
     return build

@@ -3,11 +3,16 @@
  * The state is a text file, named by $NVML_STATE and read again at every call. Its lines:
  *   driver fail=CODE hang=SECONDS          what nvmlInit answers, and how long every call takes
  *   gpu UUID name=.. total=MIB used=MIB util=PCT temp=C power=MW [fail=CODE] [metric=CODE] [proc=PID:MIB]...
+ *     [reserved=MIB]   what the driver keeps for itself: the older question for memory counts it in
  *     [pci=BUS_ID] [ecc=ERRORS] [xid=SERIAL:CODE]   SERIAL grows; each is told once to who registered
  *     [mig=1] [slice=UUID:PROFILE:SLICES:MIB]...   in MIG mode, with these slices
  *   far INDEX INDEX LEVEL                  how far two cards are apart (-1: NVLink; cards are 50 apart where nothing is said)
+ * Programs that stand_in_cuda.c serves are on their cards, too, as long as they live: each is a file in $NVML_STATE.held, named by its
+ * process id, of the line `UUID MIB`.
  * `fail` is the answer of every call on that card, its handle too when it is `handle=CODE`; `metric` only of its power.
  */
+#include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +22,7 @@ enum { SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, 
 enum { MOST_CARDS = 16, MOST_PROCESSES = 16, MOST_SLICES = 7, MIB_SHIFT = 20, SLICE = 100, P2P_NOT_SUPPORTED = 5, NVLINK = -1, SYSTEM = 50 };
 
 typedef struct { unsigned long long total, free, used; } memory_t;
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2_t;
 typedef struct { unsigned gpu, memory; } utilization_t;
 typedef struct { unsigned pid; unsigned long long used; unsigned gpu_instance, compute_instance; } process_t;
 typedef struct { unsigned processors, copy, decoder, encoder, jpeg, ofa, gpu_slices, compute_slices; unsigned long long memory_mib; } attributes_t;
@@ -26,7 +32,7 @@ typedef struct {
   int mig, slices;
   slice_t slice[MOST_SLICES];
   char pci[32];
-  long total, used, util, temperature, power, ecc;
+  long total, used, reserved, util, temperature, power, ecc;
   int xid_serial, xid;
   int fail, handle_fail, power_fail, processes;
   process_t process[MOST_PROCESSES];
@@ -47,6 +53,7 @@ static void read_card(char *line) {
     if (!strncmp(word, "name=", 5)) snprintf(card->name, sizeof card->name, "%s", word + 5);
     sscanf(word, "total=%ld", &card->total);
     sscanf(word, "used=%ld", &card->used);
+    sscanf(word, "reserved=%ld", &card->reserved);
     sscanf(word, "util=%ld", &card->util);
     sscanf(word, "temp=%ld", &card->temperature);
     sscanf(word, "power=%ld", &card->power);
@@ -64,6 +71,30 @@ static void read_card(char *line) {
       card->process[card->processes++] = (process_t){pid, (unsigned long long)mib << MIB_SHIFT, ~0u, ~0u};
   }
   for (char *c = card->name; *c; c++) if (*c == '_') *c = ' ';
+}
+
+static void hold(unsigned pid, const char *uuid, long mib) {
+  for (card_t *card = cards; card < cards + count; card++)
+    if (!strcmp(card->uuid, uuid) && card->processes < MOST_PROCESSES) {
+      card->process[card->processes++] = (process_t){pid, (unsigned long long)mib << MIB_SHIFT, ~0u, ~0u};
+      card->used += mib;
+      card->util = 100;
+    }
+}
+
+static void load_held(const char *state) {
+  char path[512], uuid[96];
+  snprintf(path, sizeof path, "%s.held", state);
+  DIR *folder = opendir(path);
+  for (struct dirent *entry; folder && (entry = readdir(folder));) {
+    int pid = atoi(entry->d_name);
+    long mib;
+    snprintf(path, sizeof path, "%s.held/%.32s", state, entry->d_name);
+    FILE *file = pid > 0 && !kill(pid, 0) ? fopen(path, "r") : NULL;
+    if (file && fscanf(file, "%95s %ld", uuid, &mib) == 2) hold((unsigned)pid, uuid, mib);
+    if (file) fclose(file);
+  }
+  if (folder) closedir(folder);
 }
 
 static void load(void) {
@@ -86,6 +117,7 @@ static void load(void) {
     }
   }
   fclose(file);
+  load_held(path);
   if (hang_seconds) sleep((unsigned)hang_seconds);
 }
 
@@ -153,10 +185,23 @@ int nvmlDeviceGetMemoryInfo(void *device, memory_t *memory) {
   slice_t *slice = slice_of(device, card);
   if (slice) { memory->total = memory->free = (unsigned long long)slice->mib << MIB_SHIFT; memory->used = 0; return SUCCESS; }
   memory->total = (unsigned long long)card->total << MIB_SHIFT;
-  memory->used = (unsigned long long)card->used << MIB_SHIFT;
+  memory->used = (unsigned long long)(card->used + card->reserved) << MIB_SHIFT;
   memory->free = memory->total - memory->used;
   return SUCCESS;
 }
+#ifndef WITHOUT_ECC
+int nvmlDeviceGetMemoryInfo_v2(void *device, memory_v2_t *memory) {
+  CARD(device);
+  if (memory->version != (sizeof *memory | 2u << 24)) return INVALID_ARGUMENT;
+  memory_t older;
+  answer = nvmlDeviceGetMemoryInfo(device, &older);
+  memory->total = older.total;
+  memory->reserved = slice_of(device, card) ? 0 : (unsigned long long)card->reserved << MIB_SHIFT;
+  memory->free = older.free;
+  memory->used = older.used - memory->reserved;
+  return answer;
+}
+#endif
 int nvmlDeviceGetUtilizationRates(void *device, utilization_t *use) { CARD(device); WHOLE(device); if (card->mig) return NOT_SUPPORTED; use->gpu = (unsigned)card->util; use->memory = (unsigned)card->util / 2; return SUCCESS; }
 int nvmlDeviceGetTemperature(void *device, int sensor, unsigned *degrees) { CARD(device); WHOLE(device); *degrees = (unsigned)card->temperature; return sensor ? INVALID_ARGUMENT : SUCCESS; }
 int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatt) { CARD(device); WHOLE(device); *milliwatt = (unsigned)card->power; return card->power_fail; }

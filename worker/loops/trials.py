@@ -3,6 +3,7 @@
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -62,12 +63,13 @@ def trial(*, hands: Hands, row: Qualification, lab: Lab) -> None:
 
 
 def report_of(said: str) -> dict[str, Any]:
-    """The program's last line; a report of its own where it did not come so far."""
-    try:
-        found = json.loads(said.strip().splitlines()[-1])
-    except (IndexError, ValueError):
-        return {"passed": False, "checks": {"program": {"passed": False, "words": f"The program did not come to its end: {said.strip()[-300:]}"}}}
-    return found if isinstance(found, dict) else {"passed": False, "checks": {}}
+    """The program's own line, whatever libraries say after it when they end; a report of ours where it did not come so far."""
+    for line in reversed(said.splitlines()):
+        with suppress(ValueError):
+            found = json.loads(line)
+            if isinstance(found, dict) and "checks" in found:
+                return found
+    return {"passed": False, "checks": {"program": {"passed": False, "words": f"The program did not come to its end: {said.strip()[-300:]}"}}}
 
 
 def words_of(report: dict[str, Any]) -> str:

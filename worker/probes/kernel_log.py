@@ -28,6 +28,11 @@ class KernelLog:
         except OSError as error:
             log.info("%s cannot be read (%s): Xids are known only as far as NVML tells them", path, error.strerror)
 
+    @property
+    def is_read(self) -> bool:
+        """May the log be read here?"""
+        return self._file is not None
+
     def xids(self) -> tuple[CardXid, ...]:
         """Those that came since the last look, oldest first."""
         *lines, self._rest = (self._rest + self._new()).split(b"\n")

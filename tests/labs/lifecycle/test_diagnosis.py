@@ -20,6 +20,11 @@ CARDS = [("NVIDIA L4", 23034), ("NVIDIA A100", 81920), ("NVIDIA H200", 143771)]
         ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.", "cuda_out_of_memory"),
         ("RuntimeError: CUDA out of memory. Tried to allocate 20.00 MiB (GPU 0; 23.65 GiB total capacity)", "cuda_out_of_memory"),
         ("RuntimeError: cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "cuda_out_of_memory"),
+        ("RuntimeError: CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported", "cuda_out_of_memory"),
+        ("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", "cuda_out_of_memory"),
+        ("CUDA_ERROR_OUT_OF_MEMORY: out of memory", "cuda_out_of_memory"),
+        ("XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate 7406166528 bytes.", "cuda_out_of_memory"),
+        ("RuntimeError: CUDA error: an illegal memory access was encountered", ""),
         (f"{SHM}\nCUDA out of memory", "out_of_shm"),
     ],
 )

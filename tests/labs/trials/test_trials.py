@@ -25,6 +25,15 @@ FAILED = json.dumps({"passed": False, "checks": {"matmul": {"passed": False, "wo
 SHM = json.dumps({"passed": False, "checks": {"DataLoader": {"passed": False, "words": "DataLoader fails with 64 MiB: insufficient shared memory (shm)"}}})
 
 
+@pytest.mark.parametrize("after", ["", "\n[W1121 Producer process has been terminated]\n", '\n{"level": "warn"}\n17\n'])
+def test_what_libraries_say_when_they_end_does_not_hide_the_report(after: str) -> None:
+    assert trials.report_of(f"a warning\n{PASSED}{after}")["passed"] is True
+
+
+def test_a_trial_that_said_no_report_did_not_come_to_its_end() -> None:
+    assert "did not come to its end: 17" in trials.words_of(trials.report_of("17\n{killed"))
+
+
 @pytest.fixture
 def held(image: Image, node: Node) -> Image:
     Image.objects.update(digest="sha256:one", pulled=True)

@@ -25,6 +25,15 @@ def metric(get: Callable[..., Any], *arguments: Any, faults: list[str]) -> Any:
         return None
 
 
+def memory_of(handle: Any, *, faults: list[str]) -> Any:
+    """Memory in bytes (`total`, `used`), as nvidia-smi tells it: without what the driver keeps for itself, some hundred MiB a card.
+
+    Drivers before R510, and Windows' own below a Linux, know only the older question, which counts that in.
+    """
+    newer = or_none(pynvml.nvmlDeviceGetMemoryInfo, handle, pynvml.nvmlMemory_v2)
+    return newer or metric(pynvml.nvmlDeviceGetMemoryInfo, handle, faults=faults)
+
+
 def or_none(get: Callable[..., Any], *arguments: Any) -> Any:
     """What it answers, or None."""
     return metric(get, *arguments, faults=[])

@@ -10,7 +10,7 @@ import pynvml
 
 from worker.probes.base import GpuProcess, GpuReading, NodeReading, ProbeFault, pci_name
 from worker.probes.deadline import OneThread, StillBusy
-from worker.probes.nvml.calls import CARD_FAULTS, MIB, metric, or_none
+from worker.probes.nvml.calls import CARD_FAULTS, MIB, memory_of, metric, or_none
 from worker.probes.nvml.events import XidEvents
 from worker.probes.nvml.places import Places, places_of
 from worker.probes.nvml.slices import mig_is_on, slices_of
@@ -144,7 +144,7 @@ class NvmlProbe:
     def _card(self, handle: Any, uuid: str, index: int) -> GpuReading:
         faults: list[str] = []
         ask = partial(metric, faults=faults)
-        memory = ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        memory = memory_of(handle, faults=faults)
         use = ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
         capability = ask(pynvml.nvmlDeviceGetCudaComputeCapability, handle)
         identity = self._remember(

@@ -7,7 +7,7 @@ from typing import Any
 import pynvml
 
 from worker.probes.base import GpuProcess, GpuReading
-from worker.probes.nvml.calls import MIB, or_none
+from worker.probes.nvml.calls import MIB, memory_of, or_none
 
 GIB = 1024
 
@@ -38,7 +38,7 @@ def _slice(handle: Any, card: GpuReading, most: int) -> GpuReading | None:
     parts = or_none(pynvml.nvmlDeviceGetAttributes_v2, handle)
     if uuid is None or parts is None:
         return None
-    memory = or_none(pynvml.nvmlDeviceGetMemoryInfo, handle)
+    memory = memory_of(handle, faults=[])
     return GpuReading(
         uuid=str(uuid),
         index=card.index,

@@ -1,0 +1,106 @@
+"""Try all that GPU Lab builds on, on this host's real NVIDIA cards.
+
+    make gpu-check                            every card is read; on one that nobody uses a program computes
+    python -m worker.gpucheck --json FILE     the same, and the whole report as JSON
+
+Needs the driver and this project's environment (`make env`); no engine, no running house, no network. Run it as root, as the node's
+worker runs. A card that anybody uses is read and left alone; nothing is set on any card.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from worker.gpucheck import busy, by_torch, reading
+from worker.gpucheck.report import Found, LeftOut, Outcome, State, as_json, summary, tried
+from worker.probes.base import NodeReading, ProbeFault
+from worker.probes.choose import probe_choose
+from worker.probes.kernel_log import KernelLog
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what was asked for, say what was found; 0 where nothing failed."""
+    asked = _parser().parse_args(arguments)
+    kernel = KernelLog()
+    chosen, words = probe_choose("auto", simulated=0, node_id="gpucheck")
+    probe = reading.Watched(chosen)
+    outcomes = []
+    for outcome in _outcomes(asked, probe, words, kernel):
+        print(outcome.line, flush=True)
+        outcomes.append(outcome)
+    print(summary(outcomes))
+    if asked.json:
+        asked.json.write_text(json.dumps(as_json(outcomes, _about(probe)), indent=1) + "\n")
+    kernel.close()
+    probe.close()
+    return int(any(one.state == State.FAILED for one in outcomes))
+
+
+def _outcomes(asked: argparse.Namespace, probe: reading.Watched, words: str, kernel: KernelLog) -> Iterator[Outcome]:
+    """Each check as it ends. Without a driver there is nothing more to try."""
+    first = tried("the driver", lambda: reading.driver(probe, words))
+    yield first
+    if first.state == State.FAILED:
+        return
+    now = probe.read()
+    yield tried("nvidia-smi agrees", lambda: reading.agrees(probe.read()))
+    yield tried("the time of a reading", lambda: reading.times(probe, asked.readings))
+    yield tried("the cards are well", lambda: reading.health(now))
+    for name, check in _on_a_card(asked, probe, now):
+        yield tried(name, check)
+    yield tried("no errors meanwhile", lambda: reading.errors(probe, kernel))
+
+
+def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[tuple[str, Callable[[], Found]]]:
+    """What needs a card that nobody uses, and beyond that an interpreter with torch."""
+    try:
+        bench = busy.Bench(probe, busy.free_card(now, asked.card), asked.mib, asked.clean_within)
+        yield from busy.checks(bench, asked.readings)
+        yield from by_torch.checks(by_torch.Torch(by_torch.python_find(asked.python, asked.envs), bench, now.driver, asked.short))
+    except LeftOut as why:
+        yield "computing", _left_out(why)
+
+
+def _left_out(why: LeftOut) -> Callable[[], Found]:
+    def check() -> Found:
+        raise why
+
+    return check
+
+
+def _about(probe: reading.Watched) -> dict[str, Any]:
+    """When, and on what."""
+    found: dict[str, Any] = {"at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "probe": probe.kind}
+    try:
+        now = probe.read()
+    except ProbeFault as fault:
+        return found | {"fault": fault.words}
+    cards = [{"index": one.index, "model": one.model, "memory_mib": one.memory_total_mib, "uuid": one.uuid} for one in now.gpus]
+    return found | {"driver": now.driver, "cuda": now.cuda, "cards": cards}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gpucheck", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    home = Path(os.environ.get("GPULAB_HOME") or ROOT / ".gpulab")
+    parser.add_argument("--card", default="", help="index or UUID of the card to compute on; default: the first that nobody uses")
+    parser.add_argument("--python", default="", help="a Python with a CUDA build of torch; default: the newest environment of labs")
+    parser.add_argument("--envs", type=Path, default=Path(os.environ.get("GPULAB_ENVS") or home / "envs"), help="where environments of labs are")
+    parser.add_argument("--mib", type=int, default=1024, help="memory to hold on the card; default 1024")
+    parser.add_argument(
+        "--clean-within", type=float, default=busy.CLEAN_WITHIN_S, metavar="SECONDS", help="after its program the card must be clean; default 30"
+    )
+    parser.add_argument("--readings", type=int, default=500, help="how many readings are timed, twice; default 500")
+    parser.add_argument("--short", action="store_true", help="the short form of the trial of images")
+    parser.add_argument("--json", type=Path, help="write the whole report here")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
