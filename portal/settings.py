@@ -287,6 +287,8 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     # A line for every ring of the doorbell would bury the rest.
-    "loggers": {name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace")},
+    "loggers": {name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace")}
+    | {name: {"filters": ["discreet"]} for name in ("django.request", "django.security.csrf")},
     "root": {"handlers": ["console"], "level": env.choice("GPULAB_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
 }
+    "filters": {"discreet": {"()": "portal.discretion.Discreet"}},

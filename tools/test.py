@@ -4,7 +4,8 @@ What is brought up where the machine has it: Redis, a throw-away PostgreSQL clus
 lab image built for the tests. With CI set nothing may be missing: a test that needs a service fails without it.
 
 Whole houses (browser, journeys, faults, …) mostly wait for each other, so they run beside the tests of records, with a
-database and a Redis of their own.
+database and a Redis of their own. When all is over, every log, answer, column, command line, environment and container of the run is searched
+for every secret that was made in it (tests/support/leaks.py).
 """
 
 import argparse
@@ -13,8 +14,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -101,9 +103,30 @@ def main() -> int:
 
 
 def runs(environment: Mapping[str, str], tests: list[str]) -> int:
-    """The named tests once; or everything: records on PostgreSQL and then on SQLite, whole houses beside them."""
+    """The named tests once; or everything, and then no secret that was made in it is found where it should not be."""
     if tests:
         return pytest_run(environment, tests)
+    with witnessed(environment) as (watched, leaks):
+        status = all_runs(watched)
+        return leaks() or status
+
+
+@contextmanager
+def witnessed(environment: Mapping[str, str]) -> Iterator[tuple[dict[str, str], Callable[[], int]]]:
+    """An environment in which every secret that is made is noted, and a search that finds where it should not be: 0 is nowhere."""
+    program = [sys.executable, "-m", "tests.support.leaks"]
+    with tempfile.TemporaryDirectory(prefix="gpulab-witness-") as folder:
+        watched = dict(environment) | {"WITNESS_FOLDER": folder, "PYTHONPATH": str(ROOT / "tests/support/witness")}
+        watcher = subprocess.Popen([*program, "watch", folder, environment.get("GPULAB_TEST_DOCKER", "")], cwd=ROOT)
+        try:
+            yield watched, lambda: subprocess.run([*program, "search", folder], cwd=ROOT, check=False).returncode
+        finally:
+            watcher.terminate()
+            watcher.wait()
+
+
+def all_runs(environment: Mapping[str, str]) -> int:
+    """Records on PostgreSQL and then on SQLite, whole houses beside them."""
     say("all tests, on PostgreSQL where there is one; those of whole houses beside the others")
     with ThreadPoolExecutor(1) as beside:
         houses = beside.submit(houses_run, environment)

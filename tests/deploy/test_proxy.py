@@ -190,5 +190,6 @@ async def test_the_log_has_neither_tickets_nor_tokens(site: Site, browser: aioht
     await browser.get(
         f"https://{LAB}:{site.https}/_gpulab/enter?ticket=SECRET-TICKET", headers={"Authorization": "token SECRET-TOKEN", "Referer": "https://x/?SECRET"}
     )
-    assert f'{LAB} "GET /_gpulab/enter" 200' in site.log
+    await browser.get(f"https://{PORTAL}:{site.https}/invite/gpi_SECRET/")
+    assert f'{LAB} "GET /_gpulab/enter" 200' in site.log and f'{PORTAL} "GET /invite/..." 200' in site.log
     assert "SECRET" not in site.log

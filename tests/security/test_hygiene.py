@@ -24,6 +24,7 @@ from labs.ledger.models import Event
 from labs.people.keys import BadKey, parse_public_key
 from labs.people.models import ApiToken, User
 from labs.people.services import person_update, reset_link_create, token_create
+from portal.discretion import Discreet
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -212,3 +213,16 @@ def test_an_account_that_is_there_and_one_that_is_not_answer_in_the_same_time(al
             times.append(time.perf_counter() - start)
     there, absent = (statistics.median(times) for times in took.values())
     assert 0.5 < there / absent < 2, f"{there:.3f} s where there is an account, {absent:.3f} s where there is none"
+
+
+def test_links_that_open_something_by_themselves_are_not_in_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    invitation = secret_new("gpi_")
+    client.get(f"/invite/{invitation}/")
+    assert "/invite/…" in caplog.text and invitation not in caplog.text
+
+
+@pytest.mark.parametrize("secret", ["/accounts/password/reset/key/2-cabcde-0123456789abcdef/", "Bearer gpa_0123456789abcdef", "/x?key=gpj_0123456789abcdef"])
+def test_no_line_of_a_refusal_shows_a_secret(secret: str) -> None:
+    record = logging.LogRecord("django.request", logging.WARNING, "", 0, "Not Found: %s", (secret,), None)
+    assert Discreet().filter(record)
+    assert "0123456789abcdef" not in record.getMessage() and "Not Found" in record.getMessage()

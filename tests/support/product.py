@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.kept import house_kept, line_kept
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +62,9 @@ class House:
 
     def _follow(self) -> None:
         assert self.process and self.process.stdout
-        self.log.extend(line.rstrip() for line in self.process.stdout)
+        for line in self.process.stdout:
+            self.log.append(line.rstrip())
+            line_kept(f"house-{self.port}", line)
 
     def _serves(self) -> bool:
         assert self.process
@@ -73,14 +76,16 @@ class House:
 
     def stop(self, within: float = 40) -> None:
         """Ctrl-C."""
+        house_kept(self.environment, self.home)
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(within)
 
-    def manage(self, *arguments: str) -> str:
-        """`manage.py …` in the house's environment; its output."""
+    def manage(self, *arguments: str, typed: str = "") -> str:
+        """`manage.py …` in the house's environment, with what is `typed` into it; its output."""
         environment = self.environment | self._secrets()
-        ran = subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        command = [sys.executable, "manage.py", *arguments]
+        ran = subprocess.run(command, cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, timeout=60)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
@@ -107,7 +112,7 @@ class House:
             f"now=now(), password={PASSWORD!r})\n"
             "    print('token', name, token_create(user=person, name='test', scope='launch', now=now())[1])\n"
         )
-        self.tokens |= dict(re.findall(r"^token (\w+) (\S+)$", self.manage("shell", "--no-imports", "-c", script), re.MULTILINE))
+        self.tokens |= dict(re.findall(r"^token (\w+) (\S+)$", self.manage("shell", "--no-imports", typed=script), re.MULTILINE))
         assert self.tokens.keys() == PEOPLE.keys()
 
     def api(self, name: str) -> httpx.Client:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.kept import house_kept
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,6 +101,7 @@ def _running(command: list[str], environ: Mapping[str, str], stdout: int = subpr
     process = subprocess.Popen(command, cwd=ROOT, env=dict(environ), stdout=stdout)
     try:
         yield process
+        house_kept(environ, Path(environ["GPULAB_HOME"]))
     finally:
         process.terminate()
         try:
