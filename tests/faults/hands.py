@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from django.db import connections
@@ -43,10 +44,14 @@ class House:
     def tick(self, hands: Hands) -> None:
         """One period of every loop that moves labs."""
         now = hands.clock()
-        Node.objects.filter(pk=self.node.pk).update(heartbeat_at=now)
+        self.beat(now)
         schedule.tick(now=now)
         reconcile.tick(hands=hands, now=now)
         reap.tick(now=now)
+
+    def beat(self, now: datetime) -> None:
+        """The node is there."""
+        Node.objects.filter(pk=self.node.pk).update(heartbeat_at=now)
 
     def until(self, lab_id: str, *wanted: str, within: float = 30.0, hands: Hands | None = None) -> int:
         """Tick until the lab is in one of the states; the number of periods that it took."""
