@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "labs.idleness",
     "labs.jobs",
     "labs.sharing",
+    "labs.starters",
     "labs.announcements",
     "labs.policy",
     "labs.storage",

@@ -50,11 +50,15 @@ class Jupyter:
 
     def tool_start(self, name: str, given: list[Any], *, within: float) -> dict[str, Any]:
         """Run the launcher in the terminal; what it says: `port`, or `error` (a word of its own). JupyterFault if it says nothing in time."""
+        return self.said(name, line(given), within=within)
+
+    def said(self, name: str, typed: str, *, within: float) -> dict[str, Any]:
+        """Type a line into the terminal; what the program of the house that it runs says. JupyterFault if it says nothing in time."""
         url = f"ws://{self.address[0]}:{self.address[1]}{self.base_url}terminals/websocket/{name}"
         until, heard = monotonic() + within, ""
         try:
             with connect(url, additional_headers=self._headers(), open_timeout=DEADLINE_S, max_size=None) as socket:
-                socket.send(json.dumps(["stdin", line(given)]))
+                socket.send(json.dumps(["stdin", typed]))
                 while not (said := SAID.search(heard)):
                     kind, *text = json.loads(socket.recv(timeout=max(until - monotonic(), 0.01)))
                     if kind == "disconnect":
@@ -66,6 +70,10 @@ class Jupyter:
             raise JupyterFault(f"the terminal {name} ended: {heard[-300:]!r}")
         fact: dict[str, Any] = json.loads(said[1])
         return fact
+
+    def file_put(self, name: str, content: bytes) -> None:
+        """Put a file at the top of the workspace, as the lab's user."""
+        self._asked("PUT", f"api/contents/{name}", {"type": "file", "format": "base64", "content": base64.b64encode(content).decode()})
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"token {self.token}"}

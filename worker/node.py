@@ -19,7 +19,7 @@ from labs.turns.queries import database_now
 from worker.clock import HouseClock, boot_s
 from worker.disks import disk_checks
 from worker.hands import Hands
-from worker.loops import images
+from worker.loops import images, starters
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
 from worker.runtimes.base import Check, Runtime, RuntimeFault
@@ -157,6 +157,7 @@ def image_bring() -> None:
     held = hands()
     if settings.JOINED:  # the house has its images already, and asks for those that are wanted here
         return
+    starters.ship(now=held.clock())
     if held.runtime.kind == "process":
         image = image_ensure(
             runtime="process",

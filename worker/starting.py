@@ -10,11 +10,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
+from labs.bus.doorbell import node_queue, ring
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
 from labs.lifecycle.queries import gpus_of
 from labs.lifecycle.tokens import gateway_public_key, upstream_token
+from labs.starters.queries import starts_wanted
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
 from worker.spec import House, LabFacts, lab_spec
@@ -51,6 +53,8 @@ def lab_start(*, lab_id: str, hands: Hands) -> None:
     if spec.command or _answers(spec, observed, hands):
         found, not_held = dict(verification.found), list(verification.not_held)
         lab_ready(lab_id=lab_id, attempt=lab.attempt, verified=found, not_held=not_held, now=hands.clock())
+        if starts_wanted(node_id=hands.node_id):
+            ring("worker.starters", queue=node_queue(hands.node_id))
 
 
 def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, apps, images, post, reconcile, schedule, storage, warn
+from worker.loops import announce, apps, images, post, reconcile, schedule, starters, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -78,6 +78,12 @@ def announce_now() -> None:
 def apps_now() -> None:
     """Start and end TensorBoard and VS Code in this node's labs."""
     apps.tick(hands=node.hands(), now=node.clock().now())
+
+
+@shared_task(name="worker.starters")
+def starters_now() -> None:
+    """Put templates' files into this node's labs."""
+    starters.tick(hands=node.hands())
 
 
 @shared_task(name="worker.storage")

@@ -12,6 +12,7 @@ ME = f"(SELECT {SCHEMA}.me())"
 _LABS = f"SELECT id FROM public.lifecycle_lab WHERE node_id = {ME}"
 _GPUS = f"SELECT uuid FROM public.fleet_gpu WHERE node_id = {ME}"
 _OWNERS = f"SELECT owner_id FROM public.lifecycle_lab WHERE node_id = {ME} UNION SELECT owner_id FROM public.storage_workspaceuse WHERE node_id = {ME}"
+_STARTED = f"SELECT version_id FROM public.starters_start WHERE lab_id IN ({_LABS})"
 _PEOPLE = f"SELECT id FROM public.people_user WHERE id IN ({_OWNERS}) OR role = 'administrator' AND is_active"
 _REQUEUED = f"requeued_from_id IN (SELECT id FROM public.lifecycle_lab AS before WHERE before.node_id = {ME} AND before.owner_id = t.owner_id)"
 _OWN_EVENT = (
@@ -68,6 +69,9 @@ RIGHTS: tuple[Right, ...] = (
     _of_labs("idleness_idleness", "SIU"),
     _of_labs("sharing_app", "SIU"),
     Right("sharing_share", "SU", f"lab_id IN ({_LABS})", update=("withdrawn_at",)),
+    _of_labs("starters_start", "SU"),
+    Right("starters_version", "S", f"id IN ({_STARTED})"),
+    Right("starters_template", "S", f"id IN (SELECT template_id FROM public.starters_version WHERE id IN ({_STARTED}))"),
     _of_labs("telemetry_labminute", "SIU"),
     _of_labs("telemetry_labhour", "SIU"),
     _of_labs("telemetry_labsummary", "SIU"),

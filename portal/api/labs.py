@@ -1,6 +1,7 @@
 """Labs: launch, list, look, stop, extend, keep, restart. The same services as the pages."""
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from django.conf import settings
@@ -22,6 +23,8 @@ from labs.lifecycle.sickness import lab_restart_in_place
 from labs.lifecycle.waiting import snapshot_load
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
+from labs.starters.queries import start_of
+from labs.starters.services import template_start
 from labs.usage.queries import efficiency_for
 from portal.api import schemas
 from portal.api.auth import caller, is_admin, may_administer, may_launch
@@ -46,11 +49,12 @@ def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key
     """201 with the new lab; 200 with the lab that this Idempotency-Key has made before."""
     may_launch(request)
     now = timezone.now()
-    asked = Wish(image_id=wish.image, command=tuple(wish.command), **wish.model_dump(exclude={"image", "command"}))
-    lab = lab_request(owner=caller(request), wish=asked, now=now, actor=caller(request), idempotency_key=idempotency_key or "")
+    asked = Wish(image_id=wish.image, command=tuple(wish.command), **wish.model_dump(exclude={"image", "command", "template"}))
+    begin = partial(template_start, slug=wish.template) if wish.template else lab_request
+    lab = begin(owner=caller(request), wish=asked, now=now, actor=caller(request), idempotency_key=idempotency_key or "")
     is_new = lab.requested_at == now
     if not is_new:
-        _same_wish(lab, asked)
+        _same_wish(lab, asked, wish.template)
     return Status(201 if is_new else 200, lab_shown(lab))
 
 
@@ -193,12 +197,14 @@ def _waiting(wait: QueueEntry) -> dict[str, Any]:
     return {"place": wait.place, "reasons": list(wait.reasons), "estimate": wait.estimate, "moved": moved, "levers": None}
 
 
-def _same_wish(lab: Lab, asked: Wish) -> None:
+def _same_wish(lab: Lab, asked: Wish, template: str) -> None:
     """A key that comes back with another wish is a mistake of the client's, better told than hidden."""
     then = (lab.image_id, lab.cpus, lab.memory_mib, lab.hours)
     differs = then != (asked.image_id, asked.cpus, asked.memory_gib * 1024, asked.hours) or asked.name not in ("", lab.name)
     differs |= (list(asked.command), asked.folder) != (lab.command, lab.folder)
     differs |= asked.shm_gib not in (None, lab.shm_mib // 1024)
+    start = start_of(lab=lab)
+    differs |= template != (start.version.template.slug if start else "")
     model = asked.gpu_model if asked.gpus else ""
     if differs or (lab.attempt == 1 and (lab.gpus, lab.gpu_model) != (asked.gpus, model)):
         raise Refused(f"This Idempotency-Key has made the lab {lab.name} ({lab.pk}), which differs from this wish.", field="Idempotency-Key", code="key_reused")

@@ -42,6 +42,7 @@ class LabWish(Strict):
         description="Makes it a job: a program and its arguments, which no shell reads. It runs instead of Jupyter, and the lab ends with it.",
     )
     folder: str = Field("", max_length=MOST_FOLDER, description="Where a job begins, below the workspace; empty for the workspace itself.")
+    template: str = Field("", max_length=40, pattern=r"^[a-z0-9-]*$", description="Begin with this template's files: the `slug` of one of /templates.")
     name: str = Field(
         "",
         description="1 to 32 small letters, digits and hyphens, beginning with a letter; empty for a name of ours.",

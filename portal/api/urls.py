@@ -28,6 +28,7 @@ from portal.api import (
     me,
     nodes,
     queue,
+    starters,
     usage,
 )
 from portal.api.auth import BearerToken
@@ -79,7 +80,7 @@ api = LabApi(
     urls_namespace="api-v1",
 )
 install(api)
-for room in (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, calendar, usage, devices, nodes, admin_people, admin_house):
+for room in (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, starters, calendar, usage, devices, nodes, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls

@@ -11,6 +11,8 @@ from .faults import MISSING, REFUSED, Fault
 
 LOOK_S = 2.0
 ENDED = ("stopped", "failed")
+#: Sizes where neither the person nor a template says any.
+USUAL = {"gpus": 0, "cpus": 4, "memory_gib": 16, "shm_gib": None, "hours": 4}
 
 
 @dataclass(frozen=True)
@@ -19,25 +21,21 @@ class Wish:
 
     name: str
     image: str
-    gpus: int
+    gpus: int | None
     model: str
-    cpus: int
-    memory: int
+    cpus: int | None
+    memory: int | None
     shm: int
-    hours: int
+    hours: int | None
+    template: str = ""
 
     def body(self, client: Api) -> dict[str, Any]:
-        """What the API takes."""
-        return {
-            "name": self.name,
-            "image": _image(client, self.image),
-            "gpus": self.gpus,
-            "gpu_model": self.model,
-            "cpus": self.cpus,
-            "memory_gib": self.memory,
-            "shm_gib": self.shm or None,
-            "hours": self.hours,
-        }
+        """What the API takes: what was typed, else what the template takes, else the usual."""
+        usual: dict[str, Any] = USUAL | (_template(client, self.template)["sizes"] if self.template else {})
+        typed = {"gpus": self.gpus, "cpus": self.cpus, "memory_gib": self.memory, "hours": self.hours, "shm_gib": self.shm or None}
+        sizes = usual | {name: value for name, value in typed.items() if value is not None}
+        sizes["image"] = sizes.get("image") if sizes.get("image") and not self.image else _image(client, self.image)
+        return sizes | {"name": self.name, "gpu_model": self.model} | ({"template": self.template} if self.template else {})
 
 
 def launch(wish: Wish, *, wait: bool) -> None:
@@ -72,6 +70,13 @@ def ls(*, ended: bool) -> None:
     show.table(rows, ("LAB", "STATE", "GPUS", "LEFT", "IMAGE"), cells, empty="You have no lab. Launch one: gpulab launch --gpus 1")
 
 
+def templates() -> None:
+    """What a lab can begin with, and what that takes."""
+    rows = list(api().all("/templates"))
+    cells = [(row["slug"], row["title"], f"about {row['minutes']} min", _needs(row)) for row in rows]
+    show.table(rows, ("TEMPLATE", "TITLE", "TAKES", "WITH"), cells, empty="There is no template for you.")
+
+
 def act(name: str, verb: str, body: dict[str, Any] | None, words: str) -> None:
     """Do something to one lab and say what came of it."""
     client = api()
@@ -99,6 +104,20 @@ def _image(client: Api, text: str) -> int:
         raise Fault(f"Several images are named so: {', '.join(row['title'] for row in found)}.", code=REFUSED)
     best: dict[str, Any] = min(exact or found, key=lambda row: not row["ready"])
     return int(best["id"])
+
+
+def _template(client: Api, slug: str) -> dict[str, Any]:
+    row = next((one for one in client.all("/templates") if one["slug"] == slug), None)
+    if row is None:
+        raise Fault(f"There is no template {slug!r}. `gpulab templates` lists them.", code=MISSING)
+    if row["refused"]:
+        raise Fault(row["refused"], code=REFUSED, more=row)
+    return row
+
+
+def _needs(row: dict[str, Any]) -> str:
+    sizes = row["sizes"]
+    return str(row["refused"] or f"{sizes['gpus']} GPUs, {sizes['cpus']} cores, {sizes['memory_gib']} GiB")
 
 
 def _state(lab: dict[str, Any]) -> str:

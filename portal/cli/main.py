@@ -88,20 +88,29 @@ def whoami(json: Json = False) -> None:
 @app.command()
 def launch(
     name: Annotated[str, typer.Argument(help="A name; left out, one is found.")] = "",
-    image: Annotated[str, typer.Option(help="Part of an image's name, or its id; left out, the first that is ready.")] = "",
-    gpus: Annotated[int, typer.Option(help="Whole GPUs.")] = 0,
+    image: Annotated[str, typer.Option(help="Part of an image's name, or its id; left out, the template's or the first that is ready.")] = "",
+    gpus: Annotated[int | None, typer.Option(help="Whole GPUs; left out, the template's or 0.")] = None,
     model: Annotated[str, typer.Option(help="A GPU model, as `gpulab top` names it.")] = "",
-    cpus: Annotated[int, typer.Option(help="CPU cores.")] = 4,
-    memory: Annotated[int, typer.Option(help="GiB.")] = 16,
+    cpus: Annotated[int | None, typer.Option(help="CPU cores; left out, the template's or 4.")] = None,
+    memory: Annotated[int | None, typer.Option(help="GiB; left out, the template's or 16.")] = None,
     shm: Annotated[int, typer.Option(help="GiB of shared memory; 0 for half of the memory.")] = 0,
-    hours: Annotated[int, typer.Option(help="It ends by itself after that.")] = 4,
+    hours: Annotated[int | None, typer.Option(help="It ends by itself after that; left out, the template's or 4.")] = None,
+    template: Annotated[str, typer.Option(help="Begin with a template's files; `gpulab templates` lists them.")] = "",
     wait: Annotated[bool, typer.Option(help="Wait until it runs.")] = True,
     json: Json = False,
 ) -> None:
     """Launch a lab."""
     from . import labs
 
-    labs.launch(labs.Wish(name, image, gpus, model, cpus, memory, shm, hours), wait=wait)
+    labs.launch(labs.Wish(name, image, gpus, model, cpus, memory, shm, hours, template), wait=wait)
+
+
+@app.command()
+def templates(json: Json = False) -> None:
+    """List what a lab can begin with."""
+    from . import labs
+
+    labs.templates()
 
 
 @app.command()

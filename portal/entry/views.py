@@ -1,6 +1,6 @@
 """Opening a lab: a click becomes a single-use ticket, which the lab's own origin turns into a pass there."""
 
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -19,6 +19,7 @@ from labs.lifecycle.passes import KEY_PURPOSE, Role, mint
 from labs.lifecycle.queries import lab_for_viewer
 from labs.lifecycle.services import lab_entered
 from labs.people.models import User
+from labs.starters.queries import start_of
 
 #: What a click may lead to inside the lab; the names are Jupyter's paths.
 PLACES = {"lab": "lab", "terminal": "_gpulab/terminal", "tree": "tree"}
@@ -47,7 +48,13 @@ def lab_open(request: HttpRequest, lab_id: str) -> HttpResponse:
         _write_down(lab, user)
     else:
         lab_entered(lab_id=lab.pk, now=timezone.now())
-    return handed_over(request, lab_id=lab.pk, user=user, role=role, path=PLACES.get(request.POST.get("next", ""), PLACES["lab"]))
+    return handed_over(request, lab_id=lab.pk, user=user, role=role, path=PLACES.get(request.POST.get("next", "")) or _first(lab))
+
+
+def _first(lab: Lab) -> str:
+    """JupyterLab, at the first notebook of the template that the lab began with."""
+    start = start_of(lab=lab)
+    return f"{PLACES['lab']}/tree/{quote(start.opens)}" if start and start.opens else PLACES["lab"]
 
 
 def _write_down(lab: Lab, user: User) -> None:

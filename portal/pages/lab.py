@@ -20,6 +20,7 @@ from labs.lifecycle.services import lab_log_ask
 from labs.lifecycle.waiting import snapshot_load
 from labs.policy.queries import limits_of
 from labs.scheduler.snapshot import Snapshot
+from labs.starters.queries import start_of
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.lab_apps import apps_context
 from portal.pages.lab_end import end_card
@@ -83,6 +84,7 @@ def _state_context(request: PersonRequest, row: Lab, snapshot: Snapshot | None =
         "score": estimates_score(now=now) if row.waits else None,
         "steps": _steps(row) if row.state == states.STARTING else [],
         "image_progress": _image_progress(row) if row.state in (states.QUEUED, states.STARTING) else None,
+        "start": start_of(lab=row),
         "cards": gpus_of(lab=row) if row.gpus else [],
         "hours_max": limits.hours_max,
         "guarantee": limits.gpus if limits.gpus_max > limits.gpus else None,

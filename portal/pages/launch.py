@@ -2,7 +2,9 @@
 
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +18,7 @@ from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
 from labs.lifecycle.allowances import Allowance, allowance_of
+from labs.lifecycle.models import Lab
 from labs.lifecycle.occupancy import nodes_view
 from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.queueing import estimates_score
@@ -23,6 +26,9 @@ from labs.lifecycle.services import lab_request
 from labs.people.errors import Refused
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import Card, NodeView
+from labs.starters.queries import Offer as StartOffer
+from labs.starters.queries import offers_of, templates_for
+from labs.starters.services import template_start
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.launch import SLICE, LaunchForm
 from portal.pages.presets import sizes_for
@@ -39,17 +45,25 @@ def launch(request: PersonRequest) -> HttpResponse:
     """The form; posted, one lab."""
     offer = _offer(request)
     if request.method != "POST":
+        offer = replace(offer, starts=_starts(request, offer))
         return _page(request, _form(offer, _initial(request, offer)), offer)
     form = _form(offer, request.POST)
     if form.is_valid():
         try:
-            lab = lab_request(owner=request.user, wish=form.wish, now=timezone.now(), actor=request.user, idempotency_key=form.cleaned_data["key"])
+            lab = _launched(request, form)
         except Refused as refused:
             form.add_error(refused.field if refused.field in form.fields else None, refused.words)
             form.more = refused.more
         else:
             return redirect("lab", lab_id=lab.pk)
     return _page(request, form, offer, status=422)
+
+
+def _launched(request: PersonRequest, form: LaunchForm) -> Lab:
+    """The lab that a valid form asks for, with a template's files or without."""
+    user, data = request.user, form.cleaned_data
+    begin = partial(template_start, slug=data["template"]) if data["template"] else lab_request
+    return begin(owner=user, wish=form.wish, now=timezone.now(), actor=user, idempotency_key=data["key"])
 
 
 @require_safe
@@ -67,6 +81,7 @@ class Offer:
     may: Allowance
     images: QuerySet[Image]
     nodes: tuple[NodeView, ...]
+    starts: Sequence[StartOffer] = ()
 
     @property
     def limits(self) -> Limits:
@@ -88,6 +103,11 @@ def _offer(request: PersonRequest) -> Offer:
     return Offer(allowance_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes(), user=request.user), nodes_view())
 
 
+def _starts(request: PersonRequest, offer: Offer) -> list[StartOffer]:
+    versions = list(templates_for(user=request.user))
+    return offers_of(versions=versions, images=offer.images, limits=offer.limits, nodes=offer.nodes) if versions else []
+
+
 def _form(offer: Offer, data: Any) -> LaunchForm:
     profiles = sorted({card.slice for card in offer.slices})
     return LaunchForm(data, images=offer.images, models=sorted({card.model for card in offer.cards}), slices=profiles, limits=offer.limits)
@@ -96,7 +116,7 @@ def _form(offer: Offer, data: Any) -> LaunchForm:
 def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
     """The address may carry a wish (from "Launch again"); what it leaves open is filled with usual sizes."""
     sizes = sizes_for(limits=offer.limits, nodes=offer.nodes)
-    image = offer.images.first()
+    image = next(iter(offer.images), None)
     usual = {
         "image": image.pk if image else "",
         "gpus": 1 if offer.limits.gpus_max and offer.cards else 0,
@@ -109,7 +129,16 @@ def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
         "key": secrets.token_urlsafe(16),
     }
     asked = ("image", "gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours")
-    return usual | {name: request.GET[name] for name in asked if request.GET.get(name)}
+    return usual | _initial_of_template(request, offer) | {name: request.GET[name] for name in asked if request.GET.get(name)}
+
+
+def _initial_of_template(request: PersonRequest, offer: Offer) -> dict[str, Any]:
+    """What the template that the address names would take."""
+    chosen = next((one for one in offer.starts if one.template.slug == request.GET.get("template")), None)
+    if chosen is None or chosen.image is None:
+        return {}
+    sizes = {name: getattr(chosen.sizes, name) for name in ("gpus", "cpus", "memory_gib", "hours")}
+    return sizes | {"image": chosen.image.pk, "shm_gib": chosen.sizes.shm_gib or "", "template": chosen.template.slug}
 
 
 def _unused_name(request: PersonRequest, name: str) -> str:
@@ -126,6 +155,8 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
         "models": [(model, free[model], count) for model, count in sorted(everywhere.items())],
         "free": sum(free.values()),
         "slices": _slices(offer),
+        "starts": offer.starts,
+        "start_key": secrets.token_urlsafe(16),
         "images": [(image, *progress.get(image.pk, ABSENT)) for image in offer.images],
         "most_cpus": min(limits.cpus, max((node.cpus for node in nodes), default=limits.cpus)),
         "most_memory": min(limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=limits.memory_gib)),

@@ -33,6 +33,7 @@ from portal.pages import (
     my_quota,
     notifications,
     queue,
+    starters,
     usage,
 )
 
@@ -47,6 +48,9 @@ urlpatterns = [
     path("jobs/<int:trigger_id>/pause/", jobs.job_pause, name="job_pause"),
     path("jobs/<int:trigger_id>/run/", jobs.job_run, name="job_run"),
     path("jobs/<int:trigger_id>/remove/", jobs.job_remove, name="job_remove"),
+    path("templates/", starters.templates, name="templates"),
+    path("templates/<slug:slug>/", starters.template, name="template"),
+    path("templates/<slug:slug>/retire/", starters.template_off, name="template_off"),
     path("launch/", launch.launch, name="launch"),
     path("launch/verdict/", launch.launch_verdict, name="launch_verdict"),
     path("labs/<slug:lab_id>/", lab.lab, name="lab"),

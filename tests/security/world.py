@@ -24,6 +24,8 @@ from labs.policy.models import RoleLimits
 from labs.policy.services import group_limits_set, override_set, window_add
 from labs.quarantine.models import Stray
 from labs.sharing.services import share_create
+from labs.starters.rules import Needs
+from labs.starters.services import Draft, template_make
 from labs.timetable.rules import Hours
 from labs.timetable.services import maintenance_create, reservation_create
 from labs.timetable.wishes import ClassWish
@@ -69,6 +71,7 @@ def world_make(*, now: datetime) -> World:
     values |= {
         "api_token_id": str(token.pk),
         "person_id": str(alice.pk),
+        "slug": _template(people["tina"], team, now),
         "group_id": str(team.pk),
         "uidb36": uid,
         "key": key,
@@ -132,6 +135,13 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
         "share_id": str(shared.pk),
         "trigger_id": str(trigger.pk),
     }
+
+
+def _template(teacher: User, team: Group, now: datetime) -> str:
+    """A template of the team's."""
+    needs = Needs(gpus=0, least_gpus=0, cpus=2, memory_gib=4, hours=2)
+    draft = Draft(needs, first="first.ipynb", url="https://git.example.edu/vision.git", commit="0" * 40)
+    return template_make(title="Vision 101", summary="Lesson one.", minutes=20, group=team, draft=draft, actor=teacher, now=now).slug
 
 
 def _timetable(root: User, team: Group, now: datetime) -> dict[str, str]:

@@ -34,6 +34,7 @@ from labs.telemetry.services import lab_usage_record
 from tests.support.pages import PASSWORD
 from tests.support.past import past_furnish
 from tests.support.shared import shared_furnish
+from tests.support.starters import starters_furnish
 from tests.support.timetable import timetable_furnish
 
 DRIVER = "580.159.03"
@@ -74,6 +75,7 @@ def house_furnish(*, now: datetime) -> House:
     for owner, gib, files in ((alice, 412, 183_402), (bob, 55.2, 20_118)):
         workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=now - timedelta(minutes=5))
     labs = _labs(alice, bob, image, now)
+    starters_furnish(root=root, mine=labs["resnet-run"], team=vision, now=now)
     shared_furnish(root=root, mine=labs["resnet-run"], guest=bob, team=vision, now=now)
     return House(root, alice, bob, newcomer, labs, secret)
 

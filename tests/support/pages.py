@@ -26,6 +26,8 @@ def of_person(served: Served) -> dict[str, str]:
         "lab-taken-back": f"/labs/{served.labs['sweep']}/",
         "lab-ended": f"/labs/{served.labs['big-batch']}/",
         "jobs": "/jobs/",
+        "templates": "/templates/",
+        "launch-template": "/launch/?template=gpu-tour",
         "command-line": "/account/command-line/",
         "device": "/account/device/",
         "gpus": "/gpus/",
@@ -65,6 +67,8 @@ def of_administrator(served: Served) -> dict[str, str]:
     """Pages of root."""
     return {
         "manage": "/manage/",
+        "templates-of-root": "/templates/",
+        "template": "/templates/vision-101/",
         "manage-people": "/manage/people/",
         "manage-person-add": "/manage/people/add/",
         "manage-person": "/manage/people/3/",

@@ -31,6 +31,7 @@ class LaunchForm(forms.Form):
     once = forms.BooleanField(label="If they are taken back, do not queue it again", required=False)
     inside = forms.BooleanField(label="Rather wait than run over my guarantee", required=False)
     ask_first = forms.BooleanField(required=False)
+    template = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
     key = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: object, images: Sequence[Image], models: Sequence[str], slices: Sequence[str], limits: Limits, **kwargs: object) -> None:
