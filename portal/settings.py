@@ -287,9 +287,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"discreet": {"()": "portal.discretion.Discreet"}},
     # A line for every ring of the doorbell would bury the rest.
     "loggers": {name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace")}
     | {name: {"filters": ["discreet"]} for name in ("django.request", "django.security.csrf")},
     "root": {"handlers": ["console"], "level": env.choice("GPULAB_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
 }
-    "filters": {"discreet": {"()": "portal.discretion.Discreet"}},
