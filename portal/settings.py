@@ -51,6 +51,8 @@ NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40
 CLI_FOLDER = env.folder("GPULAB_CLI_FOLDER", GPULAB_HOME / "cli")
 WORKSPACES = env.choice("GPULAB_WORKSPACES", ("node", "shared"), "node")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
+DATA_FOLDERS = tuple(Path(one) for one in env.listing("GPULAB_DATA_FOLDERS", str(GPULAB_HOME / "datasets")))
+SCRATCH_GIB = env.integer("GPULAB_SCRATCH_GIB", 50, low=0, high=100_000)
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
 CARD_PROCESSES = frozenset(env.listing("GPULAB_CARD_PROCESSES", "nvidia-persistenced,nv-hostengine,dcgm-exporter,Xorg,gnome-shell"))
@@ -86,6 +88,7 @@ INSTALLED_APPS = [
     "labs.announcements",
     "labs.policy",
     "labs.storage",
+    "labs.datasets",
     "labs.timetable",
     "labs.lifecycle",
     "labs.telemetry",

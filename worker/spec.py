@@ -1,6 +1,6 @@
 """Lab -> LabSpec. Pure: everything that a runtime is told is decided here, from the record, never from user input."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worker.runtimes.base import LabSpec, Network
 
@@ -27,6 +27,8 @@ class LabFacts:
     command: tuple[str, ...] = ()
     folder: str = ""
     output: str = ""
+    teams: tuple[tuple[int, str], ...] = ()  # number and short name of each team of the owner's
+    data: tuple[Mount, ...] = ()  # data sets that are ready on the node
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class House:
     shared_data: str
     gateway_key: str
     isolates: bool
+    scratch_mib: int = 0  # the most that scratch holds; 0 is no scratch
+    team_gid: int = 1_000_000_000  # a team's group is this and its number
 
 
 def workspace_name(realm: str, owner_id: int) -> str:
@@ -47,6 +51,18 @@ def workspace_owner(realm: str, name: str) -> int | None:
     """Whose workspace it is; None where it is none of this realm."""
     number = name.removeprefix(workspace_name(realm, 0)[:-1])
     return int(number) if number.isdecimal() and workspace_name(realm, int(number)) == name else None
+
+
+def team_name(realm: str, group_id: int) -> str:
+    """What a runtime calls a team's folder."""
+    return f"gpulab-{realm}-team-{group_id}"
+
+
+def _mounts(facts: LabFacts, house: House) -> tuple[Mount, ...]:
+    """Data sets, the folder of each team, and scratch that is this attempt's alone."""
+    teams = [Mount(f"/team/{slug}", TEAM, team_name(facts.realm, number), gid=house.team_gid + number) for number, slug in facts.teams]
+    scratch = [Mount("/scratch", SCRATCH, f"gpulab-{facts.lab_id}-{facts.attempt}-scratch", size_mib=house.scratch_mib)] if house.scratch_mib else []
+    return (*facts.data, *teams, *scratch)
 
 
 def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
@@ -75,5 +91,6 @@ def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
         command=facts.command,
         folder=facts.folder,
         output=facts.output,
+        mounts=_mounts(facts, house),
         environment={"NVIDIA_VISIBLE_DEVICES": gpus or "void", "GPULAB_LAB": facts.lab_id},
     )

@@ -17,6 +17,7 @@ from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
 from labs.lifecycle.queries import gpus_of
 from labs.lifecycle.tokens import gateway_public_key, upstream_token
 from labs.starters.queries import starts_wanted
+from worker.beside import data_of, teams_of
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
 from worker.spec import House, LabFacts, lab_spec
@@ -80,9 +81,17 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         command=tuple(lab.command),
         folder=lab.folder,
         output=lab.output_folder,
+        teams=teams_of(owner=lab.owner),
+        data=data_of(owner=lab.owner, node_id=str(lab.node_id), realm=lab.node.realm) if lab.node else (),
     )
     shared = str(settings.SHARED_DATA) if settings.SHARED_DATA.is_dir() else ""
-    house = House(shared_data=shared, gateway_key=gateway_public_key(), isolates=isolates)
+    house = House(
+        shared_data=shared,
+        gateway_key=gateway_public_key(),
+        isolates=isolates,
+        scratch_mib=settings.SCRATCH_GIB * 1024,
+        team_gid=settings.UID_BASE + settings.UID_COUNT,
+    )
     return lab_spec(facts, house, upstream_token(lab_id=lab.pk, attempt=lab.attempt))
 
 

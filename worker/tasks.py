@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, apps, images, post, reconcile, schedule, starters, storage, warn
+from worker.loops import announce, apps, datasets, images, post, reconcile, schedule, starters, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -84,6 +84,12 @@ def apps_now() -> None:
 def starters_now() -> None:
     """Put templates' files into this node's labs."""
     starters.tick(hands=node.hands())
+
+
+@shared_task(name="worker.datasets")
+def datasets_now() -> None:
+    """Look at the data sets that are due on this node."""
+    datasets.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.storage")

@@ -57,6 +57,9 @@ RIGHTS: tuple[Right, ...] = (
     _mine("quarantine_stray"),
     _mine("lifecycle_personnetwork"),
     _mine("storage_workspaceuse"),
+    Right("datasets_dataset", "S"),
+    Right("datasets_dataset_groups", "S"),
+    _mine("datasets_datacopy"),
     _mine("announcements_told", "SIU"),
     Right("announcements_announcement", "S"),
     # What an image is was settled by whoever added it: a node may only say what it found in one.

@@ -30,6 +30,7 @@ ADMINISTRATION = (
     ("manage_nodes", "Nodes & GPUs", "server-2"),
     ("manage_labs", "Labs", "box"),
     ("manage_images", "Images", "stack-2"),
+    ("manage_data", "Data sets", "database"),
     ("manage_groups", "Groups", "hierarchy-2"),
     ("manage_announcements", "Announcements", "speakerphone"),
     ("manage_audit", "Audit", "history"),

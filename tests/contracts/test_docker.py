@@ -61,6 +61,7 @@ def test_every_limit_is_read_back_from_the_engine_and_from_inside(runtime, make_
         "ports": "127.0.0.1",
         "restart": "no",
         "host": "nothing shared",
+        "folders": "none",
     }
 
 

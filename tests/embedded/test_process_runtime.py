@@ -17,6 +17,7 @@ from tests.embedded.conftest import TOKEN
 from tests.support.jupyter import cell_run, status_of
 from tests.support.waiting import wait_for
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
+from worker.runtimes.mounts import FOLDER, SCRATCH, TEAM, Mount
 from worker.runtimes.process.ending import labs_end
 from worker.runtimes.process.runtime import LOST, ProcessRuntime
 
@@ -352,3 +353,30 @@ def test_the_ssh_server_comes_back_when_it_was_killed(runtime: ProcessRuntime, s
     os.kill(server, signal.SIGKILL)
     wait_for(lambda: ssh(observed, gateway, "true").returncode == 0, what="the answer of the next one")
     assert only(runtime).running
+
+
+@as_root
+def test_folders_beside_the_workspace_are_as_asked_and_scratch_goes_with_the_lab(
+    runtime: ProcessRuntime, spec_of: Specs, gateway: Path, tmp_path: Path
+) -> None:
+    shared, flowers = tmp_path / "shared", tmp_path / "flowers"
+    for folder in (shared, flowers):
+        folder.mkdir(mode=0o755)
+        (folder / f"{folder.name}.txt").write_text(folder.name)
+    mounts = (
+        Mount("/data/flowers", FOLDER, str(flowers)),
+        Mount("/team/vision", TEAM, "gpulab-n1-team-7", gid=40_007),
+        Mount("/scratch", SCRATCH, "gpulab-x-1-scratch"),
+    )
+    spec = spec_of(shared_data=str(shared), mounts=mounts)
+    observed = lab_up(runtime, spec)
+    verification = runtime.verify(spec)
+    assert list(verification.differences) == []
+    assert verification.found["folders"] == "/data/flowers ro, /data/shared ro, /scratch rw, /team/vision rw"
+    script = "cat /data/flowers/flowers.txt /data/shared.txt; echo; touch /data/flowers/x 2>&1 | tail -c 22; umask 077; touch /team/vision/a /scratch/b; id -G"
+    lines = ssh(observed, gateway, script).stdout.split("\n")
+    assert [line.strip() for line in lines[:3]] == ["flowersshared", "Read-only file system", "20001 40007"]
+    made = (runtime.host.home / "teams/gpulab-n1-team-7/a").stat()
+    assert (made.st_gid, made.st_mode & 0o060) == (40_007, 0o060)
+    runtime.stop(spec.name, 2.0)
+    assert not (runtime.run / spec.name).exists()

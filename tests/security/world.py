@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from labs.announcements.services import announcement_make
 from labs.catalogue.models import Image
+from labs.datasets.models import DataSet
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.jobs.services import trigger_create
 from labs.lifecycle.models import Lab
@@ -73,6 +74,7 @@ def world_make(*, now: datetime) -> World:
         "person_id": str(alice.pk),
         "slug": _template(people["tina"], team, now),
         "group_id": str(team.pk),
+        "data_set_id": str(DataSet.objects.create(name="flowers", version="1", backend="folder", source="/srv/flowers", registered_at=now).pk),
         "uidb36": uid,
         "key": key,
         "name": "gpulab-0.1.0-py3-none-any.whl",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.docker.create import GIVEN, container_config, container_job, spec_check
+from worker.runtimes.mounts import Mount
 from worker.spec import House, LabFacts, lab_spec
 
 RANGE = "10.200.0.0/16"
@@ -19,8 +20,10 @@ SHARED = "/srv/gpulab/data"
 #: All that a container may be told; anything else is a mistake, or a hole.
 HOST_CONFIG = {
     "NetworkMode", "PortBindings", "Mounts", "Tmpfs", "Memory", "MemorySwap", "ShmSize", "NanoCpus", "PidsLimit", "CapDrop", "SecurityOpt",
-    "ReadonlyRootfs", "IpcMode", "Init", "RestartPolicy", "LogConfig", "DeviceRequests",
+    "ReadonlyRootfs", "IpcMode", "Init", "RestartPolicy", "LogConfig", "DeviceRequests", "GroupAdd",
 }  # fmt: skip
+#: What the node's own settings give to data sets; a mount is of one of these kinds.
+SETS, GIDS = "/srv/sets", 40_000
 TARGETS = {"/etc/passwd", "/etc/group", GIVEN, "/data", "/workspace"}
 TEXT = st.text(st.characters(codec="utf-8"), max_size=40)
 WORDS = st.text(string.ascii_lowercase + string.digits + "-", min_size=1, max_size=12)
@@ -28,6 +31,14 @@ NASTY = [
     "--privileged", "-v", "/:/host", "host", "../../etc", "$(id)", "`id`", ";reboot", "\n", "\0", "{{.Host}}", "--pid=host", "/var/run/docker.sock", "",
 ]  # fmt: skip
 HOSTILE = st.sampled_from(NASTY)
+MOUNTS = st.builds(
+    Mount,
+    target=st.sampled_from(["/data/flowers", "/data/x@2", "/data", "/etc", "/workspace", "/data/../etc", "/team/x", "/run/gpulab", "/scratch"]) | TEXT,
+    kind=st.sampled_from(["folder", "volume", "nfs", "team", "scratch"]),
+    source=st.sampled_from([f"{SETS}/a", "/", "/etc/..", "flowers", "gpulab-x-ws-1"]) | HOSTILE | TEXT,
+    gid=st.sampled_from([0, 100, 40_007]),
+    remote=st.sampled_from(["files:/export", "files:/a,suid", "files:/../x"]) | TEXT,
+)
 FACTS = st.builds(
     LabFacts,
     lab_id=WORDS | HOSTILE | TEXT,
@@ -48,6 +59,8 @@ FACTS = st.builds(
     command=st.lists(TEXT | HOSTILE, max_size=5).map(tuple),
     folder=TEXT | HOSTILE,
     output=TEXT | HOSTILE,
+    teams=st.lists(st.tuples(st.integers(1, 2**20), WORDS | HOSTILE), max_size=3).map(tuple),
+    data=st.lists(MOUNTS, max_size=3).map(tuple),
 )
 
 
@@ -81,7 +94,16 @@ def sound(seed: int) -> LabFacts:
         command=tuple(anything() for _ in range(pick.randint(0, 5))),
         folder=anything(),
         output=anything(),
+        teams=tuple((pick.randint(1, 10_000), text(small, 1, 9)) for _ in range(pick.randint(0, 3))),
+        data=tuple(_data(pick, n) for n in range(pick.randint(0, 3))),
     )
+
+
+def _data(pick: random.Random, n: int) -> Mount:
+    """A data set as the record has it."""
+    kind = pick.choice(["folder", "volume", "nfs"])
+    source = {"folder": f"{SETS}/set{n}", "volume": f"flowers{n}", "nfs": f"gpulab-x-data-{n}"}[kind]
+    return Mount(f"/data/set{n}", kind, source, remote="files.example.edu:/export/x" if kind == "nfs" else "")
 
 
 def privileges(config: dict[str, Any], facts: LabFacts) -> list[str]:
@@ -95,6 +117,8 @@ def privileges(config: dict[str, Any], facts: LabFacts) -> list[str]:
     found += [] if int(config["User"].split(":")[0]) >= 1000 else [f"user {config['User']}"]
     found += [] if host["MemorySwap"] == host["Memory"] > 0 and host["PidsLimit"] > 0 and host["NanoCpus"] > 0 else ["no limit"]
     found += [f"port {one}" for rows in host["PortBindings"].values() for one in rows if one["HostIp"] != "127.0.0.1"]
+    groups = [f"{GIDS + number}" for number, _ in facts.teams]
+    found += [] if sorted(host.get("GroupAdd", [])) == sorted({*groups, *(str(one.gid) for one in facts.data if one.gid)}) else ["groups"]
     requested = [uuid for one in host.get("DeviceRequests", []) for uuid in one["DeviceIDs"]]
     found += [] if requested == list(facts.gpu_uuids) else [f"cards {requested}"]
     return found
@@ -104,8 +128,19 @@ def _own(mount: dict[str, Any], facts: LabFacts) -> bool:
     """The person's own volume, or something of ours, read-only."""
     if mount["Target"] == "/workspace":
         return mount["Type"] == "volume" and mount["Source"] == f"gpulab-{facts.realm}-ws-{facts.owner_id}"
+    if mount["Target"].startswith("/team/") or mount["Target"] == "/scratch":
+        own = {f"gpulab-{facts.lab_id}-{facts.attempt}-scratch", *(f"gpulab-{facts.realm}-team-{number}" for number, _ in facts.teams)}
+        return mount["Type"] == "volume" and mount["Source"] in own | {one.source for one in facts.data if "-ws-" not in one.source}
+    if mount["Target"].startswith("/data/") and mount["Source"] != SHARED:
+        return bool(mount["ReadOnly"]) and _given(mount, facts)
     inside = mount["Source"] == SHARED or Path(mount["Source"]).is_relative_to(GIVEN_HERE)
-    return mount["Target"] in TARGETS and mount["ReadOnly"] and inside and ".." not in mount["Source"]
+    return mount["Target"] in {*TARGETS, "/data/shared"} and mount["ReadOnly"] and inside and ".." not in mount["Source"]
+
+
+def _given(mount: dict[str, Any], facts: LabFacts) -> bool:
+    """A data set of the record, as it is there, and nothing of the engine's own that is not."""
+    known = {(one.target, one.source) for one in facts.data}
+    return (mount["Target"], mount["Source"]) in known and ".." not in mount["Source"] and mount["Source"] != "/"
 
 
 def _sweep(facts_of: Any, examples: int) -> int:
@@ -116,7 +151,7 @@ def _sweep(facts_of: Any, examples: int) -> int:
     @given(facts=facts_of)
     def look(facts: LabFacts) -> None:
         nonlocal through
-        spec = lab_spec(facts, House(shared_data=SHARED, gateway_key="ssh-ed25519 AAAA", isolates=True), "t" * 64)
+        spec = lab_spec(facts, House(shared_data=SHARED, gateway_key="ssh-ed25519 AAAA", isolates=True, scratch_mib=1024, team_gid=GIDS), "t" * 64)
         try:
             spec_check(spec, RANGE)
         except RuntimeFault:

@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.runtimes.mounts import Measured as Measured
+from worker.runtimes.mounts import Mount, VolumeVerbs
+
 MIB = 1024 * 1024
 LABEL = "gpulab.lab"
 LABEL_ATTEMPT = "gpulab.attempt"
@@ -61,6 +64,7 @@ class LabSpec:
     command: tuple[str, ...] = ()  # a job's program and arguments: it runs instead of Jupyter, and the lab ends with it
     folder: str = ""  # where a job begins, below the workspace
     output: str = ""  # where its log and results are kept, below the workspace
+    mounts: tuple[Mount, ...] = ()  # folders beside the workspace
 
     @property
     def name(self) -> str:
@@ -156,15 +160,6 @@ class ImageFacts:
     made_at: str = ""  # ISO 8601, as its maker says
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What a workspace takes of the disk. Bytes; files and folders, None where only the engine can count; not `whole`: there is more."""
-
-    size: int
-    files: int | None
-    whole: bool = True
-
-
 #: What a job's lab is handed: the program that runs it, its plan, and the file that lets it begin.
 JOB_PROGRAM, JOB_PLAN, JOB_GO = "job.py", "job.json", "go"
 
@@ -196,7 +191,7 @@ class Notice:
 Progress = Callable[[int, str], None]
 
 
-class Runtime(Protocol):
+class Runtime(VolumeVerbs, Protocol):
     """The verbs. All raise RuntimeFault; none blocks longer than its own documented deadline."""
 
     kind: str
@@ -277,12 +272,4 @@ class Runtime(Protocol):
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Remove people's networks of ours that are not in `keep` and have no container; the names removed."""
-        ...
-
-    def workspaces(self) -> list[str]:
-        """Names of people's workspaces on this node."""
-        ...
-
-    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
-        """What the workspace takes of the disk now, or what of it was counted in that time; None when it is not there. Long."""
         ...

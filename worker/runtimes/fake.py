@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,8 @@ from worker.runtimes.base import (
     Usage,
     Verification,
 )
+from worker.runtimes.folders import folder_found
+from worker.runtimes.mounts import Mount
 
 #: Nothing listens there: a lab at this address is never ready.
 SILENT = ("127.0.0.1", 1)
@@ -194,6 +197,13 @@ class FakeRuntime:
             gone = sorted(self.networks - keep - used)
             self.networks -= set(gone)
         return gone
+
+    def data_opened(self, mount: Mount, image: str) -> AbstractContextManager[str]:
+        """Folders of this machine; nothing else."""
+        return nullcontext(str(folder_found(mount.source)))
+
+    def scratch_prune(self) -> None:
+        """A fake lab leaves nothing behind."""
 
     def workspaces(self) -> list[str]:
         """Every one that a lab was started with, or that a test put into `sizes`."""

@@ -16,6 +16,7 @@ from worker.loops import (
     announce,
     apps,
     cards,
+    datasets,
     idle,
     images,
     jobs,
@@ -113,6 +114,7 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="cards", period_s=60, tick=lambda: cards.inside_tick(hands=hands, now=clock())),
         Ticker(name="images", period_s=60, tick=lambda: images.survey(hands=hands)),
         Ticker(name="tried", period_s=period, tick=lambda: trials.tick(hands=hands, now=clock())),
+        Ticker(name="datasets", period_s=60, tick=lambda: datasets.tick(hands=hands, now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]

@@ -8,6 +8,8 @@ from typing import Any
 
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
+from worker.runtimes.docker.mounts import mounts_config
+from worker.runtimes.mounts import mount_sound, shared_target
 
 JUPYTER_PORT = "8888/tcp"
 SSH_PORT = "2222/tcp"
@@ -18,6 +20,7 @@ NO_GPU = "void"
 GIVEN = "/run/gpulab"
 #: How a job is run instead of the image's own entry point; tini passes signals on, and reaps.
 JOB_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{JOB_PROGRAM}", f"{GIVEN}/{JOB_PLAN}"]
+#: How a file page is, likewise.
 WORKSPACE = "/workspace"
 LOG_FILE_SIZE, LOG_FILES = "10m", "2"
 RUN_MIB = 64
@@ -35,6 +38,7 @@ def spec_check(spec: LabSpec, network_range: str) -> None:
     wrong += [] if _PATH.fullmatch(spec.base_url) else [spec.base_url]
     wrong += [f"uid {spec.uid}"] if spec.uid < 1000 or spec.gid < 1000 else []
     wrong += [] if 0 < spec.shm_mib <= spec.memory_mib and spec.cpus > 0 and spec.pids > 0 else ["limits"]
+    wrong += [one.target for one in spec.mounts if not mount_sound(one)]
     wrong += [] if spec.network and _inside(spec.network.subnet, network_range) else ["network"]
     if wrong:
         raise RuntimeFault(f"The lab's specification is not valid: {', '.join(map(repr, wrong))}.", transient=False)
@@ -107,6 +111,8 @@ def _host_config(spec: LabSpec, given: Path) -> dict[str, Any]:
         "RestartPolicy": {"Name": "no"},  # the platform retries, not the engine
         "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
     }
+    if groups := sorted({str(one.gid) for one in spec.mounts if one.gid}):
+        config["GroupAdd"] = groups
     if spec.gpu_uuids:
         config["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": list(spec.gpu_uuids), "Capabilities": [["gpu"]]}]
     return config
@@ -122,8 +128,8 @@ def _tmpfs(spec: LabSpec) -> dict[str, str]:
 def _mounts(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
     bound = {"/etc/passwd": given / "passwd", "/etc/group": given / "group", GIVEN: given / "secrets"}
     if spec.shared_data:
-        bound["/data"] = Path(spec.shared_data)
+        bound[shared_target(spec.mounts)] = Path(spec.shared_data)
     mounts: list[dict[str, Any]] = [{"Type": "bind", "Source": str(source), "Target": target, "ReadOnly": True} for target, source in bound.items()]
     # Without NoCopy the engine would give an empty workspace the owner of the image's folder.
     workspace = {"Type": "volume", "Source": spec.workspace, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
-    return [*mounts, workspace]
+    return [*mounts, workspace, *mounts_config(spec, given)]

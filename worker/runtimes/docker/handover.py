@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker.runtimes import job
 from worker.runtimes.base import JOB_GO, JOB_PLAN, JOB_PROGRAM, LabSpec
+from worker.runtimes.mounts import DATA, SHARED, shared_target
 
 USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 #: What the lab's programs are told, beside what it was handed at its start.
@@ -46,7 +47,10 @@ class Handover:
         secrets.mkdir(parents=True, exist_ok=True)
         user = f"{spec.username}:x:{spec.uid}:{spec.gid}::/workspace:/bin/bash\n"
         _put(given / "passwd", USERS + user, 0o444)
-        _put(given / "group", GROUPS + f"{spec.username}:x:{spec.gid}:\n", 0o444)
+        teams = "".join(f"{one.target.rpartition('/')[2]}:x:{one.gid}:{spec.username}\n" for one in spec.mounts if one.gid)
+        _put(given / "group", GROUPS + f"{spec.username}:x:{spec.gid}:\n" + teams, 0o444)
+        if spec.shared_data and shared_target(spec.mounts) == SHARED:
+            _data_write(given / "data", spec)
         _put(secrets / "token", spec.token, 0o400, spec)
         _put(secrets / "authorized_keys", spec.gateway_key.strip() + "\n" if spec.gateway_key else "", 0o400, spec)
         if job_plan:
@@ -78,6 +82,18 @@ class Handover:
     def remove(self, name: str) -> None:
         """Forget a container's files; no complaint if there are none."""
         shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+def _data_write(folder: Path, spec: LabSpec) -> None:
+    """A /data of the lab's own: places for its data sets, and a link to each entry of the house's shared folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o755)
+    for name in (SHARED, *(one.target for one in spec.mounts)):
+        if name.startswith(f"{DATA}/"):
+            (folder / name.rpartition("/")[2]).mkdir()
+    for entry in sorted(Path(spec.shared_data).iterdir()):
+        if not (folder / entry.name).exists():
+            (folder / entry.name).symlink_to(f"shared/{entry.name}")
 
 
 def _put(file: Path, text: str, mode: int, spec: LabSpec | None = None) -> None:

@@ -8,6 +8,7 @@ from worker.runtimes.base import MIB, RuntimeFault
 from worker.runtimes.docker.cgroup import FILES, Cgroup, cpus_of
 from worker.runtimes.docker.client import faults
 from worker.runtimes.docker.create import NO_GPU
+from worker.runtimes.mounts import words_inside
 
 PROC = ("status", "mountinfo", "environ")
 LIMITS = ("memory_limit", "pids_limit", "cpu_quota", "cpu_period")
@@ -74,6 +75,7 @@ def readings(files: dict[str, str]) -> dict[str, str]:
         "new privileges": "no" if status["NoNewPrivs"].strip() == "1" else "yes",
         "root": "read-only" if "ro" in mounts.get("/", "").split(",") else "writable",
         "gpus": "none" if gpus in ("", NO_GPU) else gpus,
+        "folders": words_inside(files["mountinfo"]),
     }
 
 

@@ -13,7 +13,6 @@ from worker.runtimes.base import (
     LABEL_NODE,
     Check,
     LabSpec,
-    Measured,
     Notice,
     Observed,
     RuntimeFault,
@@ -30,13 +29,15 @@ from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.image_verbs import ImageVerbs
 from worker.runtimes.docker.images import Images, architecture_of
 from worker.runtimes.docker.inside import inside
+from worker.runtimes.docker.mounts import mounts_ensure, scratch_name, scratch_remove
 from worker.runtimes.docker.names import Sources
 from worker.runtimes.docker.network import network_ensure, networks_prune
 from worker.runtimes.docker.observe import from_inspect, from_list
 from worker.runtimes.docker.tell import catchers_signal
 from worker.runtimes.docker.usage import usage_of
 from worker.runtimes.docker.verify import compare, engine_readings
-from worker.runtimes.docker.volumes import Sizes, workspace_ensure, workspaces_list
+from worker.runtimes.docker.volume_verbs import VolumeVerbs
+from worker.runtimes.docker.volumes import Sizes, workspace_ensure
 
 log = logging.getLogger(__name__)
 MIB = 1024 * 1024
@@ -46,7 +47,7 @@ GONE_S = 10.0
 LOOK_S = 0.1
 
 
-class DockerRuntime(ImageVerbs):
+class DockerRuntime(ImageVerbs, VolumeVerbs):
     """Labs as containers of one engine.
 
     `state_dir`: a folder of this worker's for the files that containers are handed; the engine must see it under the
@@ -138,6 +139,7 @@ class DockerRuntime(ImageVerbs):
     def _create(self, api: Any, spec: LabSpec) -> None:
         given = self._handover.write(spec, container_job(spec) if spec.command else "")
         workspace_ensure(api, spec)
+        mounts_ensure(api, spec)
         if spec.network:
             network_ensure(api, spec.network, self.node_id)
         with faults("The engine refused to make the lab"):
@@ -162,6 +164,7 @@ class DockerRuntime(ImageVerbs):
                 self._terminate(name, grace_s)
             self._discard(name)
             self._until_gone(name)
+            scratch_remove(self._engine.api, scratch_name(name))
         self._handover.remove(name)
         self._pids.pop(name, None)
 
@@ -284,11 +287,3 @@ class DockerRuntime(ImageVerbs):
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Remove unused networks of people who are not in `keep`."""
         return networks_prune(self._engine.api, self.node_id, keep)
-
-    def workspaces(self) -> list[str]:
-        """Volumes with this node's label."""
-        return workspaces_list(self._engine.api, self.node_id)
-
-    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
-        """By counting in the volume's folder, or by the engine where that is out of this worker's reach."""
-        return self._sizes.measure(self._engine.api, name, deadline_s)

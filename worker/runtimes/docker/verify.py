@@ -4,6 +4,8 @@ from typing import Any
 
 from worker.runtimes.base import MIB, Difference, LabSpec, Verification
 from worker.runtimes.docker.create import LOOPBACK
+from worker.runtimes.docker.mounts import mounts_found
+from worker.runtimes.mounts import words_asked
 
 
 def asked(spec: LabSpec) -> dict[str, str]:
@@ -23,6 +25,7 @@ def asked(spec: LabSpec) -> dict[str, str]:
         "ports": LOOPBACK,
         "restart": "no",
         "host": "nothing shared",
+        "folders": words_asked(spec.mounts, spec.shared_data),
     }
 
 
@@ -47,6 +50,7 @@ def engine_readings(found: dict[str, Any]) -> dict[str, str]:
         "ports": ",".join(sorted({one["HostIp"] for one in bindings})),
         "restart": host["RestartPolicy"]["Name"] or "no",
         "host": _shared_with_host(host),
+        "folders": mounts_found(found.get("Mounts") or []),
     }
 
 

@@ -2,70 +2,97 @@
 
 import contextlib
 import os
+import stat
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import LABEL_NODE, LabSpec, Measured
-from worker.runtimes.docker.client import NotFound, faults
-from worker.runtimes.folders import folder_measure
+from worker.runtimes.docker.client import APIError, NotFound, faults
+from worker.runtimes.folders import folder_measure, group_keep
 
 #: The engine measures all volumes at once; its answer serves for all who are measured within this time.
 ENGINES_ANSWER_S = 15.0
+#: On volumes of ours that are no workspaces: what they are instead.
+LABEL_KIND = "gpulab.volume"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose a volume's folder is, and who may do what in it."""
+
+    uid: int
+    gid: int
+    mode: int = 0o700
 
 
 def workspace_ensure(api: Any, spec: LabSpec) -> None:
-    """Make the volume if it is not there, and see that its folder has the owner's uid."""
+    """Make the workspace's volume if it is not there, and see that its folder has the owner's uid."""
+    volume_ensure(api, spec.workspace, owner=Owner(spec.uid, spec.gid), image=spec.image, labels={LABEL_NODE: spec.node_id})
+
+
+def volume_ensure(api: Any, name: str, *, owner: Owner, image: str, labels: dict[str, str], options: dict[str, str] | None = None) -> None:
+    """Make a volume of ours if it is not there, with its folder's owner. `options` are asked for, and done without where the host has no such thing."""
     with faults("The workspace could not be made"):
         try:
-            volume, fresh = api.inspect_volume(spec.workspace), False
+            volume, fresh = api.inspect_volume(name), False
         except NotFound:
-            volume, fresh = api.create_volume(spec.workspace, labels={LABEL_NODE: spec.node_id}), True
-        if _own_by_path(Path(volume["Mountpoint"]), spec) or not fresh:
+            volume, fresh = _made(api, name, labels, options), True
+        if _own_by_path(Path(volume["Mountpoint"]), owner) or not fresh:
             return
         try:
-            _own_by_container(api, spec)
+            _own_by_container(api, name, owner, image)
         except BaseException:
-            api.remove_volume(spec.workspace)  # else the next try would take it for finished
+            api.remove_volume(name)  # else the next try would take it for finished
             raise
 
 
-def _own_by_path(folder: Path, spec: LabSpec) -> bool:
+def _made(api: Any, name: str, labels: dict[str, str], options: dict[str, str] | None) -> Any:
+    if options:
+        with contextlib.suppress(APIError):
+            return api.create_volume(name, driver="local", driver_opts=options, labels=labels)
+    return api.create_volume(name, labels=labels)
+
+
+def _own_by_path(folder: Path, owner: Owner) -> bool:
     """Directly, where this worker is root on the engine's host."""
     if os.geteuid() != 0:
         return False
     try:
         state = folder.stat()
-        if (state.st_uid, state.st_gid) != (spec.uid, spec.gid):
-            os.chown(folder, spec.uid, spec.gid)
-            folder.chmod(0o700)
+        if (state.st_uid, state.st_gid) != (owner.uid, owner.gid):
+            os.chown(folder, owner.uid, owner.gid)
+            folder.chmod(owner.mode)
+            if owner.mode & stat.S_ISGID:
+                group_keep(folder)
     except OSError:
         return False
     return True
 
 
-def _own_by_container(api: Any, spec: LabSpec) -> None:
-    """By a short container with one capability, where the engine's files are out of reach."""
-    script = f"chown {spec.uid}:{spec.gid} /workspace && chmod 700 /workspace"
-    mount = {"Type": "volume", "Source": spec.workspace, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
-    host = {"NetworkMode": "none", "CapDrop": ["ALL"], "CapAdd": ["CHOWN", "FOWNER"], "Mounts": [mount]}
-    body = {"Image": spec.image, "User": "0:0", "Entrypoint": ["/bin/sh", "-c", script], "HostConfig": host}
+def _own_by_container(api: Any, name: str, owner: Owner, image: str) -> None:
+    """By a short container with two capabilities, where the engine's files are out of reach."""
+    script = f"chown {owner.uid}:{owner.gid} /workspace && chmod {owner.mode:o} /workspace"
+    mount = {"Type": "volume", "Source": name, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
+    host = {"NetworkMode": "none", "CapDrop": ["ALL"], "CapAdd": ["CHOWN", "FOWNER", "FSETID"], "Mounts": [mount]}
+    body = {"Image": image, "User": "0:0", "Entrypoint": ["/bin/sh", "-c", script], "HostConfig": host}
     made = api.create_container_from_config(body)["Id"]
     try:
         api.start(made)
         status = api.wait(made)["StatusCode"]
         if status != 0:
-            raise OSError(f"chown of {spec.workspace} ended with {status}")
+            raise OSError(f"chown of {name} ended with {status}")
     finally:
         with contextlib.suppress(NotFound):
             api.remove_container(made, force=True)
 
 
 def workspaces_list(api: Any, node_id: str) -> list[str]:
-    """Names of the volumes with the node's label."""
+    """Names of the volumes with the node's label that are nothing else of ours."""
     with faults("The workspaces could not be listed"):
         found = api.volumes(filters={"label": f"{LABEL_NODE}={node_id}"})["Volumes"]
-    return [str(volume["Name"]) for volume in found or []]
+    return [str(volume["Name"]) for volume in found or [] if LABEL_KIND not in (volume.get("Labels") or {})]
 
 
 class Sizes:

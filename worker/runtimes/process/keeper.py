@@ -62,7 +62,7 @@ def lab_process(plan: dict[str, Any]) -> Callable[[], None]:
             number = getattr(resource, f"RLIMIT_{name}")
             resource.setrlimit(number, (value, value))
         if plan["uid"] is not None:
-            os.setgroups([])
+            os.setgroups(plan["groups"])
             os.setresgid(plan["gid"], plan["gid"], plan["gid"])
             os.setresuid(plan["uid"], plan["uid"], plan["uid"])
         os.umask(0o022)
@@ -120,7 +120,7 @@ class Keeper:
 
     def _sshd_start(self, output: int) -> None:
         """Also again, when it was the one that the kernel killed for memory; a few times, not for ever."""
-        if self.sshd_starts < SSHD_STARTS and not self.ending:
+        if self.plan["sshd"] and self.sshd_starts < SSHD_STARTS and not self.ending:
             self.sshd_starts += 1
             self.sshd_pid = self._start(self.plan["sshd"], output)
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from worker.runtimes.base import (
@@ -27,7 +28,8 @@ from worker.runtimes.base import (
     Usage,
     Verification,
 )
-from worker.runtimes.folders import folder_measure
+from worker.runtimes.folders import folder_found, folder_measure
+from worker.runtimes.mounts import FOLDER, Mount
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.environment import Environment, driver_is_there, environment_ask, environment_build, environment_of
@@ -233,6 +235,15 @@ class ProcessRuntime:
     def networks_prune(self, keep: set[str]) -> list[str]:
         """There are no networks in this runtime."""
         return []
+
+    def data_opened(self, mount: Mount, image: str) -> AbstractContextManager[str]:
+        """Folders of this machine; there is no engine that could mount anything else."""
+        if mount.kind != FOLDER:
+            raise RuntimeFault("Labs of this node are plain processes: only folders of the machine can be data sets here.", transient=False)
+        return nullcontext(str(folder_found(mount.source)))
+
+    def scratch_prune(self) -> None:
+        """It lies in the lab's own folder and goes with that."""
 
     def workspaces(self) -> list[str]:
         """The folders of people."""

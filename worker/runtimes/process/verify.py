@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.runtimes.base import MIB, Difference, LabSpec, Verification
+from worker.runtimes.mounts import words_asked, words_inside
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.state import LabFolder
 
@@ -40,6 +41,8 @@ def not_held(spec: LabSpec, *, groups: Cgroups, root: bool, view: bool) -> list[
     asked = {"memory": spec.memory_mib, "cpu": f"{spec.cpus:g}", "pids": spec.pids, "shm": spec.shm_mib, "uid": spec.uid}
     held = groups.held | ({"uid"} if root else set()) | ({"shm"} if view else set())
     words = [WORDS[name].format(asked=asked[name]) for name in WORDS if name not in held]
+    if spec.mounts and not view:
+        words.append(f"folders: {', '.join(one.target for one in spec.mounts)}: the portal does not run as root, so it can mount nothing into a lab")
     return [*words, *([GPU_ADVICE, WHOLE_CARD] if spec.gpu_uuids else []), NOT_ISOLATED]
 
 
@@ -52,6 +55,8 @@ def verify(spec: LabSpec, folder: LabFolder, *, groups: Cgroups, root: bool, vie
     _group_membership(reading, groups, folder.name, pid)
     if view:
         _shm_compare(spec, reading, pid)
+        folders = words_inside(Path(f"/proc/{pid}/mountinfo").read_text())
+        reading.compare("folders", "inside", words_asked(spec.mounts, spec.shared_data), folders)
     words = not_held(spec, groups=groups, root=root, view=view)
     return Verification(found=reading.found, differences=reading.differences, not_held=words)
 

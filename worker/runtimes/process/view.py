@@ -14,7 +14,7 @@ from typing import Any
 
 CLONE_NEWNS = 0x00020000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = (1, 2, 4, 32, 4096, 16384, 1 << 18)
-HIDDEN = frozenset({"root", "home", "tmp", "workspace", "data", "lost+found"})
+HIDDEN = frozenset({"root", "home", "tmp", "workspace", "data", "team", "scratch", "lost+found"})
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -62,7 +62,9 @@ class View:
 
     root: str  # an empty host folder to build it in
     workspace: str
-    data: str  # host folder for /data, "" for none
+    data: str  # host folder of the house's data, "" for none
+    data_at: str  # where that is seen
+    beside: tuple[tuple[str, str, bool], ...]  # host folder, where it is seen, writable
     passwd: str  # a file to stand as /etc/passwd
     same: tuple[tuple[str, bool], ...]
     shm_bytes: int
@@ -75,7 +77,7 @@ class View:
     @classmethod
     def from_plan(cls, plan: dict[str, Any]) -> "View":
         """Back from the plan."""
-        return cls(**{**plan, "same": tuple((path, writable) for path, writable in plan["same"])})
+        return cls(**{**plan, "same": tuple(map(tuple, plan["same"])), "beside": tuple(map(tuple, plan["beside"]))})
 
 
 def _bind(source: str, target: Path, *, writable: bool) -> None:
@@ -106,6 +108,19 @@ def _closed_tops(paths: Sequence[str]) -> frozenset[str]:
     return frozenset(Path(path).parts[1] for path in paths if not is_open(Path(path).parent))
 
 
+def _beside_bind(root: Path, view: View) -> None:
+    """The house's data, data sets, teams' folders, scratch. Where data sets stand in /data, so do links to the house's data."""
+    if view.data:
+        _bind(view.data, root / view.data_at.lstrip("/"), writable=False)
+    for source, target, writable in view.beside:
+        _bind(source, root / target.lstrip("/"), writable=writable)
+    if view.data and view.data_at != "/data":
+        for entry in os.scandir(view.data):
+            link = root / "data" / entry.name
+            if not link.exists():
+                link.symlink_to(f"{view.data_at}/{entry.name}")
+
+
 def enter(view: View) -> None:
     """Build the view and make it this process's root."""
     unshare()
@@ -121,8 +136,7 @@ def enter(view: View) -> None:
         if Path(path).parts[1] in hidden or not writable:
             _bind(path, root / path.lstrip("/"), writable=writable)
     _bind(view.workspace, root / "workspace", writable=True)
-    if view.data:
-        _bind(view.data, root / "data", writable=False)
+    _beside_bind(root, view)
     mount(view.passwd, root / "etc/passwd", flags=MS_BIND)
     os.umask(old_umask)
     os.chroot(root)

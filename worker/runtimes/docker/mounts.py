@@ -1,0 +1,135 @@
+"""The folders beside a lab's workspace as the engine has them: volumes of teams, of NFS, of one lab alone, and folders of the host."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from worker.runtimes.base import LABEL_NODE, LabSpec, RuntimeFault
+from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, faults
+from worker.runtimes.docker.jobs import LABEL_JOB
+from worker.runtimes.docker.volumes import LABEL_KIND, Owner, volume_ensure
+from worker.runtimes.folders import folder_found
+from worker.runtimes.mounts import DATA, FOLDER, NFS, SCRATCH, SHARED, TEAM, Mount, shared_target, words_found
+
+#: A server that is away gives an error after half a minute, instead of a program that nobody can end.
+NFS_OPTIONS = "ro,soft,timeo=100,retrans=2,nosuid,nodev"
+#: A lab that is being made has no container yet.
+RESTS = timedelta(minutes=5)
+
+
+def mounts_ensure(api: Any, spec: LabSpec) -> None:
+    """Make the volumes that are not there yet. A data set's own volume is its owner's to make: without it the lab does not start."""
+    for mount in spec.mounts:
+        if mount.kind == TEAM:
+            volume_ensure(api, mount.source, owner=Owner(0, mount.gid, 0o2770), image=spec.image, labels=_labels(spec, mount))
+        elif mount.kind == SCRATCH:
+            size = {"size": f"{mount.size_mib}m"} if mount.size_mib else {}
+            volume_ensure(api, mount.source, owner=Owner(spec.uid, spec.gid, 0o700), image=spec.image, labels=_labels(spec, mount), options=size)
+        elif mount.kind == NFS:
+            nfs_ensure(api, mount, spec.node_id)
+
+
+def nfs_ensure(api: Any, mount: Mount, node_id: str) -> None:
+    """The volume by which the engine mounts a folder of an NFS server, read-only."""
+    server, _, path = mount.remote.partition(":")
+    options = {"type": "nfs", "o": f"addr={server},{NFS_OPTIONS}", "device": f":{path}"}
+    with faults("The data set could not be mounted"):
+        try:
+            api.inspect_volume(mount.source)
+        except NotFound:
+            api.create_volume(mount.source, driver="local", driver_opts=options, labels={LABEL_NODE: node_id, LABEL_KIND: NFS})
+
+
+def _labels(spec: LabSpec, mount: Mount) -> dict[str, str]:
+    return {LABEL_NODE: spec.node_id, LABEL_KIND: mount.kind}
+
+
+def mounts_config(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
+    """The engine's words for them. Pure."""
+    own = [_bind(str(given / "data"), DATA)] if spec.shared_data and shared_target(spec.mounts) == SHARED else []
+    return own + [_bind(one.source, one.target) if one.kind == FOLDER else _volume(one) for one in spec.mounts]
+
+
+def _bind(source: str, target: str) -> dict[str, Any]:
+    return {"Type": "bind", "Source": source, "Target": target, "ReadOnly": True}
+
+
+def _volume(mount: Mount) -> dict[str, Any]:
+    return {"Type": "volume", "Source": mount.source, "Target": mount.target, "ReadOnly": not mount.writable, "VolumeOptions": {"NoCopy": True}}
+
+
+def mounts_found(mounts: Sequence[dict[str, Any]]) -> str:
+    """The engine's list of a container's mounts -> reading."""
+    return words_found({one["Destination"]: bool(one["RW"]) for one in mounts})
+
+
+@contextmanager
+def data_opened(api: Any, mount: Mount, image: str, node_id: str) -> Iterator[str]:
+    """The folder of a data set as this host sees it. RuntimeFault, in words, where it is not there or out of reach."""
+    if mount.kind == FOLDER:
+        yield str(folder_found(mount.source))
+        return
+    if mount.kind == NFS:
+        nfs_ensure(api, mount, node_id)
+    with faults("The data set could not be looked up"):
+        try:
+            folder = Path(api.inspect_volume(mount.source)["Mountpoint"])
+        except NotFound as error:
+            raise RuntimeFault(f"The engine of this node has no volume {mount.source}.", transient=False) from error
+    with _held(api, mount, image, node_id) if mount.kind == NFS else nullcontext(folder) as seen:
+        if not os.access(seen, os.R_OK | os.X_OK):
+            raise RuntimeFault("This worker does not see the engine's volumes, so it cannot read the data set.", transient=False)
+        yield str(seen)
+
+
+@contextmanager
+def _held(api: Any, mount: Mount, image: str, node_id: str) -> Iterator[Path]:
+    """The engine mounts such a volume while a container has it, and perhaps only for that: it is looked at as the container sees it."""
+    if not image:
+        raise RuntimeFault("No image is on this node yet, so nothing can be mounted to look at.")
+    host = {"NetworkMode": "none", "CapDrop": ["ALL"], "ReadonlyRootfs": True, "Mounts": [_volume(replace(mount, target="/data"))]}
+    body = {"Image": image, "User": "65534:65534", "Entrypoint": ["/bin/sleep", "86400"], "Labels": {LABEL_JOB: node_id}, "HostConfig": host}
+    with faults("The data set could not be mounted"):
+        made = api.create_container_from_config(body)["Id"]
+    try:
+        with faults("The data set could not be mounted"):
+            api.start(made)
+            pid = api.inspect_container(made)["State"]["Pid"]
+        yield Path(f"/proc/{pid}/root/data")
+    finally:
+        with faults("A container could not be removed"), suppress(NotFound):
+            api.remove_container(made, force=True)
+
+
+def scratch_name(container: str) -> str:
+    """The volume of one attempt's scratch."""
+    return f"{container}-scratch"
+
+
+def scratch_remove(api: Any, name: str) -> bool:
+    """Remove a volume of scratch; False while something uses it still."""
+    with faults("A lab's scratch could not be removed"):
+        try:
+            api.remove_volume(name)
+        except NotFound:
+            return True
+        except APIError as error:
+            if error.status_code != HTTP_CONFLICT:
+                raise
+            return False
+    return True
+
+
+def scratch_prune(api: Any, node_id: str) -> None:
+    """Remove the scratch of labs that are gone: of a worker that was killed between two steps. The engine keeps what a container uses."""
+    with faults("The volumes could not be listed"):
+        filters = {"label": [f"{LABEL_NODE}={node_id}", f"{LABEL_KIND}={SCRATCH}"], "dangling": True}
+        found = api.volumes(filters=filters)["Volumes"]
+    old = datetime.now(tz=UTC) - RESTS
+    for volume in found or []:
+        if datetime.fromisoformat(volume["CreatedAt"]) < old:
+            scratch_remove(api, volume["Name"])

@@ -1,0 +1,127 @@
+"""Folders that a lab sees beside its workspace: data sets, teams' folders, scratch. Pure; what a runtime does with them are its verbs."""
+
+import re
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+#: Where a lab sees the house's shared folder: at /data itself, or below it once data sets stand there too.
+DATA, SHARED = "/data", "/data/shared"
+FOLDER, VOLUME, NFS, TEAM, SCRATCH = "folder", "volume", "nfs", "team", "scratch"
+_TARGETS = {TEAM: re.compile(r"/team/[A-Za-z0-9_-]{1,60}"), SCRATCH: re.compile(r"/scratch")}
+_DATA_TARGET = re.compile(r"/data/(?!shared\Z)[a-z0-9][a-z0-9-]{0,39}(@[a-z0-9][a-z0-9.-]{0,19})?")
+_REALM = r"gpulab-[a-zA-Z0-9_-]{1,60}"
+_OWN_NAMES = {TEAM: rf"{_REALM}-team-\d{{1,10}}", NFS: rf"{_REALM}-data-\d{{1,10}}", SCRATCH: rf"{_REALM}-\d{{1,5}}-scratch"}
+_NAME = re.compile(r"(?!gpulab-)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+_REMOTE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,200}:/[A-Za-z0-9_./@+-]{0,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One folder. `kind` says what `source` is: a folder of this host, the name of a volume of the engine's or of ours."""
+
+    target: str
+    kind: str
+    source: str
+    gid: int = 0  # the group that a team's folder belongs to
+    size_mib: int = 0  # the most that scratch holds, where the file system can hold it to that
+    remote: str = ""  # of NFS: server:/path
+
+    @property
+    def writable(self) -> bool:
+        """A team's folder and scratch are; data are not."""
+        return self.kind in (TEAM, SCRATCH)
+
+    @property
+    def words(self) -> str:
+        """As it is read back: where, and whether it may be written."""
+        return f"{self.target} {'rw' if self.writable else 'ro'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a workspace takes of the disk. Bytes; files and folders, None where only the engine can count; not `whole`: there is more."""
+
+    size: int
+    files: int | None
+    whole: bool = True
+
+
+class VolumeVerbs(Protocol):
+    """The verbs of a runtime that are about people's and the house's files."""
+
+    def data_opened(self, mount: Mount, image: str) -> AbstractContextManager[str]:
+        """The folder of a data set on this host, for as long as it is held; `image`: any that the node has. RuntimeFault where there is none."""
+        ...
+
+    def scratch_prune(self) -> None:
+        """Remove the scratch of labs that are gone."""
+        ...
+
+    def workspaces(self) -> list[str]:
+        """Names of people's workspaces on this node."""
+        ...
+
+    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
+        """What the workspace takes of the disk now, or what of it was counted in that time; None when it is not there. Long."""
+        ...
+
+
+def mount_sound(mount: Mount) -> bool:
+    """May this reach an engine? Should a bug ever build another, it does not."""
+    if not _TARGETS.get(mount.kind, _DATA_TARGET).fullmatch(mount.target):
+        return False
+    if mount.kind == FOLDER:
+        return folder_sound(mount.source)
+    if mount.kind == VOLUME:
+        return bool(_NAME.fullmatch(mount.source))
+    own = bool(re.fullmatch(_OWN_NAMES[mount.kind], mount.source))
+    if mount.kind == NFS:
+        return own and remote_sound(mount.remote)
+    return own and (mount.kind == SCRATCH or (mount.kind == TEAM and mount.gid >= 1000))
+
+
+def folder_sound(path: str) -> bool:
+    """An absolute folder, written without detours, and not the root."""
+    first, *parts = path.split("/")
+    return not first and all(part not in ("", ".", "..") for part in parts) and bool(parts) and path.isprintable()
+
+
+def remote_sound(remote: str) -> bool:
+    """`server:/path` of an NFS server, in characters that no mount option is made of."""
+    return bool(_REMOTE.fullmatch(remote)) and ".." not in remote
+
+
+def volume_sound(name: str) -> bool:
+    """A volume of the engine's that is none of the house's own."""
+    return bool(_NAME.fullmatch(name))
+
+
+def shared_target(mounts: tuple[Mount, ...]) -> str:
+    """Where the house's shared folder is seen."""
+    return SHARED if any(one.target.startswith(f"{DATA}/") for one in mounts) else DATA
+
+
+def words_asked(mounts: tuple[Mount, ...], shared_data: str) -> str:
+    """All folders beside the workspace as they must be found."""
+    rows = [one.words for one in mounts] + ([f"{shared_target(mounts)} ro"] if shared_data else [])
+    return ", ".join(sorted(rows)) or "none"
+
+
+def words_inside(mountinfo: str) -> str:
+    """The same, read from /proc/PID/mountinfo."""
+    found: dict[str, bool] = {}
+    for line in mountinfo.splitlines():
+        words = line.partition(" - ")[0].split()
+        if len(words) > 5:
+            found[words[4]] = "ro" not in words[5].split(",")
+    return words_found(found)
+
+
+def words_found(writable: Mapping[str, bool]) -> str:
+    """Those of a lab's mounts that stand beside its workspace; a /data that only holds the places of others is none."""
+    rows = {target: rw for target, rw in writable.items() if target in (DATA, "/scratch") or target.startswith((f"{DATA}/", "/team/"))}
+    if SHARED in rows:
+        rows.pop(DATA, None)
+    return ", ".join(sorted(f"{target} {'rw' if rw else 'ro'}" for target, rw in rows.items())) or "none"
