@@ -58,7 +58,7 @@ class Driver:
 def library_make(library: Path, source: Path, *options: str) -> None:
     """Compile one of the stand-ins."""
     command = ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-stringop-truncation", f"-Wl,-soname,{library.name}", *options]
-    subprocess.run([*command, "-o", str(library), str(source)], check=True, capture_output=True, text=True)
+    subprocess.run([*command, "-o", str(library), str(source), "-ldl"], check=True, capture_output=True, text=True)
 
 
 @pytest.fixture

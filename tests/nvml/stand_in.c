@@ -1,6 +1,6 @@
 /* Stands in for libnvidia-ml.so.1 in the tests, so that the real pynvml code path runs on a machine without a GPU.
  *
- * The state is a text file, named by $NVML_STATE and read again at every call. Its lines:
+ * The state is a text file, named by $NVML_STATE (else state.txt beside the library) and read again at every call. Its lines:
  *   driver fail=CODE hang=SECONDS          what nvmlInit answers, and how long every call takes
  *   gpu UUID name=.. total=MIB used=MIB util=PCT temp=C power=MW [fail=CODE] [metric=CODE] [proc=PID:MIB]...
  *     [reserved=MIB]   what the driver keeps for itself: the older question for memory counts it in
@@ -11,7 +11,9 @@
  * process id, of the line `UUID MIB`.
  * `fail` is the answer of every call on that card, its handle too when it is `handle=CODE`; `metric` only of its power.
  */
+#define _GNU_SOURCE
 #include <dirent.h>
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,8 +99,20 @@ static void load_held(const char *state) {
   if (folder) closedir(folder);
 }
 
+/* $NVML_STATE, else the file beside this library: a lab has an environment of its own. */
+static const char *state_path(void) {
+  static char beside[512];
+  const char *named = getenv("NVML_STATE");
+  Dl_info here;
+  if (named || !dladdr((void *)state_path, &here)) return named;
+  snprintf(beside, sizeof beside, "%s", here.dli_fname);
+  char *name = strrchr(beside, '/');
+  if (name) snprintf(name + 1, sizeof beside - (size_t)(name + 1 - beside), "state.txt");
+  return beside;
+}
+
 static void load(void) {
-  const char *path = getenv("NVML_STATE");
+  const char *path = state_path();
   FILE *file = path ? fopen(path, "r") : NULL;
   char line[2048];
   count = driver_fail = hang_seconds = 0;

@@ -3,6 +3,8 @@
  * The cards are those of $NVML_STATE, as far as $CUDA_VISIBLE_DEVICES names them by UUID; $CUDA_FAIL is the answer of every cuInit.
  * With $CUDA_LEAK=PID:MIB a program that was served leaves so much in use behind it, as if another one held it.
  */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,18 @@ typedef struct { char uuid[96]; long total, used; } card_t;
 static card_t cards[MOST_CARDS];
 static int count;
 
+/* $NVML_STATE, else the file beside this library: a lab has an environment of its own. */
+static const char *state_path(void) {
+  static char beside[512];
+  const char *named = getenv("NVML_STATE");
+  Dl_info here;
+  if (named || !dladdr((void *)state_path, &here)) return named;
+  snprintf(beside, sizeof beside, "%s", here.dli_fname);
+  char *name = strrchr(beside, '/');
+  if (name) snprintf(name + 1, sizeof beside - (size_t)(name + 1 - beside), "state.txt");
+  return beside;
+}
+
 static int visible(const char *uuid) {
   const char *wanted = getenv("CUDA_VISIBLE_DEVICES");
   return !wanted || (*wanted && strstr(wanted, uuid));
@@ -26,7 +40,7 @@ static const char *word(const char *line, const char *name) {
 }
 
 int cuInit(unsigned flags) {
-  const char *fail = getenv("CUDA_FAIL"), *state = getenv("NVML_STATE");
+  const char *fail = getenv("CUDA_FAIL"), *state = state_path();
   FILE *file = fail || !state ? NULL : fopen(state, "r");
   char line[2048];
   count = 0;
@@ -57,9 +71,9 @@ int cuCtxSetCurrent(void *context) { return context ? SUCCESS : INVALID_DEVICE; 
 
 static void write_held(int pid, long mib) {
   char path[512];
-  snprintf(path, sizeof path, "%s.held", getenv("NVML_STATE"));
+  snprintf(path, sizeof path, "%s.held", state_path());
   mkdir(path, 0777);
-  snprintf(path, sizeof path, "%s.held/%d", getenv("NVML_STATE"), pid);
+  snprintf(path, sizeof path, "%s.held/%d", state_path(), pid);
   FILE *file = fopen(path, "w");
   if (file) { fprintf(file, "%s %ld\n", cards[0].uuid, mib); fclose(file); }
 }

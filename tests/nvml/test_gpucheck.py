@@ -15,6 +15,7 @@ from tests.nvml.conftest import HERE, ROOT, library_make
 from worker.gpucheck.by_torch import needs_of
 from worker.gpucheck.smi import differences, number
 from worker.probes.base import GpuReading
+from worker.runtimes.process.plan import libraries_of
 
 ONE = "GPU-11111111-2222-3333-4444-555555555555"
 TWO = "GPU-99999999-2222-3333-4444-555555555555"
@@ -131,6 +132,14 @@ def test_without_a_driver_that_answers_nothing_more_is_tried(host: Host, state: 
     assert set(found) == {"the driver", "whole"}, said
 
 
+@pytest.mark.parametrize(("token", "state", "words"), [("", "left out", "GPULAB_TOKEN"), ("gpa_one", "failed", "does not answer /gpus")])
+def test_a_house_that_cannot_be_entered_is_told(host: Host, token: str, state: str, words: str) -> None:
+    host.says(QUIET)
+    _, said, found = host.check("--house", "http://127.0.0.1:9", GPULAB_TOKEN=token)
+    last = list(found.values())[-2]
+    assert (last["state"], words in last["words"]) == (state, True), said
+
+
 def _reading(**other: Any) -> GpuReading:
     known = {"memory_total_mib": 143771, "memory_used_mib": 4, "temperature_c": 31, "power_w": 76.0, "power_limit_w": 700.0, "ecc_errors": 0}
     return GpuReading(**({"uuid": ONE, "index": 0, "model": "NVIDIA H200", "compute_capability": "9.0", "pci": "0000:3b:00"} | known | other))
@@ -182,6 +191,11 @@ def test_what_a_card_does_not_have_is_nothing_for_both() -> None:
 def test_what_torch_says_of_its_build_is_put_as_the_catalogue_keeps_it(archs: list[str], sass: tuple[str, ...], ptx: str) -> None:
     needs = needs_of({"cuda": "13.0", "archs": archs})
     assert (needs.sass, needs.ptx) == (sass, ptx)
+
+
+def test_a_lab_that_is_a_process_finds_the_drivers_libraries_where_its_worker_does() -> None:
+    assert libraries_of({"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64", "GPULAB_SECRET_KEY": "secret"}) == {"LD_LIBRARY_PATH": "/usr/local/nvidia/lib64"}
+    assert libraries_of({"LD_LIBRARY_PATH": ""}) == libraries_of({}) == {}
 
 
 def test_memory_that_the_driver_keeps_for_itself_is_nobodys(driver: Callable[..., Any]) -> None:

@@ -30,6 +30,7 @@ class House:
     home: Path
     port: int
     environment: dict[str, str]
+    before: tuple[str, ...] = ()  # a command that the house is started by
     log: list[str] = field(default_factory=list)
     process: "subprocess.Popen[str] | None" = None
     tokens: dict[str, str] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class House:
     def start(self, within: float = 90) -> None:
         """Start and wait until the portal serves."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.up"],
+            [*self.before, sys.executable, "-m", "tools.up"],
             cwd=ROOT,
             env=self.environment,
             text=True,

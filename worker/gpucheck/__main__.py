@@ -2,6 +2,7 @@
 
     make gpu-check                            every card is read; on one that nobody uses a program computes
     python -m worker.gpucheck --json FILE     the same, and the whole report as JSON
+    python -m worker.gpucheck --house URL     labs with cards in a running house of this host, by its API (GPULAB_TOKEN)
 
 Needs the driver and this project's environment (`make env`); no engine, no running house, no network. Run it as root, as the node's
 worker runs. A card that anybody uses is read and left alone; nothing is set on any card.
@@ -16,8 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from worker.gpucheck import busy, by_torch, reading
-from worker.gpucheck.report import Found, LeftOut, Outcome, State, as_json, summary, tried
+from worker.gpucheck import busy, by_torch, house, reading
+from worker.gpucheck.report import Failed, Found, LeftOut, Outcome, State, as_json, summary, tried
 from worker.probes.base import NodeReading, ProbeFault
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
@@ -50,12 +51,27 @@ def _outcomes(asked: argparse.Namespace, probe: reading.Watched, words: str, ker
     if first.state == State.FAILED:
         return
     now = probe.read()
+    if asked.house:
+        yield from _in_the_house(asked, now)
+        return
     yield tried("nvidia-smi agrees", lambda: reading.agrees(probe.read()))
     yield tried("the time of a reading", lambda: reading.times(probe, asked.readings))
     yield tried("the cards are well", lambda: reading.health(now))
     for name, check in _on_a_card(asked, probe, now):
         yield tried(name, check)
     yield tried("no errors meanwhile", lambda: reading.errors(probe, kernel))
+
+
+def _in_the_house(asked: argparse.Namespace, now: NodeReading) -> Iterator[Outcome]:
+    """What needs a house; after its first failure the next ones would only say the same."""
+    try:
+        with house.House(asked.house, os.environ.get("GPULAB_TOKEN", ""), asked.image) as entered:
+            for name, check in house.checks(entered, now, asked.mib):
+                yield (outcome := tried(name, check))
+                if outcome.state != State.PASSED:
+                    return
+    except (Failed, LeftOut) as why:
+        yield tried("the house", _left_out(why))
 
 
 def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[tuple[str, Callable[[], Found]]]:
@@ -68,7 +84,7 @@ def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReadi
         yield "computing", _left_out(why)
 
 
-def _left_out(why: LeftOut) -> Callable[[], Found]:
+def _left_out(why: Failed | LeftOut) -> Callable[[], Found]:
     def check() -> Found:
         raise why
 
@@ -97,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
         "--clean-within", type=float, default=busy.CLEAN_WITHIN_S, metavar="SECONDS", help="after its program the card must be clean; default 30"
     )
     parser.add_argument("--readings", type=int, default=500, help="how many readings are timed, twice; default 500")
+    parser.add_argument("--house", default="", metavar="URL", help="try a running house of this host instead, as the person of GPULAB_TOKEN")
+    parser.add_argument("--image", type=int, help="with --house: the id of the image; default: the first that is ready")
     parser.add_argument("--short", action="store_true", help="the short form of the trial of images")
     parser.add_argument("--json", type=Path, help="write the whole report here")
     return parser
