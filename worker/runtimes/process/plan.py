@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import stat
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,6 +12,8 @@ from typing import Any
 
 from worker.runtimes import job
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, MIB, LabSpec, RuntimeFault, job_plan
+from worker.runtimes.folders import group_keep
+from worker.runtimes.mounts import NFS, SCRATCH, TEAM, VOLUME, mount_sound, shared_target
 from worker.runtimes.process import jupyter
 from worker.runtimes.process.cgroups import Cgroups, Limits
 from worker.runtimes.process.environment import Environment, base_python, python_version
@@ -46,6 +49,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
         "node_id": spec.node_id,
         "uid": spec.uid if host.root else None,
         "gid": spec.gid if host.root else None,
+        "groups": sorted({one.gid for one in spec.mounts if one.gid}) if host.view else [],
         "ports": ports,
         "cwd": inside.workspace,
         "environment": dict(jupyter.environment(spec=spec, inside=inside)) | libraries_of(os.environ),
@@ -54,7 +58,7 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
         "overlay": {"inside": asdict(inside), "python": str(base_python()), "version": python_version()},
         "cgroups": host.groups.make(spec.name, limits),
         "rlimits": _rlimits(spec, host),
-        "view": _view(spec, folder, environment, workspace).as_plan() if host.view else None,
+        "view": _view(spec, folder, environment, workspace, host).as_plan() if host.view else None,
     }
     json_write(folder.path / PLAN, plan)
 
@@ -159,7 +163,35 @@ def _rlimits(spec: LabSpec, host: Host) -> dict[str, int]:
     return found
 
 
-def _view(spec: LabSpec, folder: LabFolder, environment: Environment, workspace: Path) -> View:
+def _beside(spec: LabSpec, folder: LabFolder, host: Host) -> tuple[tuple[str, str, bool], ...]:
+    """The folders beside its workspace, made where they are ours to make: (host folder, where it is seen, writable)."""
+    found = []
+    for mount in spec.mounts:
+        if not mount_sound(mount) or mount.kind in (VOLUME, NFS):
+            raise RuntimeFault(f"{mount.target} is no folder of this machine: only an engine can mount it.", transient=False)
+        source = Path(mount.source)
+        if mount.kind == TEAM:
+            source = host.home / "teams" / mount.source
+            _own_folder(source, 0, mount.gid, 0o2770)
+        elif mount.kind == SCRATCH:
+            source = folder.path / "scratch"
+            _own_folder(source, spec.uid, spec.gid, 0o700)
+        found.append((str(source), mount.target, mount.writable))
+    return tuple(found)
+
+
+def _own_folder(path: Path, uid: int, gid: int, mode: int) -> None:
+    """Make it once, with its owner."""
+    if not path.is_dir():
+        path.parent.mkdir(mode=0o711, exist_ok=True)
+        path.mkdir(mode=0o700)
+        os.chown(path, uid, gid)
+        path.chmod(mode)
+        if mode & stat.S_ISGID:
+            group_keep(path)
+
+
+def _view(spec: LabSpec, folder: LabFolder, environment: Environment, workspace: Path, host: Host) -> View:
     same = [(str(environment.path), False), (str(folder.path), True)]
     if sys.base_prefix not in SYSTEM_PREFIXES:
         same.append((os.path.realpath(sys.base_prefix), False))
@@ -167,6 +199,8 @@ def _view(spec: LabSpec, folder: LabFolder, environment: Environment, workspace:
         root=str(folder.path / "root"),
         workspace=str(workspace),
         data=spec.shared_data if spec.shared_data and Path(spec.shared_data).is_dir() else "",
+        data_at=shared_target(spec.mounts),
+        beside=_beside(spec, folder, host),
         passwd=str(folder.path / "passwd"),
         same=tuple(same),
         shm_bytes=spec.shm_mib * MIB,
