@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 #: Where NVIDIA puts the package that lets a newer CUDA run on an older driver of a data centre's card.
@@ -70,6 +71,20 @@ def licences() -> dict:
     return dict(sorted(found.items()))
 
 
+def packages() -> list:
+    """Every package that Python or the distribution has in it: name, version, kind, licence."""
+    found = []
+    for one in metadata.distributions():
+        said = one.metadata.get("License-Expression") or (one.metadata.get("License") or "").strip().splitlines()
+        licence = said if isinstance(said, str) else (said[0] if said else "")
+        found.append({"name": one.metadata["Name"] or "", "version": one.version or "", "kind": "python", "licence": licence[:80]})
+    listed = shutil.which("dpkg-query")
+    if listed:
+        ran = subprocess.run([listed, "-W", "-f", "${Package}\t${Version}\n"], capture_output=True, text=True)
+        found += [dict(zip(("name", "version"), line.split("\t"), strict=False), kind="debian", licence="") for line in ran.stdout.splitlines()]
+    return sorted((one for one in found if one["name"]), key=lambda one: (one["kind"] != "python", one["name"].lower()))
+
+
 def main() -> None:
     """Print it."""
     sshd = next((path for path in ("/usr/sbin/sshd", shutil.which("sshd") or "") if path and os.access(path, os.X_OK)), "")
@@ -81,6 +96,7 @@ def main() -> None:
         "sshd": bool(sshd),
         "forward": any(Path("/usr/local").glob(COMPATIBILITY)),
         "licences": licences(),
+        "packages": packages(),
     }
     print(json.dumps(told | torch_told()))
 

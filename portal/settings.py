@@ -43,6 +43,10 @@ LAB_IMAGE = env.text("GPULAB_LAB_IMAGE", "gpulab/pytorch-cuda:2.9.1-cuda12.8")
 REGISTRY_MIRROR = env.text("GPULAB_REGISTRY_MIRROR").rstrip("/")
 REGISTRY_CREDENTIALS = env.text("GPULAB_REGISTRY_CREDENTIALS")
 IMAGE_FILES = env.folder("GPULAB_IMAGE_FILES", GPULAB_HOME / "images")
+IMAGE_REGISTRY = env.text("GPULAB_IMAGE_REGISTRY").rstrip("/")
+IMAGES_PER_PERSON = env.integer("GPULAB_IMAGES_PER_PERSON", 5, low=0, high=1000)
+IMAGES_GIB_PER_PERSON = env.integer("GPULAB_IMAGES_GIB_PER_PERSON", 20, low=0, high=100_000)
+IMAGE_BUILD_MIN = env.integer("GPULAB_IMAGE_BUILD_MIN", 30, low=1, high=600)
 IMAGE_KEEP_DAYS = env.integer("GPULAB_IMAGE_KEEP_DAYS", 30, low=0, high=3650)
 ENVS_FOLDER = env.folder("GPULAB_ENVS", GPULAB_HOME / "envs")
 UID_BASE = env.integer("GPULAB_UID_BASE", 20000, low=1000, high=2_000_000_000)
@@ -83,12 +87,16 @@ INSTALLED_APPS = [
     "labs.enrolment",
     "labs.idleness",
     "labs.jobs",
+    "labs.webhooks",
+    "labs.files",
     "labs.sharing",
     "labs.starters",
     "labs.announcements",
+    "labs.making",
     "labs.policy",
     "labs.storage",
     "labs.datasets",
+    "labs.relocation",
     "labs.timetable",
     "labs.lifecycle",
     "labs.telemetry",
@@ -123,7 +131,7 @@ MIDDLEWARE = [
     "portal.pages.security.second_factor_demanded",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "portal.presence.Presence",
     "django_htmx.middleware.HtmxMiddleware",
 ]
 TEMPLATES = [

@@ -1,6 +1,7 @@
 """This process's hands: which runtime and which probe this node has, chosen once at the start and said in words."""
 
 import logging
+import ssl
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,6 +13,7 @@ from django.conf import settings
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.redis import client
 from labs.catalogue.services import image_ensure, images_seed
+from labs.enrolment.services import front_files
 from labs.fleet.queries import DISK_CHECK, driver_of
 from labs.fleet.services import node_open, node_report, node_unknown
 from labs.notices.services import notice_queue_admins
@@ -19,14 +21,17 @@ from labs.turns.queries import database_now
 from worker.clock import HouseClock, boot_s
 from worker.disks import disk_checks
 from worker.hands import Hands
-from worker.loops import images, starters
+from worker.loops import images, moving, starters
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
 from worker.runtimes.base import Check, Runtime, RuntimeFault
 from worker.runtimes.choose import choose
 from worker.runtimes.docker.client import Engine, faults
+from worker.runtimes.docker.places import VolumePlaces
 from worker.runtimes.docker.runtime import DockerRuntime
+from worker.runtimes.places import Places
 from worker.runtimes.process.environment import TORCH
+from worker.runtimes.process.places import FolderPlaces
 from worker.runtimes.process.runtime import ProcessRuntime
 from worker.versions import version_checks
 from worker.watchdog import Watchdog
@@ -92,6 +97,28 @@ def docker(realm: str) -> DockerRuntime:
         tars=settings.IMAGE_FILES,
         credentials=Path(settings.REGISTRY_CREDENTIALS) if settings.REGISTRY_CREDENTIALS else None,
     )
+
+
+@cache
+def places(kind: str, realm: str) -> Places:
+    """Where this node's workspaces are."""
+    return VolumePlaces(realm) if kind == "docker" else FolderPlaces(settings.GPULAB_HOME / "workspaces")
+
+
+@cache
+def carrier() -> moving.Carrier:
+    """What this worker carries workspaces to and from other nodes with."""
+    held = hands()
+    return moving.Carrier(hands=held, places=places(held.runtime.kind, node_open(node_id=held.node_id).realm), tls=_tls)
+
+
+def _tls() -> ssl.SSLContext:
+    """As the house's front shows itself to the relays of nodes."""
+    cert, key, authority = front_files(folder=settings.GPULAB_HOME / "relay", now=clock().now())
+    context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(authority))
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(str(cert), str(key))
+    return context
 
 
 def process(realm: str) -> Runtime:

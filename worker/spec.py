@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from worker.runtimes.base import LabSpec, Network
+from worker.runtimes.mounts import SCRATCH, TEAM, Mount
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ def lab_start(*, lab_id: str, hands: Hands) -> None:
 
 def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
     """The spec of the lab's present attempt."""
-    network = network_of(lab=lab, now=now) if isolates else None
+    network = network_of(node_id=str(lab.node_id), owner_id=lab.owner_id, now=now) if isolates else None
     facts = LabFacts(
         lab_id=lab.pk,
         attempt=lab.attempt,
@@ -95,13 +95,12 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
     return lab_spec(facts, house, upstream_token(lab_id=lab.pk, attempt=lab.attempt))
 
 
-def network_of(*, lab: Lab, now: datetime) -> PersonNetwork:
-    """The owner's slot in the node's range; the lowest free one is taken, and the constraint settles a race."""
-    node_id = str(lab.node_id)
-    rows = PersonNetwork.objects.select_related("node").filter(node_id=node_id, owner_id=lab.owner_id)
+def network_of(*, node_id: str, owner_id: int, now: datetime) -> PersonNetwork:
+    """The person's slot in the node's range; the lowest free one is taken, and the constraint settles a race."""
+    rows = PersonNetwork.objects.select_related("node").filter(node_id=node_id, owner_id=owner_id)
     while (found := rows.first()) is None:
         with suppress(IntegrityError), transaction.atomic():
-            PersonNetwork.objects.create(node_id=node_id, owner_id=lab.owner_id, slot=_slot_free(node_id), created_at=now)
+            PersonNetwork.objects.create(node_id=node_id, owner_id=owner_id, slot=_slot_free(node_id), created_at=now)
     return found
 
 

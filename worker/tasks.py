@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, apps, datasets, images, post, reconcile, schedule, starters, storage, warn
+from worker.loops import announce, apps, datasets, files, hooks, images, making, moving, post, reconcile, schedule, shelf, starters, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -62,6 +62,12 @@ def image_prepare_now(*, node_id: str, image_id: int) -> None:
     node.hands().once(images.pool, f"image:{image_id}", lambda: images.prepare(hands=node.hands(), image_id=image_id))
 
 
+@shared_task(name="worker.hooks")
+def hooks_now() -> None:
+    """Make the calls that are due now."""
+    hooks.tick(now=node.clock().now())
+
+
 @shared_task(name="worker.post")
 def post_now() -> None:
     """Send the messages that are due."""
@@ -86,6 +92,12 @@ def starters_now() -> None:
     starters.tick(hands=node.hands())
 
 
+@shared_task(name="worker.files")
+def files_now() -> None:
+    """Open and close file pages on this node."""
+    files.tick(hands=node.hands(), now=node.clock().now())
+
+
 @shared_task(name="worker.datasets")
 def datasets_now() -> None:
     """Look at the data sets that are due on this node."""
@@ -96,3 +108,21 @@ def datasets_now() -> None:
 def storage_now(*, owner_id: int) -> None:
     """Measure a person's workspace because they ask."""
     storage.pool.submit(node.hands().alone, lambda: storage.measure(hands=node.hands(), owner_id=owner_id), "measuring a workspace")
+
+
+@shared_task(name="worker.moving")
+def moving_now() -> None:
+    """Go on with what is moved between nodes."""
+    in_turn(name="moving", work=lambda _: moving.tick(carrier=node.carrier(), now=node.clock().now()))
+
+
+@shared_task(name="worker.making")
+def making_now() -> None:
+    """Make the images that are asked for on this node."""
+    making.tick(hands=node.hands())
+
+
+@shared_task(name="worker.shelf")
+def shelf_now() -> None:
+    """Let deleted images go."""
+    shelf.deleted_tick(hands=node.hands(), now=node.clock().now())

@@ -10,6 +10,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from labs.bus.bus import CHANNEL
+from labs.bus.seldom import Seldom
 
 log = logging.getLogger(__name__)
 Heard = Callable[[str, dict[str, Any]], None]
@@ -18,11 +19,12 @@ RETRY_S = 1.0
 
 async def listen(*, url: str, pattern: str, heard: Heard) -> None:
     """Call `heard(topic, message)` for what is said on topics that match the glob `pattern`, until cancelled."""
+    complaint = Seldom(log)
     while True:
         try:
             await _listen_once(url, pattern, heard)
         except (RedisError, OSError) as error:
-            log.warning("bus: not heard now, again in %.0f s: %s", RETRY_S, error)
+            complaint.warning("bus: not heard now, tried again every %.0f s: %s", RETRY_S, error)
         await asyncio.sleep(RETRY_S)
 
 

@@ -44,11 +44,21 @@ class Image(models.Model):
     tag_checked_at = models.DateTimeField(null=True, blank=True)
     findings = models.JSONField(default=dict, blank=True, help_text="Of a scanner's report that an administrator gave us.")
     scanned_at = models.DateTimeField(null=True, blank=True)
+    made_by = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.PROTECT, related_name="made_images", help_text="Whose own it is; empty: the house's."
+    )
+    made_from = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="made_on_it", help_text="The image that its layer lies on."
+    )
+    note = models.TextField(blank=True, help_text="What its maker says of it.")
+    size_before = models.PositiveBigIntegerField(default=0, help_text="Bytes of the image that its layer lies on.")
+    size_after = models.PositiveBigIntegerField(default=0, help_text="Bytes of it all.")
 
     class Meta:
         ordering = ["title"]
         constraints = [
             models.CheckConstraint(condition=~models.Q(tag="latest"), name="image_tag_is_never_latest"),
+            models.UniqueConstraint(fields=["made_by", "title"], condition=models.Q(is_active=True, made_by__isnull=False), name="image_name_once_a_person"),
         ]
 
     def __str__(self) -> str:
@@ -67,6 +77,11 @@ class Image(models.Model):
         return f"{self.repository}:{self.tag}"
 
     @property
+    def layer_size(self) -> int:
+        """Bytes that it adds to the image that it was made from."""
+        return max(self.size_after - self.size_before, 0)
+
+    @property
     def moved(self) -> bool:
         """The tag means another image now than the one that labs get."""
         return self.pulled and bool(self.tag_digest) and self.tag_digest != self.digest
@@ -74,6 +89,17 @@ class Image(models.Model):
     def is_past(self, today: date) -> bool:
         """Its time is over: no new lab starts from it."""
         return self.deprecated_on is not None and self.deprecated_on <= today
+
+
+class Contents(models.Model):
+    """The packages of an image, as they were read in it: what its list of packages (SBOM) is made of."""
+
+    image = models.OneToOneField(Image, primary_key=True, on_delete=models.CASCADE, related_name="contents")
+    packages = models.JSONField(default=list, help_text="Each a name, a version, a kind (python or debian) and a licence.")
+    read_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{len(self.packages)} packages of {self.image_id}"
 
 
 class Qualification(models.Model):

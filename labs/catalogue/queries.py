@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +11,67 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from labs.catalogue.compat import Needs, Row, rows_of
-from labs.catalogue.models import Image, Qualification
+from labs.catalogue.models import Contents, Image, Qualification
 from labs.people.models import User
 from labs.people.queries import group_ids_with_ancestors
 
 
 def images_offered(*, runtimes: set[str] | None = None, user: User | None = None, today: date | None = None) -> QuerySet[Image]:
-    """Images that labs can be started from, of the runtimes that the fleet has, for this person; today where no day is named."""
+    """Images that labs can be started from, of the runtimes that the fleet has, for this person (none named: the house's own); today where no day is."""
     day = today or timezone.localdate()
     found = Image.objects.filter(Q(deprecated_on=None) | Q(deprecated_on__gt=day), is_active=True, is_fit=True)
     found = found if runtimes is None else found.filter(runtime__in=runtimes)
-    return (
-        found
-        if user is None or user.is_administrator
-        else found.filter(pk__in=[image.pk for image in found.prefetch_related("groups") if may_use(image, user)])
-    )
+    if user is None:
+        return found.filter(made_by=None)
+    if user.is_administrator:
+        return found.filter(Q(made_by=None) | Q(made_by=user))
+    groups = _Groups(user)
+    return found.filter(pk__in=[image.pk for image in found.prefetch_related("groups") if _is_for(image, user, groups)])
+
+
+class _Groups:
+    """A person's groups with all above them, looked up when they are first asked for."""
+
+    def __init__(self, user: User) -> None:
+        self._user = user
+
+    @cached_property
+    def ids(self) -> frozenset[int]:
+        """Their ids."""
+        return frozenset(group_ids_with_ancestors(user=self._user))
 
 
 def may_use(image: Image, user: User) -> bool:
-    """Is it for this person? Administrators may use all; what names neither roles nor groups is for everybody."""
-    if user.is_administrator or user.role in image.roles:
+    """Is it for this person? Administrators may use all of the house's; what names neither roles nor groups is for everybody.
+
+    What a person made is for that person and for those with whom it is shared.
+    """
+    return _is_for(image, user, _Groups(user))
+
+
+def _is_for(image: Image, user: User, mine: _Groups) -> bool:
+    if image.made_by_id == user.pk:
+        return True
+    if image.made_by_id is None and (user.is_administrator or user.role in image.roles):
         return True
     groups = {group.pk for group in image.groups.all()}
-    return bool(groups & set(group_ids_with_ancestors(user=user))) if groups else not image.roles
+    return bool(groups & mine.ids) if groups else image.made_by_id is None and not image.roles
 
 
 def images_all() -> QuerySet[Image]:
     """Also those that were retired."""
     return Image.objects.all()
+
+
+def images_made_by(*, user: User) -> QuerySet[Image]:
+    """The person's own images, the newest first."""
+    return Image.objects.select_related("made_from").prefetch_related("groups").filter(made_by=user, is_active=True).order_by("-created_at")
+
+
+def packages_of(*, image: Image) -> list[dict[str, str]]:
+    """Its packages; empty while nobody has read them."""
+    row = Contents.objects.filter(image=image).first()
+    return list(row.packages) if row else []
 
 
 def image_by_id(*, image_id: int) -> Image:

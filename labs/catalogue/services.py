@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from labs.catalogue.models import Image
+from labs.catalogue.models import Contents, Image
 from labs.catalogue.official import BUILDS, REPOSITORY, never, told_by_tag
 from labs.catalogue.scans import BadReport, findings_of
 from labs.ledger.services import Actor, event_record
@@ -17,6 +17,8 @@ from labs.people.models import Group, Role
 LABELS = ("torch", "cuda", "python")
 #: What is kept of a look inside.
 INSIDE = ("architecture", "jupyter_server", "jupyterlab", "sshd", "forward", "licences", "cudnn", "nccl", "sass", "ptx", "size", "layers", "made_at", *LABELS)
+#: A large image has some thousand packages.
+MOST_PACKAGES = 20_000
 
 
 def image_add(
@@ -99,6 +101,8 @@ def image_looked(*, image_id: int, told: Mapping[str, Any], labels: Mapping[str,
     for name in LABELS:
         setattr(image, name, str(told.get(name, "")))
     with transaction.atomic():
+        if told.get("packages"):
+            Contents.objects.update_or_create(image=image, defaults={"packages": list(told["packages"])[:MOST_PACKAGES], "read_at": now})
         image.save(update_fields=["inside", "is_fit", "inside_words", "looked_at", *LABELS])
         if image.inside_words:
             _event(image, "image.odd", f"Image {image}, looked into: {image.inside_words}.", None, now)
@@ -134,6 +138,8 @@ def image_renew(*, image: Image, actor: Actor, now: datetime) -> Image:
     """A new image in its place: what its tag is now, or all of it built anew. The old one stays until it is retired."""
     if image.runtime != Image.Runtime.DOCKER:
         raise Refused("An environment of this machine is always what the lock says.")
+    if image.made_by_id is not None:
+        raise Refused("A person made it. They make it anew from the image that it lies on.")
     stamp = f"{now:%Y%m%d}"
     built = image.repository.startswith("gpulab/")
     base = image.tag.split("-r2")[0]

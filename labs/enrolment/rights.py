@@ -13,7 +13,8 @@ _LABS = f"SELECT id FROM public.lifecycle_lab WHERE node_id = {ME}"
 _GPUS = f"SELECT uuid FROM public.fleet_gpu WHERE node_id = {ME}"
 _OWNERS = f"SELECT owner_id FROM public.lifecycle_lab WHERE node_id = {ME} UNION SELECT owner_id FROM public.storage_workspaceuse WHERE node_id = {ME}"
 _STARTED = f"SELECT version_id FROM public.starters_start WHERE lab_id IN ({_LABS})"
-_PEOPLE = f"SELECT id FROM public.people_user WHERE id IN ({_OWNERS}) OR role = 'administrator' AND is_active"
+_DESKS = f"SELECT owner_id FROM public.files_desk WHERE node_id = {ME}"
+_PEOPLE = f"SELECT id FROM public.people_user WHERE id IN ({_OWNERS} UNION {_DESKS}) OR role = 'administrator' AND is_active"
 _REQUEUED = f"requeued_from_id IN (SELECT id FROM public.lifecycle_lab AS before WHERE before.node_id = {ME} AND before.owner_id = t.owner_id)"
 _OWN_EVENT = (
     f"subject = 'node:' || {ME} OR subject IN (SELECT 'lab:' || id FROM ({_LABS}) AS mine) OR subject IN (SELECT 'gpu:' || uuid FROM ({_GPUS}) AS mine)"
@@ -47,6 +48,7 @@ def _of_cards(table: str, may: str) -> Right:
     return Right(table, may, f"gpu_id IN ({_GPUS})")
 
 
+_MADE = ("state", "percent", "words", "log", "repository", "tag", "digest", "pulled", "size_before", "size_after", "began_at", "ended_at")
 _SEEN = ("inside", "inside_words", "is_fit", "looked_at", "tag_digest", "tag_checked_at")
 _NOBODY = {"password": "''::varchar", "email": "''::varchar", "first_name": "''::varchar", "last_name": "''::varchar", "last_login": "NULL::timestamptz"}
 RIGHTS: tuple[Right, ...] = (
@@ -60,10 +62,18 @@ RIGHTS: tuple[Right, ...] = (
     Right("datasets_dataset", "S"),
     Right("datasets_dataset_groups", "S"),
     _mine("datasets_datacopy"),
+    _mine("files_desk", "SU"),
+    Right("datasets_dataset", "S"),
+    Right("datasets_dataset_groups", "S"),
+    _mine("datasets_datacopy"),
     _mine("announcements_told", "SIU"),
+    Right("relocation_relocation", "S", f"source_id = {ME} OR destination_id = {ME}"),
     Right("announcements_announcement", "S"),
     # What an image is was settled by whoever added it: a node may only say what it found in one.
     Right("catalogue_image", "SU", update=("digest", "pulled", "torch", "cuda", "python", *_SEEN)),
+    Right("catalogue_contents", "SIU"),
+    # What was asked for is settled: a node says how far it is, and what came of it.
+    Right("making_making", "SU", f"node_id = {ME}", update=_MADE),
     Right("catalogue_qualification", "SU", f"node = {ME}"),
     Right("lifecycle_lab", "SIU", f"node_id = {ME} OR {_REQUEUED}"),
     _of_labs("lifecycle_lease", "SU"),

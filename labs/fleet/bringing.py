@@ -57,6 +57,7 @@ def image_gone(*, row: NodeImage, removed: bool, why: str, now: datetime) -> Non
             NodeImage.objects.filter(pk=row.pk, state=NodeImage.State.ABSENT).update(state=NodeImage.State.PRESENT, words="", updated_at=now)
             return
         NodeImage.objects.filter(pk=row.pk).delete()
-        words = f"Image {row.image} was removed from node {row.node_id}: {why}. It comes back when a lab asks for it."
+        back = " It comes back when a lab asks for it." if row.image.is_active else ""
+        words = f"Image {row.image} was removed from node {row.node_id}: {why}.{back}"
         event_record(kind="image.removed", subject=f"image:{row.image_id}", words=words, actor=None, now=now)
         publish("queue", "image", node=row.node_id, image=row.image_id, state=NodeImage.State.ABSENT, percent=0)

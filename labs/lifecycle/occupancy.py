@@ -23,6 +23,9 @@ EXPECTED_BACK = (Gpu.Health.UNKNOWN, Gpu.Health.HELD)
 ANY_SLICE = "any"
 
 
+Nodes = tuple[NodeView, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """Everything that is held at one moment. `shares`: of each person, in whole cards and fractions of them."""

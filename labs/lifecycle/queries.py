@@ -10,11 +10,10 @@ from labs.fleet.models import Gpu
 from labs.ledger.models import Event
 from labs.ledger.queries import events_of
 from labs.lifecycle import states
-from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab, LabToken, Lease
 from labs.lifecycle.occupancy import nodes_view
 from labs.lifecycle.queueing import would_wait
-from labs.lifecycle.waiting import asked_of, waiting_labs
+from labs.lifecycle.waiting import Floor, asked_of, floor_load, waiting_labs
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_waiting, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import User
@@ -116,19 +115,20 @@ class Preview:
     borrows: float = 0  # of its GPUs, how many are over the guarantee: while it is so, the lab may be taken back
 
 
-def wish_preview(*, user: User, wish: Wish, now: datetime, may: Allowance | None = None) -> Preview:
-    """Judge a wish without making it, by the same rules and the same plan as the click. `may` is the person's, where it is at hand already."""
-    may = may or allowance_of(user=user, now=now)
+def wish_preview(*, user: User, wish: Wish, now: datetime, floor: Floor | None = None) -> Preview:
+    """Judge a wish without making it, by the same rules and the same plan as the click. A `floor` with the person's allowance, where at hand, is used."""
+    floor = floor or floor_load(users=(user,), now=now)
+    may = floor.may[user.pk]
     limits, held = may.limits, may.held
     wish = wish_whole(wish=wish, limits=limits)
     try:
         image = image_offered(image_id=wish.image_id, owner=user, now=now)
-        wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now)
+        wish_check(owner=user, wish=wish, image=image, limits=limits, shares=may.shares, now=now, nodes=floor.nodes)
     except Refused as refused:
         return Preview("never", (refused.words,), 0, refused.field, wish, held, limits, more=refused.more, shares=may.shares)
-    waiting = wish_waiting(owner=user, wish=wish, image=image, now=now)
+    waiting = wish_waiting(owner=user, wish=wish, image=image, now=now, nodes=floor.nodes)
     borrows = gpus_beyond_guarantee(user=user, limits=limits, units=waiting.asked.gpus * waiting.asked.gpu_share)
-    placed, wait = would_wait(user=user, waiting=waiting, now=now)
+    placed, wait = would_wait(user=user, waiting=waiting, now=now, floor=floor)
     if placed or wait is None:
         return Preview("now", (), 0, "", wish, held, limits, shares=may.shares, borrows=borrows)
     left = beyond_left(waiting.asked, held, limits, may.shares)

@@ -8,7 +8,7 @@ from django.db.models import Min
 from labs.lifecycle import states
 from labs.lifecycle.models import Estimate, Lab, Lease, QueueMove, Reclaim
 from labs.lifecycle.scoring import Score, score
-from labs.lifecycle.waiting import snapshot_load, waiting_labs
+from labs.lifecycle.waiting import Floor, snapshot_load, waiting_labs
 from labs.people.models import User
 from labs.scheduler.levers import levers, starts_without_gpus
 from labs.scheduler.plan import plan
@@ -67,9 +67,9 @@ def levers_of(*, lab: Lab, now: datetime, snapshot: Snapshot | None = None) -> t
     return tuple(one for one in found if one.code.startswith(("gpus:", "model:")) and one.waiting.asked.gpus not in (0, lab.gpus))
 
 
-def would_wait(*, user: User, waiting: Waiting, now: datetime) -> tuple[Placement | None, Wait | None]:
+def would_wait(*, user: User, waiting: Waiting, now: datetime, floor: Floor | None = None) -> tuple[Placement | None, Wait | None]:
     """What would happen to a wish if it were made now: the same plan that the loop uses."""
-    made = plan(snapshot_load(now=now, extra=(waiting,)), now)
+    made = plan(snapshot_load(now=now, extra=(waiting,), floor=floor), now)
     placed = next((one for one in made.placements if one.lab_id == waiting.lab_id), None)
     return placed, made.waits.get(waiting.lab_id)
 

@@ -13,29 +13,36 @@ from labs.lifecycle.routes import Address, Person, RelaySnapshot, Route
 from labs.people.models import Role, User
 
 Guests = Mapping[tuple[str, int], frozenset[int]]
+Routes = Mapping[str, Route]
+Tokens = Mapping[str, tuple[str, int]]
 
 
-def relay_snapshot(*, node_id: str, guests: Guests | None = None) -> RelaySnapshot:
-    """All that the relay which people reach needs to decide alone, for the labs of every node; `guests` may use apps of labs not their own."""
+def relay_snapshot(*, node_id: str, guests: Guests | None = None, desks: Routes | None = None, ways: Tokens | None = None) -> RelaySnapshot:
+    """All that the relay which people reach needs to decide alone, for the labs of every node; `guests` may use apps of labs not their own.
+
+    `desks` are people's file pages, and `ways` the tokens for those.
+    """
+    desks = desks or {}
     labs = list(Lab.objects.select_related("node").filter(state__in=(*states.PLACED, states.QUEUED, states.OFFERED)))
     mine = {lab.pk for lab in labs}
     guests = {app: people for app, people in (guests or {}).items() if app[0] in mine}
-    people = _people(owners={lab.owner_id for lab in labs}.union(*guests.values()))
+    owners = {lab.owner_id for lab in labs} | {desk.owner_id for desk in desks.values()}
+    people = _people(owners=owners.union(*guests.values()))
     return RelaySnapshot(
-        routes={lab.pk: _route(lab, node_id) for lab in labs},
+        routes={lab.pk: _route(lab, node_id) for lab in labs} | dict(desks),
         people={
             user.pk: Person(active=user.is_active, is_admin=user.is_administrator, passes_not_before=user.passes_not_before.timestamp()) for user in people
         },
-        tokens={token.digest: (token.lab_id, token.pk) for token in LabToken.objects.filter(lab__in=mine, revoked_at=None)},
+        tokens={token.digest: (token.lab_id, token.pk) for token in LabToken.objects.filter(lab__in=mine, revoked_at=None)} | dict(ways or {}),
         sessions=_sessions(user.pk for user in people),
         guests=guests,
     )
 
 
-def relay_snapshot_of_node(*, node_id: str) -> RelaySnapshot:
-    """What the relay of a joined node needs: its own labs. Who may enter was judged before it is asked."""
+def relay_snapshot_of_node(*, node_id: str, desks: Routes | None = None) -> RelaySnapshot:
+    """What the relay of a joined node needs: its own labs and file pages. Who may enter was judged before it is asked."""
     labs = Lab.objects.filter(node_id=node_id, state__in=states.PLACED).select_related("node")
-    return RelaySnapshot(routes={lab.pk: _route(lab, node_id) for lab in labs})
+    return RelaySnapshot(routes={lab.pk: _route(lab, node_id) for lab in labs} | dict(desks or {}))
 
 
 def _people(owners: Iterable[int]) -> list[User]:

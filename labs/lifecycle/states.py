@@ -64,6 +64,7 @@ ENDS: dict[str, End] = {
         ),
         End("time_up", "Its time was up.", "Launch it again; your files are where you left them."),
         End("tried", "It was the house's own, to try its image out, and is done.", "What was found is on the page of images."),
+        End("made", "It was for an image of yours to be built in, and is done.", "What came of it is on the page of images."),
         End("class_over", "Its class is over.", "Your files are where you left them: launch a lab of your own."),
         End(
             "class_unused",

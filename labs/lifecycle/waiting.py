@@ -1,6 +1,7 @@
 """The queue as the scheduler sees it. The queue is no table of its own: it is the waiting labs."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +11,11 @@ from django.db.models import Q
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_refused, image_unsafe
 from labs.lifecycle import states
-from labs.lifecycle.allowances import allowances_of
+from labs.lifecycle.allowances import Allowance, allowances_of
 from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
 from labs.lifecycle.homes import at_home
 from labs.lifecycle.models import Lab, QueueMove
-from labs.lifecycle.occupancy import nodes_view, running_view, taken_load, unit_share
+from labs.lifecycle.occupancy import Nodes, Taken, nodes_view, running_view, taken_load, unit_share
 from labs.people.models import User
 from labs.policy.rules import Asked, budget_spent
 from labs.scheduler.policy import Policy
@@ -31,22 +32,36 @@ def waiting_labs() -> list[Lab]:
     return list(Lab.objects.select_related("owner", "image", "node").filter(wanted, target=Lab.Target.RUNNING).order_by("requested_at", "pk"))
 
 
-def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot:
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Who waits, what is held, what each node has, and what people may have: loaded once by who asks more than one thing about a moment."""
+
+    labs: tuple[Lab, ...]
+    taken: Taken
+    nodes: Nodes
+    may: Mapping[int, Allowance]
+
+
+def floor_load(*, users: Iterable[User] = (), now: datetime) -> Floor:
+    """`may` is that of these people, and of all who wait or hold something."""
+    labs, taken = tuple(lab for lab in waiting_labs() if lab.owner.is_active), taken_load()
+    people = {lab.owner_id: lab.owner for lab in (*labs, *taken.labs)} | {user.pk: user for user in users}
+    return Floor(labs, taken, nodes_view(taken=taken), allowances_of(users=people.values(), now=now))
+
+
+def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = (), floor: Floor | None = None) -> Snapshot:
     """Everything that a plan depends on, as plain values, in a number of queries that does not grow with the queue.
 
-    `extra` are wishes that are only being considered.
+    `extra` are wishes that are only being considered. A `floor` with what their owners may have is used where it is at hand.
     """
-    labs = [lab for lab in waiting_labs() if lab.owner.is_active]
-    taken = taken_load()
-    owners = {lab.owner_id: lab.owner for lab in (*labs, *taken.labs)}
-    owners |= {user.pk: user for user in User.objects.filter(pk__in={one.owner_id for one in extra} - owners.keys())}
-    may = allowances_of(users=owners.values(), now=now)
+    floor = floor or floor_load(users=User.objects.filter(pk__in=[one.owner_id for one in extra]), now=now)
+    taken, nodes, may = floor.taken, floor.nodes, floor.may
     spent = [user_id for user_id, one in may.items() if budget_spent(one.held, one.limits, one.shares)]
     moves = dict(QueueMove.objects.filter(undone_at=None).values_list("lab_id", "priority"))
-    tree, nodes = tree_load(), nodes_view(taken=taken)
+    tree, holds = tree_load(), holds_between(start=now, until=now + AHEAD)
     return Snapshot(
         nodes=nodes,
-        waiting=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in labs), *extra), nodes=nodes),
+        waiting=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra), nodes=nodes, holds=holds),
         images=_images(),
         held={user_id: one.held for user_id, one in may.items()},
         limits={user_id: one.limits for user_id, one in may.items()},
@@ -54,7 +69,7 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = ()) -> Snapshot
         people=people_view(allowances=may, tree=tree, now=now),
         groups=groups_view(shares=taken.shares, tree=tree, now=now),
         shares={share.group_id: share for one in may.values() for share in one.shares},
-        holds=holds_between(start=now, until=now + AHEAD),
+        holds=holds,
         runs=runs_past(now=now).get(0, ()),
         policy=policy_of(settings.DEFAULTS["fairness"]),
         may_lose_s=may_lose_s(now=now),

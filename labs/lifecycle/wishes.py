@@ -9,7 +9,7 @@ from labs.catalogue.models import Image
 from labs.catalogue.queries import may_use
 from labs.fleet.queries import disks_full, image_failed_on_cpu, image_refused, image_unsafe, nodes_all
 from labs.lifecycle.jobs import job_fault
-from labs.lifecycle.occupancy import nodes_view, unit_share
+from labs.lifecycle.occupancy import Nodes, nodes_view, unit_share
 from labs.people.errors import Refused
 from labs.people.models import User
 from labs.policy.rules import Asked, Limits, Share, beyond_cap, more_needed
@@ -52,26 +52,32 @@ def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
     return replace(wish, shm_gib=shm, gpus=gpus, gpu_model=wish.gpu_model if gpus else "", wants_slice=wish.wants_slice[:40])
 
 
-def wish_check(*, owner: User, wish: Wish, image: Image, limits: Limits, shares: tuple[Share, ...] = (), now: datetime, on_node: str = "") -> None:
-    """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet (or its own node) that is too small."""
+def wish_check(
+    *, owner: User, wish: Wish, image: Image, limits: Limits, shares: tuple[Share, ...] = (), now: datetime, on_node: str = "", nodes: Nodes = ()
+) -> None:
+    """Refuse what can never be: a size that is none, a limit passed by the wish alone, or a fleet (or its own node) that is too small.
+
+    `nodes` are those of now, where they are at hand already.
+    """
     shm = wish.shm_gib or 0
     if wish.gpus < 0 or min(wish.cpus, wish.memory_gib, shm, wish.hours) < 1 or max(wish.gpus, wish.cpus, wish.memory_gib, shm, wish.hours) > MOST:
         raise Refused("Sizes are whole numbers: at least 1 core, 1 GiB of memory, 1 GiB of shared memory and 1 hour; GPUs may be 0.")
     fault = job_fault(command=wish.command, folder=wish.folder)
     if fault:
         raise Refused(fault.words, field=fault.field)
-    waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now), on_node=on_node, placed=bool(on_node))
+    nodes = nodes or nodes_view()
+    waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now, nodes=nodes), on_node=on_node, placed=bool(on_node))
     reasons = beyond_cap(waiting.asked, limits, shares)
     if reasons:
         raise Refused(" ".join(reason.words for reason in reasons), field=reasons[0].field, code="over_limit", more=more_needed(reasons))
-    never = impossible(waiting, nodes_view())
+    never = impossible(waiting, nodes)
     if never:
         raise Refused(never, field="gpus" if "GPU" in never else "", code="impossible")
-    nodes = nodes_all()
-    unsafe = image_unsafe(image=image, nodes=nodes)
+    hosts = nodes_all()
+    unsafe = image_unsafe(image=image, nodes=hosts)
     if unsafe:
         raise Refused(f"It cannot start. {unsafe}", field="image", code="image_refused")
-    refused = image_refused(image=image, nodes=nodes) if wish.gpus else image_failed_on_cpu(image=image)
+    refused = image_refused(image=image, nodes=hosts) if wish.gpus else image_failed_on_cpu(image=image)
     if refused:
         where = "on any card here" if wish.gpus else "here"
         raise Refused(f"{image} does not compute {where}. {refused}", field="image", code="image_refused")
@@ -92,9 +98,9 @@ def image_offered(*, image_id: int, owner: User, now: datetime) -> Image:
     return image
 
 
-def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime) -> Waiting:
-    """The wish as the scheduler sees it."""
-    share = unit_share(wish.wants_slice, nodes_view()) if wish.wants_slice else 1.0
+def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime, nodes: Nodes = ()) -> Waiting:
+    """The wish as the scheduler sees it. `nodes` are those of now, where they are at hand already."""
+    share = unit_share(wish.wants_slice, nodes or nodes_view()) if wish.wants_slice else 1.0
     memory, shm = wish.memory_gib * 1024, (wish.shm_gib or 0) * 1024
     asked = Asked(gpus=wish.gpus, cpus=wish.cpus, memory_mib=memory, shm_mib=shm, hours=wish.hours, gpu_share=share)
     return Waiting(

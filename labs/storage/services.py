@@ -40,6 +40,14 @@ def workspaces_forget(*, node_id: str, kept: Collection[int]) -> int:
     return WorkspaceUse.objects.filter(node_id=node_id).exclude(owner_id__in=kept).delete()[0]
 
 
+def workspace_moved(*, owner_id: int, source_id: str, destination_id: str) -> None:
+    """What was measured of a workspace goes with it to another node, until it is measured there."""
+    with transaction.atomic():
+        WorkspaceUse.objects.filter(owner_id=owner_id, node_id=destination_id).delete()
+        WorkspaceUse.objects.filter(owner_id=owner_id, node_id=source_id).update(node_id=destination_id)
+        publish(f"person.{owner_id}", "disk")
+
+
 def workspace_measure_ask(*, user: User, now: datetime) -> None:
     """Ask every node that holds a workspace of the person to measure it now. Refused when there is none, or right after it was measured."""
     with transaction.atomic():

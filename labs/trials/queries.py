@@ -44,6 +44,12 @@ def images_spare(*, node_id: str, full: bool, now: datetime) -> list[NodeImage]:
     return sorted(spare, key=lambda row: since[row.pk])
 
 
+def images_deleted(*, node_id: str) -> list[NodeImage]:
+    """What the node holds of people's images that they deleted."""
+    held = NodeImage.objects.select_related("image").filter(node_id=node_id)
+    return list(held.filter(image__made_by__isnull=False, image__is_active=False))
+
+
 def _last_used(image_ids: Iterable[int]) -> dict[int, datetime]:
     rows = Lab.objects.filter(image_id__in=list(image_ids)).values("image_id").annotate(ended=Max("ended_at"), asked=Max("requested_at"))
     return {row["image_id"]: max(filter(None, (row["ended"], row["asked"]))) for row in rows}

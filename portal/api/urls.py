@@ -19,6 +19,7 @@ from portal.api import (
     apps,
     calendar,
     devices,
+    files,
     gpus,
     house,
     images,
@@ -30,6 +31,7 @@ from portal.api import (
     queue,
     starters,
     usage,
+    webhooks,
 )
 from portal.api.auth import BearerToken
 from portal.api.document import errors_described
@@ -80,7 +82,8 @@ api = LabApi(
     urls_namespace="api-v1",
 )
 install(api)
-for room in (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, starters, calendar, usage, devices, nodes, admin_people, admin_house):
+ROOMS = (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, starters, calendar, usage, webhooks, devices, files, nodes)
+for room in (*ROOMS, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls

@@ -16,6 +16,7 @@ from portal.banners import banners_of
 #: URL name, words and icon of the entries that everybody sees.
 NAVIGATION = (
     ("home", "Home", "home"),
+    ("files", "Files", "file-text"),
     ("jobs", "Jobs", "rocket"),
     ("gpus", "GPUs", "cpu"),
     ("queue", "Queue", "list-details"),
@@ -44,6 +45,7 @@ ACCOUNT = (
     ("command_line", "Command line", "terminal-2"),
     ("account_sessions", "Sessions", "device-laptop"),
     ("account_notifications", "Notifications", "mail"),
+    ("account_webhooks", "Webhooks", "bolt"),
 )
 
 

@@ -13,15 +13,15 @@ from django.views.decorators.http import require_safe
 from labs.catalogue.queries import images_offered
 from labs.fleet.queries import gpus_all, runtimes
 from labs.lifecycle import states
+from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import gpus_beyond_guarantee, labs_of, leases_open
 from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
-from labs.policy.queries import limits_of
 from labs.sharing.queries import shares_with
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.calendar import classes_open
 from portal.pages.presets import presets
-from portal.pages.quota import bars_of
+from portal.pages.quota import bars
 from portal.pages.use import Use, use_of
 
 RECENT = 5
@@ -42,8 +42,8 @@ def home(request: PersonRequest) -> HttpResponse:
     """The whole page."""
     now = timezone.now()
     offered = list(images_offered(runtimes=runtimes(), user=request.user))
-    moving = _labs_context(request, now)
-    limits = limits_of(user=request.user, now=now)
+    may = allowance_of(user=request.user, now=now)
+    moving, limits = _labs_context(request, may, now), may.limits
     context = moving | {
         "open_classes": classes_open(user=request.user, now=now),
         "presets": presets(images=offered, limits=limits, borrows=gpus_beyond_guarantee(user=request.user, limits=limits, units=1) > 0),
@@ -59,10 +59,11 @@ def home(request: PersonRequest) -> HttpResponse:
 @person_required
 def home_labs(request: PersonRequest) -> HttpResponse:
     """The part that moves: labs, free cards, quota."""
-    return render(request, "home/_labs.html", _labs_context(request, timezone.now()))
+    now = timezone.now()
+    return render(request, "home/_labs.html", _labs_context(request, allowance_of(user=request.user, now=now), now))
 
 
-def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
+def _labs_context(request: PersonRequest, may: Allowance, now: datetime) -> dict[str, Any]:
     live = list(labs_of(user=request.user, live=True))
     waits = waits_of(user=request.user, now=now) if any(lab.waits for lab in live) else {}
     units = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK and not gpu.mig]
@@ -71,7 +72,7 @@ def _labs_context(request: PersonRequest, now: datetime) -> dict[str, Any]:
     return {
         "lines": [Line(lab, waits.get(lab.pk), use_of(lab_id=lab.pk, now=now) if lab.state == states.RUNNING else None) for lab in live],
         "recent": list(labs_of(user=request.user, live=False)[:RECENT]),
-        "bars": bars_of(user=request.user, now=now),
+        "bars": bars(held=may.held, limits=may.limits, shares=may.shares),
         "cards": len(cards),
         "free": sum(1 for gpu in cards if gpu.pk not in leased),
         "slices": len(slices),

@@ -55,7 +55,7 @@ class Cell:
 @person_required
 def images(request: PersonRequest) -> HttpResponse:
     """Every image on offer, with how far each node is with it, what came of trying it, and an answer to who looks for another."""
-    offered = images_offered(runtimes=runtimes(), user=request.user).prefetch_related("qualifications")
+    offered = images_offered(runtimes=runtimes(), user=request.user).select_related("made_by").prefetch_related("qualifications")
     rows, cards = image_rows(list(offered)), cards_to_try()
     form = FindForm(request.GET if "torch" in request.GET else None)
     context = {"rows": rows, "cards": cards, "matrix": matrix([row.image for row in rows], cards), "form": form, "answer": _answer(form, rows)}

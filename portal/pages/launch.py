@@ -17,15 +17,16 @@ from labs.catalogue.models import Image
 from labs.catalogue.queries import images_offered
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
-from labs.lifecycle.allowances import Allowance, allowance_of
+from labs.lifecycle.allowances import Allowance
 from labs.lifecycle.models import Lab
-from labs.lifecycle.occupancy import nodes_view
+from labs.lifecycle.occupancy import Nodes
 from labs.lifecycle.queries import labs_of, wish_preview
 from labs.lifecycle.queueing import estimates_score
 from labs.lifecycle.services import lab_request
+from labs.lifecycle.waiting import Floor, floor_load
 from labs.people.errors import Refused
 from labs.policy.rules import Limits
-from labs.scheduler.snapshot import Card, NodeView
+from labs.scheduler.snapshot import Card
 from labs.starters.queries import Offer as StartOffer
 from labs.starters.queries import offers_of, templates_for
 from labs.starters.services import template_start
@@ -78,10 +79,15 @@ def launch_verdict(request: PersonRequest) -> HttpResponse:
 class Offer:
     """What there is to choose from: what the person may have, the images, the machines and their cards."""
 
+    floor: Floor
     may: Allowance
     images: QuerySet[Image]
-    nodes: tuple[NodeView, ...]
     starts: Sequence[StartOffer] = ()
+
+    @property
+    def nodes(self) -> Nodes:
+        """The machines."""
+        return self.floor.nodes
 
     @property
     def limits(self) -> Limits:
@@ -100,7 +106,8 @@ class Offer:
 
 
 def _offer(request: PersonRequest) -> Offer:
-    return Offer(allowance_of(user=request.user, now=timezone.now()), images_offered(runtimes=runtimes(), user=request.user), nodes_view())
+    floor = floor_load(users=(request.user,), now=timezone.now())
+    return Offer(floor, floor.may[request.user.pk], images_offered(runtimes=runtimes(), user=request.user))
 
 
 def _starts(request: PersonRequest, offer: Offer) -> list[StartOffer]:
@@ -187,7 +194,7 @@ def _verdict(request: PersonRequest, form: LaunchForm, offer: Offer) -> dict[str
     if not form.is_valid():
         return {"form": form, "preview": None, "bars": bars(held=offer.may.held, limits=offer.limits, shares=offer.may.shares)}
     now = timezone.now()
-    preview = wish_preview(user=request.user, wish=form.wish, now=now, may=offer.may)
+    preview = wish_preview(user=request.user, wish=form.wish, now=now, floor=offer.floor)
     wish = preview.wish
     taken = bars(held=preview.held, limits=preview.limits, shares=preview.shares, gpus=wish.gpus, cpus=wish.cpus, memory_gib=wish.memory_gib, labs=1)
     return {"form": form, "preview": preview, "bars": taken, "score": estimates_score(now=now) if preview.estimate else None}

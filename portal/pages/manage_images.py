@@ -12,7 +12,9 @@ from labs.catalogue.services import image_active_set, image_add
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress
 from labs.fleet.services import image_bring
+from labs.making.services import making_dockerfile
 from portal.pages.access import PersonRequest, administrator_required
+from portal.pages.forms.images_own import DockerfileForm
 from portal.pages.forms.manage import ImageForm
 from portal.pages.telling import try_form
 
@@ -24,11 +26,25 @@ def manage_images(request: PersonRequest) -> HttpResponse:
     form = ImageForm(request.POST or None)
     if request.method == "POST" and try_form(form, lambda: _add(request, form)):
         return redirect("manage_images")
+    return _page(request, form, DockerfileForm(), status=422 if form.is_bound else 200)
+
+
+@require_POST
+@administrator_required
+def manage_image_dockerfile(request: PersonRequest) -> HttpResponse:
+    """Build one from a Dockerfile, on a node's engine."""
+    form, made = DockerfileForm(request.POST), []
+    if try_form(form, lambda: made.append(making_dockerfile(**form.cleaned_data, actor=request.user, now=timezone.now()))):
+        return redirect("making", made[0].pk)
+    return _page(request, ImageForm(), form, status=422)
+
+
+def _page(request: PersonRequest, form: ImageForm, dockerfile: DockerfileForm, *, status: int) -> HttpResponse:
     where: dict[int, list[NodeImage]] = {}
     for row in image_progress():
         where.setdefault(row.image_id, []).append(row)
     rows = [(image, nodes := where.get(image.pk, []), _ask(image, nodes), _busy(nodes)) for image in images_all()]
-    return render(request, "manage/images.html", {"form": form, "rows": rows}, status=422 if form.is_bound else 200)
+    return render(request, "manage/images.html", {"form": form, "dockerfile": dockerfile, "rows": rows}, status=status)
 
 
 def _ask(image: Image, nodes: list[NodeImage]) -> str:

@@ -1,6 +1,7 @@
 """Nodes and cards: what each says of itself, with the fix beside every check that is not green."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,10 +18,14 @@ from labs.fleet.services import gpu_health_set, node_cordon, node_uncordon
 from labs.lifecycle.models import Lease
 from labs.lifecycle.nodes import labs_by_node, node_drain, node_drain_cancel
 from labs.lifecycle.queries import leases_open
+from labs.lifecycle.relocations import workspaces_move
 from labs.quarantine.queries import strays_all
 from labs.quarantine.services import KEPT_FOR, stray_keep, stray_remove
+from labs.relocation.models import Relocation
+from labs.relocation.queries import moves_by_source
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.nodes import DrainForm, GoneForm, JoinForm
+from portal.pages.forms.workspace import EmptyForm
 from portal.pages.telling import try_form, try_or_tell
 
 
@@ -33,6 +38,8 @@ class Row:
     labs: int
     drain: DrainForm
     gone: GoneForm
+    moves: list[Relocation]
+    empty: EmptyForm | None
 
 
 @require_safe
@@ -48,12 +55,13 @@ def _page(
     node_id: str = "",
     drain: DrainForm | None = None,
     gone: GoneForm | None = None,
+    empty: EmptyForm | None = None,
     join: JoinForm | None = None,
     command: str = "",
     status: int = 200,
 ) -> HttpResponse:
     """With a form as it was sent; `command` is shown this once."""
-    leases, labs = leases_open(), labs_by_node()
+    leases, labs, nodes, moves = leases_open(), labs_by_node(), list(nodes_ever()), moves_by_source()
     rows = [
         Row(
             node=node,
@@ -61,8 +69,10 @@ def _page(
             labs=labs.get(node.pk, 0),
             drain=drain if drain and node.pk == node_id else DrainForm(auto_id=f"drain_{node.pk}_%s"),
             gone=gone if gone and node.pk == node_id else GoneForm(node=node, auto_id=f"gone_{node.pk}_%s"),
+            moves=moves.get(node.pk, []),
+            empty=empty if empty and node.pk == node_id else _empty_form(node, nodes),
         )
-        for node in nodes_ever()
+        for node in nodes
     ]
     joining = {"form": join or JoinForm(auto_id="join_%s"), "command": command, "refused": joining_refused(), "tokens": join_tokens_open(now=timezone.now())}
     return render(request, "manage/nodes.html", {"rows": rows, "strays": strays_all(), "joining": joining}, status=status)
@@ -123,6 +133,35 @@ def manage_node_gone(request: PersonRequest, node_id: str) -> HttpResponse:
     if not try_form(form, lambda: node_give_up(node=node, actor=request.user, now=timezone.now())):
         return _page(request, node_id=node_id, gone=form, status=422)
     messages.success(request, f"{node} was given up. Its labs ended as lost, and what they held is free.")
+    return redirect("manage_nodes")
+
+
+def _empty_form(node: Node, nodes: list[Node], data: Any = None) -> EmptyForm | None:
+    """Where its workspaces may go; None where they need not, or cannot."""
+    others = [one for one in nodes if one.pk != node.pk and one.runtime == node.runtime and one.state == Node.State.READY]
+    if settings.WORKSPACES == "shared" or not others or node.state == Node.State.GONE:
+        return None
+    return EmptyForm(data, destinations=others, auto_id=f"empty_{node.pk}_%s")
+
+
+@require_POST
+@administrator_required
+def manage_node_empty(request: PersonRequest, node_id: str) -> HttpResponse:
+    """Move every workspace of the node to another."""
+    node = get_object_or_404(Node, pk=node_id)
+    form = _empty_form(node, list(nodes_ever()), request.POST)
+    moved: list[int] = []
+
+    def move() -> None:
+        destination = node_by_id(node_id=form.cleaned_data["destination"] if form else "")
+        moved.append(workspaces_move(source=node, destination=destination, actor=request.user, now=timezone.now()))
+
+    if form is None:
+        messages.error(request, f"No other node takes the workspaces of {node}.")
+        return redirect("manage_nodes")
+    if not try_form(form, move):
+        return _page(request, node_id=node_id, empty=form, status=422)
+    messages.success(request, f"Workspaces of {node} that are moved: {moved[0]}, each as soon as no lab uses it. Their people were told.")
     return redirect("manage_nodes")
 
 

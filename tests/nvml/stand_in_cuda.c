@@ -56,7 +56,7 @@ int cuInit(unsigned flags) {
 }
 int cuDeviceGetCount(int *number) { *number = count; return SUCCESS; }
 int cuDeviceGet(int *device, int number) { *device = number; return number < count ? SUCCESS : INVALID_DEVICE; }
-int cuDeviceGetUuid(unsigned char *to, int device) {
+int cuDeviceGetUuid_v2(unsigned char *to, int device) {
   const char *from = cards[device].uuid + strlen("GPU-");
   for (int one = 0; one < UUID_BYTES; one++, from += 2) {
     unsigned byte = 0;

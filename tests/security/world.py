@@ -30,6 +30,7 @@ from labs.starters.services import Draft, template_make
 from labs.timetable.rules import Hours
 from labs.timetable.services import maintenance_create, reservation_create
 from labs.timetable.wishes import ClassWish
+from labs.webhooks.services import hook_create
 from tests.security.passkeys import passkey
 from tests.support.callers import Caller
 
@@ -125,6 +126,7 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
     shared = share_create(lab=running, port=8080, name="Demo", hours=8, email="bob@example.edu", actor=alice, now=now)
     job = Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("true",))
     trigger, _ = trigger_create(owner=alice, name="nightly", wish=job, kind="schedule", weekdays=[0], at="03:00", now=now)
+    hook, _ = hook_create(owner=alice, name="book", url="https://hooks.example.org/x", events=["lab.running"], everyone=False, now=now)
     stray = Stray.objects.create(node=node, name="gpulab-gone-1", first_seen_at=now, remove_at=now + timedelta(minutes=10))
     return {
         "lab_id": lab.pk,
@@ -136,6 +138,7 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
         "port": str(shared.port),
         "share_id": str(shared.pk),
         "trigger_id": str(trigger.pk),
+        "hook_id": str(hook.pk),
     }
 
 

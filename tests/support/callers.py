@@ -26,9 +26,11 @@ class Caller:
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         return self.client().post(BASE + path, content, content_type="application/json", headers=headers)
 
-    def send(self, method: str, path: str) -> HttpResponse:
-        """Any method without a body."""
-        return self.client().generic(method, BASE + path)
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
+        """Any method; `If_Match` and the like are headers."""
+        content = b"" if body is None else json.dumps(body).encode()
+        told = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client().generic(method, BASE + path, content, content_type="application/json", headers=told)
 
     def client(self) -> Client:
         """A browserless client that shows the token."""

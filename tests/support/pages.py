@@ -39,6 +39,7 @@ def of_person(served: Served) -> dict[str, str]:
         "images": "/images/",
         "usage": "/usage/?days=7",
         "quota": "/quota/",
+        "workspace": "/workspace/",
         "quota-ask": "/quota/ask/?gpus_max=8&hours_max=96",
         "account": "/account/",
         "password": "/accounts/password/change/",
@@ -47,6 +48,7 @@ def of_person(served: Served) -> dict[str, str]:
         "two-factor-activate": "/accounts/2fa/totp/activate/",
         "keys": "/account/keys/",
         "tokens": "/account/tokens/",
+        "webhooks": "/account/webhooks/",
         "sessions": "/account/sessions/",
         "notifications": "/account/notifications/",
     }

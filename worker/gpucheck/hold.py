@@ -57,7 +57,7 @@ class Cuda:
     def uuid(self, number: int) -> str:
         """As NVML writes it."""
         raw = (ctypes.c_ubyte * 16)()
-        self.call("cuDeviceGetUuid", ctypes.byref(raw), self.device(number))
+        self.call("cuDeviceGetUuid_v2", ctypes.byref(raw), self.device(number))
         return f"GPU-{uuid.UUID(bytes=bytes(raw))}"
 
     def take(self, mib: int) -> ctypes.c_uint64:

@@ -32,7 +32,7 @@ class Cancelled(Exception):
 
 def survey(*, hands: Hands) -> None:
     """Write down which offered images the node holds, begin what is wanted and nobody is at, and look into what nobody has looked into."""
-    for image in Image.objects.filter(is_active=True, runtime=_kind(hands)):
+    for image in Image.objects.select_related("contents").filter(is_active=True, runtime=_kind(hands)):
         if not hands.take(f"image:{image.pk}"):
             continue
         try:
@@ -51,10 +51,15 @@ def _follow_up(hands: Hands, image: Image, facts: ImageFacts | None) -> None:
     now = hands.clock()
     if facts is None and _wanted(hands, image, now):
         hands.once(pool, f"image:{image.pk}", lambda: prepare(hands=hands, image_id=image.pk))
-    elif facts and image.looked_at is None:
+    elif facts and _unseen(image):
         hands.once(pool, f"look:{image.pk}", lambda: look(hands=hands, image_id=image.pk))
     elif facts and facts.pulled and (image.tag_checked_at is None or image.tag_checked_at < now - TAG_EVERY):
         hands.once(pool, f"tag:{image.pk}", lambda: tag_look(hands=hands, image=image))
+
+
+def _unseen(image: Image) -> bool:
+    """Nobody has looked into it, or not yet for its packages."""
+    return image.looked_at is None or (image.is_fit and image.runtime == Image.Runtime.DOCKER and not hasattr(image, "contents"))
 
 
 def _wanted(hands: Hands, image: Image, now: datetime) -> bool:
@@ -104,7 +109,7 @@ def look(*, hands: Hands, image_id: int) -> None:
     """Ask the image itself what is in it, once a digest."""
     image = Image.objects.get(pk=image_id)
     facts = hands.runtime.image_inspect(image.reference)
-    if image.looked_at or facts is None:
+    if not _unseen(image) or facts is None:
         return
     try:
         said = hands.runtime.image_look(image.reference, LOOK.read_text(), LOOK_WITHIN_S)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from labs.files.queries import desk_ids, desk_owners
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_log_record, lab_restart
@@ -30,7 +31,8 @@ def tick(*, hands: Hands, now: datetime) -> list[Step]:
     """One round. Slow steps go on in threads, each lab in at most one of them; the rest is done when this returns."""
     before = wanted_on(node_id=hands.node_id)
     alone.remember(hands=hands, limits={lab.name: ends for lab in before if (ends := lab.over_at)})
-    observed = hands.runtime.observe()
+    pages = desk_ids(node_id=hands.node_id)
+    observed = [one for one in hands.runtime.observe() if one.lab_id not in pages]
     wanted, observed = _steady(before, observed, wanted_on(node_id=hands.node_id))
     made = steps(wanted, observed, _known(observed), now, hands.booted_at())
     for step in made:
@@ -111,8 +113,8 @@ def wanted_on(*, node_id: str) -> list[Wanted]:
 
 
 def networks_tidy(*, hands: Hands) -> None:
-    """Remove the networks of people who have no lab here now, and give their slots back."""
-    used = Lab.objects.filter(node_id=hands.node_id, state__in=states.PLACED).values_list("owner_id", flat=True)
+    """Remove the networks of people who have neither lab nor file page here now, and give their slots back."""
+    used = set(Lab.objects.filter(node_id=hands.node_id, state__in=states.PLACED).values_list("owner_id", flat=True)) | desk_owners(node_id=hands.node_id)
     rows = PersonNetwork.objects.select_related("node").filter(node_id=hands.node_id)
     keep = {row.name for row in rows.filter(owner_id__in=used)}
     removed = hands.runtime.networks_prune(keep)

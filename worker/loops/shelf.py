@@ -9,7 +9,7 @@ from django.conf import settings
 
 from labs.fleet.bringing import image_gone, image_let_go
 from labs.fleet.models import NodeImage
-from labs.trials.queries import image_in_use, images_spare
+from labs.trials.queries import image_in_use, images_deleted, images_spare
 from worker.disks import NEARLY_PCT, used_pct
 from worker.hands import Hands
 from worker.runtimes.base import RuntimeFault
@@ -29,6 +29,16 @@ def tick(*, hands: Hands, now: datetime, used: Callable[[], int | None] | None =
         if (used() or 0) < NEARLY_PCT:
             break
         gone += _removed(hands, row, "the disk fills and nothing uses it", now)
+    return gone
+
+
+def deleted_tick(*, hands: Hands, now: datetime) -> int:
+    """Let go what people deleted; how many went. One that a container or another layer is made of goes later."""
+    gone = 0
+    for row in images_deleted(node_id=hands.node_id):
+        if hands.runtime.image_remove(row.image.reference):
+            image_gone(row=row, removed=True, why="it was deleted", now=now)
+            gone += 1
     return gone
 
 

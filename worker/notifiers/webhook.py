@@ -3,7 +3,7 @@
 import json
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 import urllib3
@@ -30,38 +30,49 @@ class WebhookNotifier:
 
     def send(self, message: Message) -> None:
         """One POST. An address that may not be called, or a chat that is gone, is permanent."""
-        parts = urlsplit(message.to)
-        host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-        address = self._address(host, port)
-        path = urlsplit(signed(message.to, message.secret, int(self.clock() * 1000)))
-        target = (path.path or "/") + (f"?{path.query}" if path.query else "")
-        status, answer = _post(parts.scheme, host, address, port, target, json.dumps(body_of(message)).encode())
+        url = signed(message.to, message.secret, int(self.clock() * 1000))
+        status, answer = call(url=url, body=json.dumps(body_of(message)).encode(), headers={}, whom="chat", allows=self.allows)
         if not 200 <= status < 300:
             gone = 300 <= status < 500 and status not in LATER
             raise NotifierFault(f"The chat answered with status {status}." + (" Is its address still right?" if gone else ""), permanent=gone)
         if refusal := refusal_of(message.shape, answer):
             raise NotifierFault(refusal)
 
-    def _address(self, host: str, port: int) -> str:
-        try:
-            found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        except (OSError, UnicodeError) as error:
-            raise NotifierFault("The chat's host is not known to the name service.") from error
-        if not self.allows(found):
-            raise NotifierFault("The chat's address points inside a private network, which is not called.", permanent=True)
-        return found[0]
+
+def call(*, url: str, body: bytes, headers: Mapping[str, str], whom: str, allows: Judge) -> tuple[int, bytes]:
+    """Status and the beginning of the answer to one POST. NotifierFault when `whom` may not be called, or does not answer."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    address = _address(host, port, whom, allows)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    name = f"[{host}]" if ":" in host else host
+    own = {
+        "Host": name if port == (443 if parts.scheme == "https" else 80) else f"{name}:{port}",
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": "gpulab",
+    }
+    return _post(_pool(parts.scheme, host, address, port), target, body, own | dict(headers), whom)
 
 
-def _post(scheme: str, host: str, address: str, port: int, target: str, body: bytes) -> tuple[int, bytes]:
-    """Status and the beginning of the answer, from exactly that address, with the certificate of that host."""
+def _address(host: str, port: int, whom: str, allows: Judge) -> str:
+    try:
+        found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError) as error:
+        raise NotifierFault(f"The {whom}'s host is not known to the name service.") from error
+    if not allows(found):
+        raise NotifierFault(f"The {whom}'s address points inside a private network, which is not called.", permanent=True)
+    return found[0]
+
+
+def _pool(scheme: str, host: str, address: str, port: int) -> urllib3.HTTPConnectionPool:
+    """Connects to exactly that address, with the certificate of that host."""
     timeout = urllib3.Timeout(total=DEADLINE_S)
     if scheme == "https":
-        pool: urllib3.HTTPConnectionPool = urllib3.HTTPSConnectionPool(address, port, timeout=timeout, server_hostname=host, assert_hostname=host)
-    else:
-        pool = urllib3.HTTPConnectionPool(address, port, timeout=timeout)
-    default = port == (443 if scheme == "https" else 80)
-    name = f"[{host}]" if ":" in host else host
-    headers = {"Host": name if default else f"{name}:{port}", "Content-Type": "application/json; charset=utf-8", "User-Agent": "gpulab"}
+        return urllib3.HTTPSConnectionPool(address, port, timeout=timeout, server_hostname=host, assert_hostname=host)
+    return urllib3.HTTPConnectionPool(address, port, timeout=timeout)
+
+
+def _post(pool: urllib3.HTTPConnectionPool, target: str, body: bytes, headers: Mapping[str, str], whom: str) -> tuple[int, bytes]:
     try:
         answer = pool.request("POST", target, body=body, headers=headers, redirect=False, retries=False, preload_content=False)
         try:
@@ -69,6 +80,6 @@ def _post(scheme: str, host: str, address: str, port: int, target: str, body: by
         finally:
             answer.close()
     except (HTTPError, OSError) as error:
-        raise NotifierFault("The chat's server does not answer, or not as it should.") from error
+        raise NotifierFault(f"The {whom}'s server does not answer, or not as it should.") from error
     finally:
         pool.close()

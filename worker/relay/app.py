@@ -156,11 +156,16 @@ class Relay:
         return await proxy.carry(request, session=session, url=url, headers=headers, target=target)
 
     def _say(self, request: web.BaseRequest, notice: Notice, lab_id: str = "") -> web.Response:
-        return pages.answer(request, notice, portal=self._house.portal_url, lab_id=lab_id)
+        """With the way back to the lab's page, or to the one from which files are opened."""
+        known = self._table.known(lab_id)
+        portal = f"{self._house.portal_url}/files/" if known and known.files else self._house.portal_url
+        return pages.answer(request, notice, portal=portal, lab_id="" if known and known.files else lab_id)
 
 
 def _away(route: Route, target: Target) -> Notice:
     """What is said when nobody answered there."""
     if route.node and route.via is None:
         return pages.NODE_AWAY
+    if route.files:
+        return pages.DESK_SILENT
     return pages.no_app(target.port) if target.port else pages.NO_ANSWER

@@ -16,6 +16,7 @@ from labs.lifecycle.routes import Route
 from worker.relay import proxy, sockets
 from worker.relay.gate import is_upgrade
 from worker.relay.headers import HOP_BY_HOP
+from worker.relay.moving import BEFORE, MoveDoor, Moves
 from worker.relay.table import Table, Unknown
 from worker.relay.tunnels import CHUNK, OPEN, REFUSED, joined
 from worker.relay.ways import CONNECT_S, LAB_HEADER, Clients, Files, NoWay, way_to
@@ -29,8 +30,9 @@ KEPT_OUT = HOP_BY_HOP | {LAB_HEADER.lower()}
 class Behind:
     """Answers the front's relay on this node. `token(lab_id, attempt)` is what the lab's Jupyter asks for."""
 
-    def __init__(self, *, table: Table, files: Files, token: Callable[[str, int], str]) -> None:
+    def __init__(self, *, table: Table, files: Files, token: Callable[[str, int], str], moves: Moves | None = None) -> None:
         self._table = table
+        self._moves = MoveDoor(moves) if moves else None
         self._token = token
         self._clients = Clients(files, dict)
 
@@ -42,6 +44,8 @@ class Behind:
         """One request of the front's."""
         if not is_front(request):
             return web.Response(status=403)
+        if self._moves and request.path.startswith(BEFORE):
+            return await self._moves.handle(request)
         try:
             route, port = await self._meant(request)
         except (NoWay, Unknown):

@@ -60,6 +60,15 @@ WAITING = {
 }
 
 
+#: The same of a file page, in its own words.
+DESKS = {
+    states.STARTING: Notice(503, "Your files are being opened", "This page shows them in a moment.", follow=True),
+    states.RUNNING: Notice(503, "Your files are being opened", "This page shows them in a moment.", follow=True),
+}
+DESK_CLOSED = Notice(410, "Your files were closed", "Nobody used this page for a while. Open it again from the portal: uploads go on where they were.")
+DESK_SILENT = Notice(502, "Your files do not answer", "The page may be starting anew. It keeps trying.", follow=True)
+
+
 def no_app(port: int) -> Notice:
     """Nobody listens at that port of the lab."""
     words = f"Start your program in the lab and let it listen on 0.0.0.0, port {port} (not on 127.0.0.1). This page opens it then."
@@ -68,7 +77,7 @@ def no_app(port: int) -> Notice:
 
 def waiting(route: Route) -> Notice:
     """The page that follows a lab which does not answer yet, or any more."""
-    return WAITING.get(route.state, ENDED)
+    return DESKS.get(route.state, DESK_CLOSED) if route.files else WAITING.get(route.state, ENDED)
 
 
 def answer(request: web.BaseRequest, notice: Notice, *, portal: str, lab_id: str = "") -> web.Response:

@@ -20,6 +20,7 @@ from worker.relay.behind import Behind
 from worker.relay.bytes_door import ByteDoor
 from worker.relay.enter import Tickets
 from worker.relay.links import Links
+from worker.relay.moving import Moves
 from worker.relay.table import Load, Table
 from worker.relay.tunnels import CHUNK
 from worker.relay.ways import Clients, Files
@@ -67,12 +68,19 @@ async def serve(*, house: House, doors: Doors, load: Load, ready: Callable[[], N
 
 
 async def serve_front(
-    *, files: Files, token: Callable[[str, int], str], door: Address, redis_url: str, load: Load, ready: Callable[[], None] = lambda: None
+    *,
+    files: Files,
+    token: Callable[[str, int], str],
+    door: Address,
+    redis_url: str,
+    load: Load,
+    moves: Moves | None = None,
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve the front's relay alone, as a joined node's does, in the same manner."""
+    """Serve the front's relay alone, as a joined node's does, in the same manner; and the house's worker, which carries workspaces."""
     table = Table(load)
     await table.refresh()
-    behind = Behind(table=table, files=files, token=token)
+    behind = Behind(table=table, files=files, token=token, moves=moves)
     runner = await _opened(behind.handle, door, files.answering())
     log.info("relay: the front's relay is answered at %s:%d", *door)
     ready()

@@ -5,7 +5,8 @@ import logging
 import time
 from collections.abc import Callable
 
-from labs.lifecycle.routes import RelaySnapshot
+from labs.bus.seldom import Seldom
+from labs.lifecycle.routes import RelaySnapshot, Route
 
 log = logging.getLogger(__name__)
 Load = Callable[[], RelaySnapshot]
@@ -27,6 +28,7 @@ class Table:
         self._loaded_at: float | None = None
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._complaint = Seldom(log)
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -35,6 +37,10 @@ class Table:
         if self.age > STANDS_S:
             raise Unknown
         return self._snapshot
+
+    def known(self, lab_id: str) -> Route | None:
+        """What was known of a lab last, however long ago: for words, never for letting anybody in."""
+        return self._snapshot.routes.get(lab_id)
 
     @property
     def age(self) -> float:
@@ -57,7 +63,7 @@ class Table:
                 self._snapshot = await asyncio.to_thread(self._load)
                 self._loaded_at = at
             except Exception as error:
-                log.warning("relay: the table is %.0f s old and was not refreshed: %s", self.age, error)
+                self._complaint.warning("relay: the table is %.0f s old and was not refreshed: %s", self.age, error)
         for listener in self._listeners:
             listener()
 

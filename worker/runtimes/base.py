@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from worker.runtimes.makes import Makes
 from worker.runtimes.mounts import Measured as Measured
 from worker.runtimes.mounts import Mount, VolumeVerbs
 
@@ -38,6 +39,15 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class Desk:
+    """What the file page of a workspace is told: the portal's address, the node's name, and how many bytes its owner may still write (None: any)."""
+
+    portal: str
+    node: str
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class LabSpec:
     """Everything that a runtime needs to start one attempt of a lab. Built server-side, validated, never user input."""
 
@@ -64,6 +74,7 @@ class LabSpec:
     command: tuple[str, ...] = ()  # a job's program and arguments: it runs instead of Jupyter, and the lab ends with it
     folder: str = ""  # where a job begins, below the workspace
     output: str = ""  # where its log and results are kept, below the workspace
+    desk: Desk | None = None  # it serves the file page instead of Jupyter
     mounts: tuple[Mount, ...] = ()  # folders beside the workspace
 
     @property
@@ -191,7 +202,7 @@ class Notice:
 Progress = Callable[[int, str], None]
 
 
-class Runtime(VolumeVerbs, Protocol):
+class Runtime(Makes, VolumeVerbs, Protocol):
     """The verbs. All raise RuntimeFault; none blocks longer than its own documented deadline."""
 
     kind: str

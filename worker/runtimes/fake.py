@@ -1,5 +1,6 @@
 """A runtime in memory, for tests: it keeps every promise of base.py, or fails on purpose in a variant named for it."""
 
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ from worker.runtimes.base import (
     Verification,
 )
 from worker.runtimes.folders import folder_found
+from worker.runtimes.makes import Hear, Saved, Saving
 from worker.runtimes.mounts import Mount
 
 #: Nothing listens there: a lab at this address is never ready.
@@ -68,6 +70,7 @@ class FakeRuntime:
         self.told: list[tuple[str, Notice | None]] = []
         self.shut: dict[str, str] = {}
         self.begun: list[str] = []
+        self.saved: list[Saving] = []
         self.registry: dict[str, str] = {}
         self.look = "{}"
         self.answers: tuple[int, str] = (0, "{}")
@@ -189,6 +192,35 @@ class FakeRuntime:
         if name not in self._labs:
             raise RuntimeFault("The lab is gone.", detail=name)
         return self.answers
+
+    def run_heard(self, name: str, script: str, arguments: Sequence[str], hear: Hear) -> int:
+        """What `answers` says."""
+        code, said = self.run_inside(name, script, arguments, 0)
+        hear(said)
+        return code
+
+    def overlay_folder(self, image_digest: str) -> str:
+        """Any."""
+        return "/workspace/.gpulab/env/fake"
+
+    def image_save(self, saving: Saving, progress: Progress) -> Saved:
+        """A layer of 10 MiB; its lab must run."""
+        if saving.lab not in self._labs:
+            raise RuntimeFault("The lab is gone.", detail=saving.lab)
+        progress(50, "Packing")
+        self.saved.append(saving)
+        return self._made(saving.key, 10 * 1024**2)
+
+    def image_build(self, key: str, dockerfile: str, hear: Hear) -> Saved:
+        """Says its first line."""
+        hear(dockerfile.splitlines()[0])
+        return self._made(key, 1024**2)
+
+    def _made(self, key: str, more: int) -> Saved:
+        digest = f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+        if self.images is not None:
+            self.images.add(digest)
+        return Saved("gpulab/made", key, digest, False, 1024**3, 1024**3 + more)
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """Those that nobody keeps and no lab uses."""

@@ -16,6 +16,7 @@ from labs.fleet.models import Node
 from labs.lifecycle.models import Lab, LabToken
 from labs.lifecycle.moves import lab_assign
 from labs.people.services import token_create
+from labs.relocation.services import move_create
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
@@ -138,3 +139,17 @@ def test_of_the_broker_it_has_its_own_queue(joined, redis_url):
 
 def test_views_are_dropped_under_the_name_they_are_made_under():
     assert f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE" in inspect.getsource(enrolment_apps)
+
+
+def test_it_sees_of_moves_only_those_from_and_to_itself_and_makes_none(as_node, alice, bob, node, root_admin, now):
+    n3 = Node.objects.create(pk="n3", name="n3", runtime="docker", state="ready", cpus=8, memory_mib=65536, heartbeat_at=now)
+    mine = move_create(owner=alice, source=node, destination=Node.objects.get(pk="n2"), actor=root_admin, now=now)
+    other = move_create(owner=bob, source=node, destination=n3, actor=root_admin, now=now)
+    assert as_node("SELECT id FROM relocation_relocation").fetchall() == [(mine.pk,)]
+    for statement in (
+        f"UPDATE relocation_relocation SET state = 'moved' WHERE id = {mine.pk}",
+        f"UPDATE relocation_relocation SET destination_id = 'n2' WHERE id = {other.pk}",
+        "DELETE FROM relocation_relocation",
+    ):
+        with pytest.raises(REFUSED):
+            as_node(statement)

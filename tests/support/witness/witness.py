@@ -223,6 +223,7 @@ MODULES: dict[str, Callable[[Any], None]] = {
     "labs.lifecycle.passes": makes("pass", "mint"),
     "labs.people.services": _people,
     "labs.enrolment.services": _joined,
+    "labs.webhooks.services": makes("webhook", "signing_secret", lambda made: str(made).removeprefix("whsec_")),
     "django.contrib.auth.base_user": _passwords,
     "django.contrib.sessions.backends.base": _sessions,
     "allauth.mfa.totp.internal.auth": makes("second factor", "generate_totp_secret"),

@@ -13,13 +13,20 @@ from django.utils import timezone
 from labs.bus.secrets import derive
 from labs.enrolment.queries import joining_refused
 from labs.enrolment.services import front_files
+from labs.files.queries import desk_routes, desk_routes_of_node, desk_tokens
+from labs.fleet.queries import node_by_id
 from labs.lifecycle.passes import KEY_PURPOSE
 from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
 from labs.lifecycle.services import lab_tokens_used
 from labs.lifecycle.tokens import upstream_token
+from labs.relocation.queries import move_on_record
 from labs.sharing.queries import guests_now
+from worker.carrying.here import Here
+from worker.loops.moving import here
+from worker.node import places
 from worker.relay.app import House
+from worker.relay.moving import DESTINATION, SOURCE, Moves, Order
 from worker.relay.origins import Origins
 from worker.relay.run import Doors, serve, serve_front
 from worker.relay.ways import Files
@@ -40,7 +47,7 @@ class Command(BaseCommand):
             return
         if files is None:
             raise CommandError("GPULAB_RELAY_TLS_BIND needs GPULAB_RELAY_CERT, GPULAB_RELAY_KEY and GPULAB_RELAY_CA: joining the house makes them.")
-        uvloop.run(serve_front(files=files, token=token, door=settings.RELAY_TLS_BIND, redis_url=settings.REDIS_URL, load=_load_node))
+        uvloop.run(serve_front(files=files, token=token, door=settings.RELAY_TLS_BIND, redis_url=settings.REDIS_URL, load=_load_node, moves=_moves()))
 
 
 def _house(token: Callable[[str, int], str], files: Files | None) -> House:
@@ -54,6 +61,31 @@ def _house(token: Callable[[str, int], str], files: Files | None) -> House:
         proxies=settings.TRUSTED_PROXIES,
         open_to=settings.ALLOW_LABS,
     )
+
+
+def _moves() -> Moves:
+    return Moves(order=_order, end=_end, now=timezone.now)
+
+
+def _order(move_id: int) -> Order | None:
+    close_old_connections()
+    try:
+        row = move_on_record(move_id=move_id, node_id=settings.NODE_ID)
+    finally:
+        close_old_connections()
+    if row is None:
+        return None
+    side = SOURCE if row.source_id == settings.NODE_ID else DESTINATION
+    return Order(row.owner_id, side, row.state, row.tries, row.began_at)
+
+
+def _end(order: Order, move_id: int, uid: int) -> Here:
+    close_old_connections()
+    try:
+        own = node_by_id(node_id=settings.NODE_ID)
+        return here(places=places(own.runtime, own.realm), node=own, owner_id=order.owner_id, mark=move_id, tries=order.tries, uid=uid)
+    finally:
+        close_old_connections()
 
 
 def _files() -> Files | None:
@@ -74,7 +106,8 @@ def _load() -> RelaySnapshot:
     """Runs in a thread; a connection that the database has closed is opened anew."""
     close_old_connections()
     try:
-        return relay_snapshot(node_id=settings.NODE_ID, guests=guests_now(now=timezone.now()))
+        now, own = timezone.now(), settings.NODE_ID
+        return relay_snapshot(node_id=own, guests=guests_now(now=now), desks=desk_routes(node_id=own), ways=desk_tokens(now=now))
     finally:
         close_old_connections()
 
@@ -82,6 +115,6 @@ def _load() -> RelaySnapshot:
 def _load_node() -> RelaySnapshot:
     close_old_connections()
     try:
-        return relay_snapshot_of_node(node_id=settings.NODE_ID)
+        return relay_snapshot_of_node(node_id=settings.NODE_ID, desks=desk_routes_of_node(node_id=settings.NODE_ID))
     finally:
         close_old_connections()

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from worker.runtimes import desk
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
 from worker.runtimes.docker.mounts import mounts_config
@@ -21,6 +22,7 @@ GIVEN = "/run/gpulab"
 #: How a job is run instead of the image's own entry point; tini passes signals on, and reaps.
 JOB_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{JOB_PROGRAM}", f"{GIVEN}/{JOB_PLAN}"]
 #: How a file page is, likewise.
+DESK_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{desk.PROGRAM}", f"{GIVEN}/{desk.PLAN}"]
 WORKSPACE = "/workspace"
 LOG_FILE_SIZE, LOG_FILES = "10m", "2"
 RUN_MIB = 64
@@ -59,10 +61,16 @@ def overlay_name(image_digest: str) -> str:
     return value[:12]
 
 
+def overlay_folder(image_digest: str) -> str:
+    """Where a lab of that image finds what its user installed, as the lab sees it."""
+    return f"{WORKSPACE}/.gpulab/env/{overlay_name(image_digest)}"
+
+
 def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
     """The body of the engine's create call. `given` is the host folder that handover.py filled."""
-    job = {"Entrypoint": JOB_ENTRY, "Cmd": []} if spec.command else {}
-    return job | {
+    entry = JOB_ENTRY if spec.command else DESK_ENTRY
+    program = {"Entrypoint": entry, "Cmd": []} if spec.command or spec.desk else {}
+    return program | {
         "Image": spec.image,
         "User": f"{spec.uid}:{spec.gid}",
         "Hostname": f"lab-{spec.lab_id}",
@@ -73,9 +81,14 @@ def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
     }
 
 
+def container_desk(spec: LabSpec) -> str:
+    """The plan of its file page; nobody but the node's relay reaches its port."""
+    return desk.desk_plan(spec, workspace=WORKSPACE, given=GIVEN, address=("0.0.0.0", int(JUPYTER_PORT.partition("/")[0])))  # noqa: S104
+
+
 def container_job(spec: LabSpec) -> str:
     """The plan of its job: what is installed over the image's packages is found by it as by a notebook."""
-    user_base = f"{WORKSPACE}/.gpulab/env/{overlay_name(spec.image_digest)}"
+    user_base = overlay_folder(spec.image_digest)
     environment = {"HOME": WORKSPACE, "USER": spec.username, "PYTHONUSERBASE": user_base}
     return job_plan(spec, workspace=WORKSPACE, given=GIVEN, path=f"{user_base}/bin", environment=environment)
 

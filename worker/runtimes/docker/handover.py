@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.runtimes import job
+from worker.runtimes import desk, job
 from worker.runtimes.base import JOB_GO, JOB_PLAN, JOB_PROGRAM, LabSpec
 from worker.runtimes.mounts import DATA, SHARED, shared_target
 
@@ -39,8 +39,8 @@ class Handover:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._folder.chmod(0o700)
 
-    def write(self, spec: LabSpec, job_plan: str = "") -> Path:
-        """Write the files of one container, with the plan of its job if it is one; returns the folder whose parts are bound into it."""
+    def write(self, spec: LabSpec, job_plan: str = "", desk_plan: str = "") -> Path:
+        """Write the files of one container, with the plan of its job or file page if it is one; returns the folder whose parts are bound into it."""
         self._make()
         given = self._folder / spec.name
         secrets = given / "secrets"
@@ -56,6 +56,10 @@ class Handover:
         if job_plan:
             _put(secrets / JOB_PROGRAM, Path(job.__file__).read_text(), 0o444)
             _put(secrets / JOB_PLAN, job_plan, 0o400, spec)
+        if desk_plan:
+            (secrets / desk.PROGRAM).write_bytes(desk.desk_program())
+            _own(secrets / desk.PROGRAM, 0o444, None)
+            _put(secrets / desk.PLAN, desk_plan, 0o400, spec)
         _own(secrets, 0o500, spec)
         return given
 

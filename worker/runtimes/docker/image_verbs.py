@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from worker.runtimes.base import ImageFacts, Progress
 from worker.runtimes.docker.client import Engine
-from worker.runtimes.docker.create import overlay_name
+from worker.runtimes.docker.create import overlay_folder, overlay_name
 from worker.runtimes.docker.images import Images
-from worker.runtimes.docker.jobs import image_job, lab_job
+from worker.runtimes.docker.jobs import image_job, lab_heard, lab_job
+from worker.runtimes.docker.layers import layer_save, text_build
+from worker.runtimes.makes import Hear, Saved, Saving
 
 
 class ImageVerbs:
@@ -40,3 +42,19 @@ class ImageVerbs:
     def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """By the engine."""
         return lab_job(self._engine, name=name, script=script, arguments=arguments, within_s=within_s)
+
+    def run_heard(self, name: str, script: str, arguments: Sequence[str], hear: Hear) -> int:
+        """By the engine, which passes on what it says."""
+        return lab_heard(self._engine, name=name, script=script, arguments=arguments, hear=hear)
+
+    def overlay_folder(self, image_digest: str) -> str:
+        """Below the workspace."""
+        return overlay_folder(image_digest)
+
+    def image_save(self, saving: Saving, progress: Progress) -> Saved:
+        """By a build that only copies."""
+        return layer_save(self._engine, self._images, saving, progress)
+
+    def image_build(self, key: str, dockerfile: str, hear: Hear) -> Saved:
+        """By the engine's own builder."""
+        return text_build(self._engine, self._images, key, dockerfile, hear)

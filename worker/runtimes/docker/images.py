@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from worker.runtimes.base import ImageFacts, Progress, RuntimeFault
 from worker.runtimes.docker.client import HTTP_BAD_REQUEST, HTTP_CONFLICT, APIError, Engine, ImageNotFound, faults
 from worker.runtimes.docker.names import Sources, split
 from worker.runtimes.docker.progress import BuildProgress, PullProgress
+from worker.runtimes.makes import Hear
 
 #: As the engine names a processor, and as registries do.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -92,6 +93,34 @@ class Images:
         client = self._engine.with_credentials(self._sources.credentials, patient=True)
         lines = client.build(path=str(folder), tag=reference, buildargs=arguments, rm=True, forcerm=True, decode=True, nocache=fresh, pull=fresh)
         _follow(lines, BuildProgress(), progress)
+
+    def built(self, context: IO[bytes], name: str, progress: Progress) -> None:
+        """Build a context that lies ready as a tar, without a network."""
+        lines = self._engine.patient.build(fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True, decode=True, network_mode="none")
+        with _told_in_words():
+            _follow(lines, BuildProgress(), progress)
+
+    def built_heard(self, context: IO[bytes], name: str, hear: Hear) -> None:
+        """Build a context, and hear each line of it."""
+        client = self._engine.with_credentials(self._sources.credentials, patient=True)
+        with faults("The image could not be built"), _told_in_words():
+            for line in client.build(fileobj=context, custom_context=True, tag=name, rm=True, forcerm=True, decode=True):
+                hear(str(line.get("stream", "")))
+                if "error" in line:
+                    raise RuntimeFault(_in_words(str(line["error"]).strip()), transient=False)
+
+    def pushed(self, name: str, repository: str) -> tuple[str, str]:
+        """Hand an image to a registry; the repository there, and its digest. RuntimeFault when it is not taken."""
+        with faults("The registry did not take it"), _told_in_words():
+            client = self._engine.with_credentials(self._sources.credentials, patient=True)
+            client.tag(name, repository, "1", force=True)
+            for line in client.push(repository, tag="1", stream=True, decode=True):
+                if "error" in line:
+                    raise RuntimeFault(_in_words(str(line["error"]).strip()))
+            digest = pulled_digest(client.inspect_image(f"{repository}:1").get("RepoDigests") or [], f"{repository}:1")
+        if not digest:
+            raise RuntimeFault("The registry told no digest.")
+        return repository, digest
 
     def _pull(self, reference: str, progress: Progress) -> None:
         repository, tag = split(self._sources.pulled_as(reference))

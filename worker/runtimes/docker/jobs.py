@@ -1,11 +1,13 @@
 """Short programs of the house in an image, and in a lab that runs: looking inside, and trying it out."""
 
+import codecs
 import contextlib
 from collections.abc import Sequence
 from typing import Any
 
 from worker.runtimes.base import MIB, RuntimeFault
 from worker.runtimes.docker.client import Engine, NotFound, faults
+from worker.runtimes.makes import Hear
 
 LABEL_JOB = "gpulab.job"
 MEMORY_MIB, PIDS = 2048, 256
@@ -75,3 +77,17 @@ def lab_job(engine: Engine, *, name: str, script: str, arguments: Sequence[str],
         except NotFound as error:
             raise RuntimeFault("The lab is gone.", detail=name) from error
     return int(code), said.decode(errors="replace")
+
+
+def lab_heard(engine: Engine, *, name: str, script: str, arguments: Sequence[str], hear: Hear) -> int:
+    """Run a program in a lab and pass on what it says while it says it; its exit code."""
+    with faults("The lab could not be asked"):
+        try:
+            made = engine.api.exec_create(name, ["python3", "-I", "-u", "-c", script, *arguments], environment={"HOME": "/tmp"})  # noqa: S108  (in the container)
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            for piece in engine.patient.exec_start(made["Id"], stream=True):
+                hear(decoder.decode(piece))
+            code = engine.api.exec_inspect(made["Id"])["ExitCode"]
+        except NotFound as error:
+            raise RuntimeFault("The lab is gone.", detail=name) from error
+    return int(code) if code is not None else 1

@@ -22,7 +22,7 @@ from worker.runtimes.base import (
 )
 from worker.runtimes.docker.cgroup import Cgroup
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, Engine, NotFound, faults
-from worker.runtimes.docker.create import container_config, container_job, spec_check
+from worker.runtimes.docker.create import container_config, container_desk, container_job, spec_check
 from worker.runtimes.docker.devices import device_shut
 from worker.runtimes.docker.handover import Handover
 from worker.runtimes.docker.health import Health
@@ -137,7 +137,7 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
             raise
 
     def _create(self, api: Any, spec: LabSpec) -> None:
-        given = self._handover.write(spec, container_job(spec) if spec.command else "")
+        given = self._handover.write(spec, container_job(spec) if spec.command else "", container_desk(spec) if spec.desk else "")
         workspace_ensure(api, spec)
         mounts_ensure(api, spec)
         if spec.network:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.runtimes import job
+from worker.runtimes import desk, job
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, MIB, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.folders import group_keep
 from worker.runtimes.mounts import NFS, SCRATCH, TEAM, VOLUME, mount_sound, shared_target
@@ -53,8 +53,8 @@ def plan_make(spec: LabSpec, folder: LabFolder, environment: Environment, host: 
         "ports": ports,
         "cwd": inside.workspace,
         "environment": dict(jupyter.environment(spec=spec, inside=inside)) | libraries_of(os.environ),
-        "main": _job(spec, folder, inside) if spec.command else jupyter.command(inside=inside),
-        "sshd": _sshd(inside, ports[1]),
+        "main": _main(spec, folder, inside, ports[0], host),
+        "sshd": [] if spec.desk else _sshd(inside, ports[1]),
         "overlay": {"inside": asdict(inside), "python": str(base_python()), "version": python_version()},
         "cgroups": host.groups.make(spec.name, limits),
         "rlimits": _rlimits(spec, host),
@@ -142,6 +142,25 @@ def _sshd(inside: Inside, port: int) -> list[str]:
     """The SSH server by the image's own Python; isolated from what the person installed, so that it always starts."""
     script = [f"{inside.env}/bin/python", "-I", f"{inside.run}/labsshd.py"]
     return [*script, str(port), f"{inside.workspace}/.gpulab/ssh_host_ed25519_key", f"{inside.run}/gateway.pub"]
+
+
+def _main(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Host) -> list[str]:
+    """What it is for: a job, a file page, or Jupyter."""
+    if spec.desk:
+        return _desk(spec, folder, inside, port, host)
+    return _job(spec, folder, inside) if spec.command else jupyter.command(inside=inside)
+
+
+def _desk(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Host) -> list[str]:
+    """The file page, by the image's own Python; isolated from what the person installed."""
+    (folder.path / desk.PROGRAM).write_bytes(desk.desk_program())
+    (folder.path / desk.PLAN).write_text(desk.desk_plan(spec, workspace=inside.workspace, given=inside.run, address=("127.0.0.1", port)))
+    for name in (desk.PROGRAM, desk.PLAN):
+        (folder.path / name).chmod(0o644)
+    if host.root:
+        os.chown(folder.path / desk.PLAN, spec.uid, spec.gid)
+        (folder.path / desk.PLAN).chmod(0o400)
+    return [f"{inside.env}/bin/python", "-I", f"{inside.run}/{desk.PROGRAM}", f"{inside.run}/{desk.PLAN}"]
 
 
 def _job(spec: LabSpec, folder: LabFolder, inside: Inside) -> list[str]:

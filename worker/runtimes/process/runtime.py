@@ -29,6 +29,7 @@ from worker.runtimes.base import (
     Verification,
 )
 from worker.runtimes.folders import folder_found, folder_measure
+from worker.runtimes.makes import Hear, Saved, Saving
 from worker.runtimes.mounts import FOLDER, Mount
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
@@ -41,6 +42,7 @@ from worker.runtimes.process.view import can_unshare
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_WITHIN_S = 5.0
 KILL_WITHIN_S = 5.0
+NO_IMAGES = "Labs on this machine are no containers, so no image is made of them."
 LOST = "The lab's processes were lost: the machine was restarted, or their keeper was killed."
 
 
@@ -231,6 +233,22 @@ class ProcessRuntime:
     def run_inside(self, name: str, script: str, arguments: Sequence[str], within_s: int) -> tuple[int, str]:
         """Not tried out: nothing here keeps a program to a lab's limits."""
         raise RuntimeFault("Environments of this machine are not tried out: their labs have no limits of their own to try them in.", transient=False)
+
+    def run_heard(self, name: str, script: str, arguments: Sequence[str], hear: Hear) -> int:
+        """Not in labs without limits."""
+        raise RuntimeFault(NO_IMAGES, transient=False)
+
+    def overlay_folder(self, image_digest: str) -> str:
+        """No layer is made of it."""
+        return ""
+
+    def image_save(self, saving: Saving, progress: Progress) -> Saved:
+        """No layers here."""
+        raise RuntimeFault(NO_IMAGES, transient=False)
+
+    def image_build(self, key: str, dockerfile: str, hear: Hear) -> Saved:
+        """No engine here."""
+        raise RuntimeFault(NO_IMAGES, transient=False)
 
     def networks_prune(self, keep: set[str]) -> list[str]:
         """There are no networks in this runtime."""

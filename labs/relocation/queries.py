@@ -1,0 +1,58 @@
+"""Which workspaces are on the move, and where they went."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import Q
+
+from labs.people.models import User
+from labs.relocation.models import Relocation
+from labs.relocation.rules import CANCELLED, FAILED, KEPT_FOR, MOVED, OPEN
+
+
+def moves_open(*, owner_ids: Iterable[int]) -> dict[int, Relocation]:
+    """By person: the move that is under way."""
+    rows = Relocation.objects.select_related("source", "destination").filter(owner_id__in=list(owner_ids), state__in=OPEN)
+    return {row.owner_id: row for row in rows}
+
+
+def is_moving(*, owner_id: int) -> bool:
+    """Is the person's workspace on the move? Ask it under the lock of their row, so that no move begins meanwhile."""
+    return Relocation.objects.filter(owner_id=owner_id, state__in=OPEN).exists()
+
+
+def last_move(*, user: User) -> Relocation | None:
+    """The newest, whatever came of it."""
+    return Relocation.objects.select_related("source", "destination").filter(owner=user).first()
+
+
+def moved_to(*, owner_ids: Iterable[int], node_ids: Iterable[str]) -> list[tuple[int, str]]:
+    """(person, node) of every move that was made to one of these nodes; the newest last."""
+    rows = Relocation.objects.filter(owner_id__in=list(owner_ids), destination__in=list(node_ids), state=MOVED).order_by("moved_at")
+    return [(owner, str(node)) for owner, node in rows.values_list("owner_id", "destination_id")]
+
+
+def moves_by_source() -> dict[str, list[Relocation]]:
+    """Moves under way, by the node that they leave."""
+    found: dict[str, list[Relocation]] = {}
+    for row in Relocation.objects.select_related("owner", "destination").filter(state__in=OPEN).order_by("asked_at", "pk"):
+        found.setdefault(row.source_id, []).append(row)
+    return found
+
+
+def moves_due(*, now: datetime) -> list[Relocation]:
+    """Those under way that may be worked on."""
+    rows = Relocation.objects.select_related("owner", "source", "destination").filter(state__in=OPEN)
+    return list(rows.filter(Q(try_at=None) | Q(try_at__lte=now)).order_by("asked_at", "pk"))
+
+
+def moves_untidy(*, now: datetime) -> list[Relocation]:
+    """Those that have ended and left a copy that does not count, and whose time to be removed has come."""
+    over = Q(state__in=(CANCELLED, FAILED)) | Q(state=MOVED, moved_at__lte=now - KEPT_FOR)
+    rows = Relocation.objects.select_related("owner", "source", "destination").filter(over, tidied_at=None)
+    return list(rows.filter(Q(try_at=None) | Q(try_at__lte=now)))
+
+
+def move_on_record(*, move_id: int, node_id: str) -> Relocation | None:
+    """That move, if the node is one of its ends."""
+    return Relocation.objects.filter(Q(source=node_id) | Q(destination=node_id), pk=move_id).first()
