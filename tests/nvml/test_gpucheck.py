@@ -115,6 +115,16 @@ def test_a_card_that_somebody_uses_is_left_alone_and_the_next_one_taken(host: Ho
     assert "No card is free" in asked["words"]
 
 
+def test_a_python_without_a_cuda_build_is_told_and_not_tried_further(host: Host) -> None:
+    host.says(QUIET)
+    python = host.torch(passes=True)
+    python.write_text(python.read_text().replace('"13.0"', '""'))
+    status, said, found = host.check("--python", str(python))
+    assert (status, found["torch and the driver"]["state"]) == (0, "left out"), said
+    assert "the trial of images" not in found
+    assert "Nothing that was tried speaks against" in said
+
+
 def test_cuda_that_cannot_be_used_is_told_by_its_name(host: Host) -> None:
     """As on a host with NVLink whose fabric manager does not run: NVML is well, and nothing computes."""
     host.says(QUIET)

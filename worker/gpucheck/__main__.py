@@ -13,7 +13,7 @@ import datetime
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,31 +57,36 @@ def _outcomes(asked: argparse.Namespace, probe: reading.Watched, words: str, ker
     yield tried("nvidia-smi agrees", lambda: reading.agrees(probe.read()))
     yield tried("the time of a reading", lambda: reading.times(probe, asked.readings))
     yield tried("the cards are well", lambda: reading.health(now))
-    for name, check in _on_a_card(asked, probe, now):
-        yield tried(name, check)
+    yield from _on_a_card(asked, probe, now)
     yield tried("no errors meanwhile", lambda: reading.errors(probe, kernel))
 
 
 def _in_the_house(asked: argparse.Namespace, now: NodeReading) -> Iterator[Outcome]:
-    """What needs a house; after its first failure the next ones would only say the same."""
+    """What needs a house."""
     try:
         with house.House(asked.house, os.environ.get("GPULAB_TOKEN", ""), asked.image) as entered:
-            for name, check in house.checks(entered, now, asked.mib):
-                yield (outcome := tried(name, check))
-                if outcome.state != State.PASSED:
-                    return
+            yield from _each(house.checks(entered, now, asked.mib), last={State.FAILED, State.LEFT_OUT})
     except (Failed, LeftOut) as why:
         yield tried("the house", _left_out(why))
 
 
-def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[tuple[str, Callable[[], Found]]]:
+def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[Outcome]:
     """What needs a card that nobody uses, and beyond that an interpreter with torch."""
     try:
         bench = busy.Bench(probe, busy.free_card(now, asked.card), asked.mib, asked.clean_within)
-        yield from busy.checks(bench, asked.readings)
-        yield from by_torch.checks(by_torch.Torch(by_torch.python_find(asked.python, asked.envs), bench, now.driver, asked.short))
+        yield from _each(busy.checks(bench, asked.readings), last=())
+        torch = by_torch.Torch(by_torch.python_find(asked.python, asked.envs), bench, now.driver, asked.short)
+        yield from _each(by_torch.checks(torch), last={State.LEFT_OUT})
     except LeftOut as why:
-        yield "computing", _left_out(why)
+        yield tried("computing", _left_out(why))
+
+
+def _each(checks: Iterable[tuple[str, Callable[[], Found]]], *, last: Collection[State]) -> Iterator[Outcome]:
+    """Each check as it ends; after one that ends in a state of `last` the others would only say the same."""
+    for name, check in checks:
+        yield (outcome := tried(name, check))
+        if outcome.state in last:
+            return
 
 
 def _left_out(why: Failed | LeftOut) -> Callable[[], Found]:

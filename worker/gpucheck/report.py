@@ -76,4 +76,6 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     """The last line."""
     count = {state: sum(one.state == state for one in outcomes) for state in State}
     said = f"{count[State.PASSED]} passed, {count[State.FAILED]} failed, {count[State.LEFT_OUT]} left out."
-    return f"{said} GPU Lab can hand these cards out." if not count[State.FAILED] else f"{said} Mend what failed before labs get these cards."
+    if count[State.FAILED]:
+        return f"{said} Mend what failed before labs get these cards."
+    return f"{said} {'Nothing that was tried speaks against these cards' if count[State.LEFT_OUT] else 'GPU Lab can hand these cards out'}."
