@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from worker.runtimes.base import LabSpec, Network
+from worker.runtimes.base import Desk, LabSpec, Network
 from worker.runtimes.mounts import SCRATCH, TEAM, Mount
 
 
@@ -64,6 +64,12 @@ def _mounts(facts: LabFacts, house: House) -> tuple[Mount, ...]:
     teams = [Mount(f"/team/{slug}", TEAM, team_name(facts.realm, number), gid=house.team_gid + number) for number, slug in facts.teams]
     scratch = [Mount("/scratch", SCRATCH, f"gpulab-{facts.lab_id}-{facts.attempt}-scratch", size_mib=house.scratch_mib)] if house.scratch_mib else []
     return (*facts.data, *teams, *scratch)
+
+
+def desk_spec(facts: LabFacts, house: House, token: str, desk: Desk) -> LabSpec:
+    """The file page of a workspace: a lab's container with another program in it, the workspace and nothing else."""
+    bare = replace(facts, gpu_uuids=(), command=(), teams=(), data=())
+    return replace(lab_spec(bare, replace(house, shared_data="", gateway_key="", scratch_mib=0), token), desk=desk)
 
 
 def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
