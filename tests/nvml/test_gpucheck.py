@@ -104,15 +104,15 @@ def test_what_does_not_hold_fails_alone_and_the_rest_is_tried(host: Host) -> Non
     assert "Xid 48" in found["no errors meanwhile"]["words"]
 
 
-def test_a_card_that_somebody_uses_is_left_alone_and_the_next_one_taken(host: Host) -> None:
+def test_a_card_that_somebody_uses_is_left_alone_and_the_next_one_tried(host: Host) -> None:
     host.says(f"{QUIET} proc={os.getpid()}:100", CARD.format(uuid=TWO, used=0))
     _, said, found = host.check()
-    assert found["which cards a program sees"]["state"] == "passed", said
+    assert found["which cards a program sees, GPU 1"]["state"] == "passed", said
+    assert "is on it, of no lab" in found["computing, GPU 0"]["words"]
     assert not (host.folder / "state.txt.held" / str(os.getpid())).exists()
     assert "No CUDA build of torch" in found["computing"]["words"]
-    asked = host.check("--card", "0")[2]["computing"]
-    assert asked["state"] == "left out"
-    assert "No card is free" in asked["words"]
+    assert host.check("--card", "0")[2]["computing"]["state"] == "left out"
+    assert "There is no card 7" in host.check("--card", "7")[2]["computing"]["words"]
 
 
 def test_a_python_without_a_cuda_build_is_told_and_not_tried_further(host: Host) -> None:

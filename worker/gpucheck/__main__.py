@@ -1,6 +1,6 @@
 """Try all that GPU Lab builds on, on this host's real NVIDIA cards.
 
-    make gpu-check                            every card is read; on one that nobody uses a program computes
+    make gpu-check                            every card is read; on each that nobody uses a program computes
     python -m worker.gpucheck --json FILE     the same, and the whole report as JSON
     python -m worker.gpucheck --house URL     labs with cards in a running house of this host, by its API (GPULAB_TOKEN)
 
@@ -57,7 +57,7 @@ def _outcomes(asked: argparse.Namespace, probe: reading.Watched, words: str, ker
     yield tried("nvidia-smi agrees", lambda: reading.agrees(probe.read()))
     yield tried("the time of a reading", lambda: reading.times(probe, asked.readings))
     yield tried("the cards are well", lambda: reading.health(now))
-    yield from _on_a_card(asked, probe, now)
+    yield from _on_the_cards(asked, probe, now)
     yield tried("no errors meanwhile", lambda: reading.errors(probe, kernel))
 
 
@@ -70,15 +70,23 @@ def _in_the_house(asked: argparse.Namespace, now: NodeReading) -> Iterator[Outco
         yield tried("the house", _left_out(why))
 
 
-def _on_a_card(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[Outcome]:
-    """What needs a card that nobody uses, and beyond that an interpreter with torch."""
+def _on_the_cards(asked: argparse.Namespace, probe: reading.Watched, now: NodeReading) -> Iterator[Outcome]:
+    """What needs cards that nobody uses, and beyond that, on the first of them, an interpreter with torch."""
     try:
-        bench = busy.Bench(probe, busy.free_card(now, asked.card), asked.mib, asked.clean_within)
-        yield from _each(busy.checks(bench, asked.readings), last=())
-        torch = by_torch.Torch(by_torch.python_find(asked.python, asked.envs), bench, now.driver, asked.short)
-        yield from _each(by_torch.checks(torch), last={State.LEFT_OUT})
-    except LeftOut as why:
-        yield tried("computing", _left_out(why))
+        cards = busy.cards_to_try(now, asked.card)
+        benches = []
+        for card in cards:
+            name = f", GPU {card.index}" if len(cards) > 1 else ""
+            if why := busy.why_not(card):
+                yield tried(f"computing{name}", _left_out(LeftOut(why)))
+                continue
+            benches.append(busy.Bench(probe, card, asked.mib, asked.clean_within))
+            yield from _each(busy.checks(benches[-1], asked.readings, name), last=())
+        if benches:
+            torch = by_torch.Torch(by_torch.python_find(asked.python, asked.envs), benches[0], now.driver, asked.short)
+            yield from _each(by_torch.checks(torch), last={State.LEFT_OUT})
+    except LeftOut as why_none:
+        yield tried("computing", _left_out(why_none))
 
 
 def _each(checks: Iterable[tuple[str, Callable[[], Found]]], *, last: Collection[State]) -> Iterator[Outcome]:
@@ -110,7 +118,7 @@ def _about(probe: reading.Watched) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gpucheck", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     home = Path(os.environ.get("GPULAB_HOME") or ROOT / ".gpulab")
-    parser.add_argument("--card", default="", help="index or UUID of the card to compute on; default: the first that nobody uses")
+    parser.add_argument("--card", default="", help="index or UUID of the card to compute on; default: each that nobody uses, the first one with torch")
     parser.add_argument("--python", default="", help="a Python with a CUDA build of torch; default: the newest environment of labs")
     parser.add_argument("--envs", type=Path, default=Path(os.environ.get("GPULAB_ENVS") or home / "envs"), help="where environments of labs are")
     parser.add_argument("--mib", type=int, default=1024, help="memory to hold on the card; default 1024")

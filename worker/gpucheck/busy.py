@@ -46,15 +46,17 @@ class Bench:
         return found
 
 
-def free_card(reading: NodeReading, wanted: str) -> GpuReading:
-    """The card asked for by index or UUID, else the first; one that anybody uses is left alone."""
-    cards = [one for one in whole_cards(reading) if wanted in ("", one.uuid, str(one.index))]
-    if not cards:
-        raise LeftOut(f"There is no card {wanted}." if wanted else "There is no card.")
-    free = [one for one in cards if not one.mig and not in_use(one, None)]
-    if not free:
-        raise LeftOut("No card is free: " + "; ".join(f"GPU {one.index}: {'in MIG mode' if one.mig else in_use(one, None)}" for one in cards))
-    return free[0]
+def cards_to_try(reading: NodeReading, wanted: str) -> list[GpuReading]:
+    """The card asked for by index or UUID, else every one."""
+    found = [one for one in whole_cards(reading) if wanted in ("", one.uuid, str(one.index))]
+    if not found:
+        raise LeftOut(f"There is no card {wanted}.")
+    return found
+
+
+def why_not(card: GpuReading) -> str:
+    """Why nothing is to compute on this card, in words; empty for one that nobody uses."""
+    return "It is in MIG mode: labs with its slices try it." if card.mig else in_use(card, None)
 
 
 def in_use(card: GpuReading, baseline_mib: int | None) -> str:
@@ -188,10 +190,10 @@ def too_much(bench: Bench) -> Found:
     return Found(f"{wanted} MiB were refused ({error}); the card was clean after {_clean(bench):g} s.")
 
 
-def checks(bench: Bench, readings: int) -> Sequence[tuple[str, Callable[[], Found]]]:
-    """All of them, in the order in which they make sense."""
+def checks(bench: Bench, readings: int, card: str) -> Sequence[tuple[str, Callable[[], Found]]]:
+    """All of them, in the order in which they make sense; `card` ends each name."""
     return (
-        ("which cards a program sees", lambda: visible(bench)),
-        ("a program on the card", lambda: whole_life(bench, readings)),
-        ("more memory than there is", lambda: too_much(bench)),
+        (f"which cards a program sees{card}", lambda: visible(bench)),
+        (f"a program on the card{card}", lambda: whole_life(bench, readings)),
+        (f"more memory than there is{card}", lambda: too_much(bench)),
     )
