@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output import make_outputter
@@ -24,15 +24,8 @@ def bill_of(*, name: str, digest: str, packages: Iterable[Mapping[str, str]], re
         kind = _KINDS.get(one.get("kind", ""), "generic")
         address = PackageURL(kind, "debian" if kind == "deb" else None, one["name"], one["version"])
         licence = [licences.make_from_string(one["licence"])] if one.get("licence") else []
-        bill.components.add(
-            Component(
-                name=one["name"],
-                version=one["version"],
-                type=ComponentType.LIBRARY,
-                purl=address,
-                bom_ref=f"{address}#{len(bill.components)}",
-                licenses=licence,
-            )
-        )
+        reference = f"{address}#{len(bill.components)}"
+        library = Component(name=one["name"], version=one["version"], type=ComponentType.LIBRARY, purl=address, bom_ref=reference, licenses=licence)
+        bill.components.add(library)
     bill.register_dependency(bill.metadata.component, bill.components)
     return str(make_outputter(bill, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=1))

@@ -90,9 +90,9 @@ def making_stop(request: PersonRequest, making_id: str) -> HttpResponse:
 
 @require_POST
 @person_required
-def image_teams(request: PersonRequest, image_id: int) -> HttpResponse:
+def image_teams(request: PersonRequest, own_id: int) -> HttpResponse:
     """Share it with teams of one's own, or with nobody."""
-    image = image_for_maker(user=request.user, image_id=image_id)
+    image = image_for_maker(user=request.user, image_id=own_id)
     form = TeamsForm(request.POST, user=image.made_by or request.user)
     if form.is_valid():
         groups = list(form.cleaned_data["groups"])
@@ -105,8 +105,8 @@ def image_teams(request: PersonRequest, image_id: int) -> HttpResponse:
 
 @require_POST
 @person_required
-def image_remove(request: PersonRequest, image_id: int) -> HttpResponse:
+def image_remove(request: PersonRequest, own_id: int) -> HttpResponse:
     """Delete it."""
-    image = image_for_maker(user=request.user, image_id=image_id)
+    image = image_for_maker(user=request.user, image_id=own_id)
     try_or_tell(request, lambda: image_delete(image=image, actor=request.user, now=timezone.now()), done=f"{image} is deleted.")
     return redirect("images_own")

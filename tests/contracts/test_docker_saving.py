@@ -11,7 +11,7 @@ import pytest
 
 from tests.contracts.engine import NODE, api, engine_address, engine_image, gateway, inside, make_spec, runtime, tidy  # noqa: F401  (fixtures)
 from tests.contracts.specs import Maker
-from tests.support.registry import registry  # noqa: F401  (fixture)
+from tests.support.registry import digest_of, layer, registry  # noqa: F401  (fixture)
 from tests.support.waiting import wait_for
 from worker.loops.making import BUILD, PACK
 from worker.runtimes.base import LabSpec, RuntimeFault
@@ -135,20 +135,44 @@ def test_jupyter_itself_goes_without_the_layers_packages(saved, api):
     assert run(api, saved[0].digest, "python3", "-s", "-c", script) == "None"
 
 
-def test_no_planted_token_is_in_any_layer_or_setting_of_the_image(saved, api, engine_image):
+def test_no_planted_token_is_in_what_was_laid_on_the_image_or_in_any_setting(saved, api, engine_image):
+    base, made = api.inspect_image(engine_image), api.inspect_image(saved[0].digest)
+    below = base["RootFS"]["Layers"]
+    assert made["RootFS"]["Layers"][: len(below)] == below
+    copied = [step["CreatedBy"] for step in api.history(saved[0].digest)[: -len(api.history(engine_image))] if step["Size"]]
+    assert len(copied) == len(made["RootFS"]["Layers"]) - len(below) == 2
+    container = api.create_container_from_config({"Image": saved[0].digest, "Entrypoint": ["true"]})["Id"]
+    try:
+        found = [_archive(api, container, f"/opt/lab/made/{KEY}"), _archive(api, container, _target(copied[0]))]
+    finally:
+        api.remove_container(container, force=True)
+    assert f"/opt/lab/made/{KEY}/" in copied[1]
+    assert b"program of one" in found[0]
+    assert all(TOKEN.encode() not in content for content in found)
+    assert TOKEN not in json.dumps(made) + json.dumps(api.history(saved[0].digest))
+
+
+def _archive(api: Any, container: str, path: str) -> bytes:
+    return b"".join(api.get_archive(container, path)[0])
+
+
+def _target(step: str) -> str:
+    """Where a COPY of the history went."""
+    return next(part for part in step.split() if part.endswith(("-packages/", "-packages")))
+
+
+@pytest.mark.long
+def test_no_planted_token_is_in_the_exported_image(saved, api):
     exported = b"".join(api.get_image(saved[0].digest))
-    assert exported.find(b"tinyone") > 0
     layers = 0
     with tarfile.open(fileobj=io.BytesIO(exported)) as whole:
         for member in whole:
             content = whole.extractfile(member)
-            if content is None:
-                continue
-            data = content.read()
-            assert TOKEN.encode() not in data, member.name
-            layers += member.name.endswith("layer.tar") or member.name.startswith("blobs/")
+            if content is not None:
+                assert TOKEN.encode() not in content.read(), member.name
+                layers += member.name.endswith("layer.tar") or member.name.startswith("blobs/")
     assert layers > 1
-    assert TOKEN not in json.dumps(api.inspect_image(saved[0].digest)) + json.dumps(api.history(saved[0].digest))
+    assert b"tinyone" in exported
 
 
 def test_a_lab_of_a_saved_image_is_saved_again_with_both_layers_the_newer_first(saved, runtime, api, make_spec):
@@ -193,19 +217,24 @@ def test_a_cancel_in_the_middle_leaves_no_image(runtime, api, saver, engine_imag
     assert not api.images(name="gpulab/made:cccccccccccc")
 
 
-def test_the_sites_registry_has_it_and_one_that_is_away_leaves_it_on_its_node(runtime, api, saver, engine_image, registry):
-    here = runtime.image_save(saving(runtime, saver, base=engine_image, key="dddddddddddd", registry=registry.address), lambda percent, words: None)
-    assert (here.pulled, here.repository, here.tag) == (True, f"{registry.address}/gpulab-made/dddddddddddd", "1")
-    facts = runtime.image_inspect(f"{here.repository}@{here.digest}")
-    assert facts is not None
-    assert facts.digest == here.digest
+def test_the_sites_registry_is_handed_an_image_and_tells_its_digest(runtime, api, registry):
+    api.import_image_from_data(layer(1), repository="gpulab/made", tag="dddddddddddd")
+    repository, digest = runtime._images.pushed("gpulab/made:dddddddddddd", f"{registry.address}/gpulab-made/dddddddddddd")
+    try:
+        assert digest == digest_of(registry.address, "gpulab-made/dddddddddddd", "1")
+        facts = runtime.image_inspect(f"{repository}@{digest}")
+        assert facts is not None
+        assert (facts.digest, facts.pulled) == (digest, True)
+    finally:
+        api.remove_image("gpulab/made:dddddddddddd", force=True)
+        api.remove_image(f"{repository}:1", force=True)
+
+
+def test_where_the_registry_is_away_the_image_stays_on_its_node_with_that_reason(runtime, api, saver, engine_image):
     away = runtime.image_save(saving(runtime, saver, base=engine_image, key="eeeeeeeeeeee", registry="127.0.0.1:1"), lambda percent, words: None)
+    api.remove_image(away.digest, force=True)
     assert not away.pulled
     assert "stays on this node alone, because the registry did not take it" in away.words
-    for one in (here.digest, away.digest):
-        for found in api.images():
-            if one == found["Id"] or any(one in name for name in found["RepoDigests"] or ()):
-                api.remove_image(found["Id"], force=True)
 
 
 def test_a_list_of_packages_is_installed_in_a_lab_and_pips_words_are_heard(runtime, api, saver, engine_image):

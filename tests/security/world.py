@@ -18,6 +18,7 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_ready
 from labs.lifecycle.services import lab_request, lab_token_create
 from labs.lifecycle.wishes import Wish
+from labs.making.models import Making
 from labs.people.models import Group, User
 from labs.people.services import group_create, invitation_create, person_create, person_groups_set, reset_link_create, ssh_key_add, token_create
 from labs.policy.asking import request_create
@@ -121,6 +122,8 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
     lab = lab_request(owner=alice, wish=Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, name="first"), now=now, actor=alice)
     assert lab_assign(lab_id=lab.pk, node_id="n1", gpu_uuids=[], now=now)
     assert lab_ready(lab_id=lab.pk, attempt=1, verified={}, not_held=[], now=now)
+    own = Image.objects.create(slug="own", title="Own", runtime="docker", repository="gpulab/made", tag="1", cuda="12.8", created_at=now, made_by=alice)
+    coming = Making.objects.create(kind="saved", owner=alice, name="Coming", base=image, lab=lab, node=node, most_bytes=1, asked_at=now)
     token, _ = lab_token_create(lab=Lab.objects.get(pk=lab.pk), name="client", actor=alice, now=now)
     running = Lab.objects.select_related("owner", "node").get(pk=lab.pk)
     shared = share_create(lab=running, port=8080, name="Demo", hours=8, email="bob@example.edu", actor=alice, now=now)
@@ -134,6 +137,8 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
         "node_id": "n1",
         "uuid": card.uuid,
         "image_id": str(image.pk),
+        "own_id": str(own.pk),
+        "making_id": coming.pk,
         "stray_id": str(stray.pk),
         "port": str(shared.port),
         "share_id": str(shared.pk),
@@ -154,7 +159,7 @@ def _timetable(root: User, team: Group, now: datetime) -> dict[str, str]:
     today = timezone.localdate()
     monday = today + timedelta(days=7 - today.weekday())
     spell = Hours((1, 3), time(10), time(12), monday, monday + timedelta(weeks=2))
-    wish = ClassWish("Seminar", team, (), Image.objects.get(), "prepared", "card", 1, "", None, 1, 4, 16, 15, spell)
+    wish = ClassWish("Seminar", team, (), Image.objects.get(slug="pytorch"), "prepared", "card", 1, "", None, 1, 4, 16, 15, spell)
     series = reservation_create(wish=wish, actor=root, now=now)
     start = now + timedelta(days=30)
     closed = maintenance_create(
