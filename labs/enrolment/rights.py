@@ -63,9 +63,6 @@ RIGHTS: tuple[Right, ...] = (
     Right("datasets_dataset_groups", "S"),
     _mine("datasets_datacopy"),
     _mine("files_desk", "SU"),
-    Right("datasets_dataset", "S"),
-    Right("datasets_dataset_groups", "S"),
-    _mine("datasets_datacopy"),
     _mine("announcements_told", "SIU"),
     Right("relocation_relocation", "S", f"source_id = {ME} OR destination_id = {ME}"),
     Right("announcements_announcement", "S"),
@@ -117,6 +114,11 @@ def schema_make(columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
         f"CREATE FUNCTION {SCHEMA}.me() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS "
         "$$ SELECT node_id FROM public.enrolment_credential WHERE role = session_user AND revoked_at IS NULL $$"
     )
+    yield (
+        f"CREATE FUNCTION {SCHEMA}.cards_taken() RETURNS double precision LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS "
+        "$$ SELECT 100 * coalesce(sum(share) FILTER (WHERE uuid IN (SELECT gpu_id FROM public.lifecycle_lease WHERE closed_at IS NULL)), 0) "
+        "/ nullif(sum(share), 0) FROM public.fleet_gpu WHERE health = 'ok' AND NOT mig $$"
+    )
     yield from _digests_keep()
     for right in _there(columns):
         shown = ", ".join(f"{right.blank[name]} AS {_name(name)}" if name in right.blank else f"t.{_name(name)}" for name in columns[right.table])
@@ -139,7 +141,7 @@ def _digests_keep() -> Iterator[str]:
 def role_grant(role: str, columns: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """The statements that give a node's role its rights, and nothing else."""
     yield f"GRANT USAGE ON SCHEMA {SCHEMA} TO {_name(role)}"
-    yield f"GRANT EXECUTE ON FUNCTION {SCHEMA}.me() TO {_name(role)}"
+    yield f"GRANT EXECUTE ON FUNCTION {SCHEMA}.me(), {SCHEMA}.cards_taken() TO {_name(role)}"
     for right in _there(columns):
         for letter in right.may:
             yield f"GRANT {_VERBS[letter]}{_narrowed(right, letter, columns[right.table])} ON {SCHEMA}.{right.table} TO {_name(role)}"

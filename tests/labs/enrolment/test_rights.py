@@ -7,13 +7,15 @@ import psycopg
 import pytest
 import redis
 from django.apps import apps
+from django.db import connection
 
 from labs.catalogue.models import Image
 from labs.enrolment import apps as enrolment_apps
 from labs.enrolment.rights import RIGHTS, SCHEMA
 from labs.enrolment.services import credential_revoke
 from labs.fleet.models import Node
-from labs.lifecycle.models import Lab, LabToken
+from labs.lifecycle.allowances import load_now
+from labs.lifecycle.models import Lab, LabToken, Lease
 from labs.lifecycle.moves import lab_assign
 from labs.people.services import token_create
 from labs.relocation.services import move_create
@@ -48,6 +50,11 @@ def here(lab_of: Any, bob: Any, joined: Any, now: Any) -> Lab:
 def test_no_table_of_the_house_can_be_read(as_node, table):
     with pytest.raises(REFUSED):
         as_node(f"SELECT * FROM public.{table}")
+
+
+def test_each_table_is_listed_once():
+    tables = [right.table for right in RIGHTS]
+    assert len(tables) == len(set(tables))
 
 
 def test_what_is_not_listed_is_not_there(as_node):
@@ -153,3 +160,15 @@ def test_it_sees_of_moves_only_those_from_and_to_itself_and_makes_none(as_node, 
     ):
         with pytest.raises(REFUSED):
             as_node(statement)
+
+
+def test_it_is_told_how_crowded_the_house_is_and_not_by_whom(as_node, elsewhere, node, settings, now):
+    assert as_node("SELECT cards_taken()").fetchone() == (0.0,)
+    Lease.objects.create(lab=elsewhere, gpu_id="GPU-00000000-test", attempt=1, opened_at=now)
+    assert as_node("SELECT cards_taken()").fetchone() == (50.0,) == (load_now(),)
+    assert as_node("SELECT count(*) FROM lifecycle_lease").fetchone() == (0,)
+    settings.JOINED = True
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET search_path = {SCHEMA}")
+        assert load_now() == 50.0
+        cursor.execute("RESET search_path")
