@@ -6,8 +6,11 @@ import re
 import secrets
 import struct
 import time
+from collections.abc import Sequence
 
 MOMENT = re.compile(rb'"at":([0-9.]+)[,}]')
+NUMBER = re.compile(rb'"seq":(\d+),')
+LACKED = re.compile(rb'"kind":"history","after":(\d+),"seq":(\d+),')
 SAMPLE = b'"kind":"sample"'
 PING, PONG, CLOSE = 0x9, 0xA, 0x8
 AT_ONCE = 50
@@ -19,12 +22,13 @@ def percentile(ordered: list[float], percent: int) -> float:
 
 
 class Crowd:
-    """Many sockets, and how long each sample took to each of them, in seconds."""
+    """Many sockets, and how long each sample took to each of them, in seconds. `seen`: what each has seen of a node, as it says it itself."""
 
-    def __init__(self, port: int, cookies: list[str], *, origin: str = "http://localhost:8000") -> None:
+    def __init__(self, port: int, cookies: list[str], *, origin: str = "http://localhost:8000", seen: Sequence[str] = ()) -> None:
         self.port = port
         self.origin = origin
         self.cookies = cookies
+        self.seen = seen
         self.delays: list[float] = []
         self.size = 0
         self.sockets: list[Socket] = []
@@ -46,17 +50,19 @@ class Crowd:
         for one in self.sockets:
             one.transport.close()
 
-    def arrived(self, payload: bytes) -> bool:
-        """A message came to one socket; was it a sample?"""
+    def arrived(self, payload: bytes) -> float:
+        """A message came to one socket; the moment of which it tells if it is a sample, else 0."""
         if SAMPLE in payload[:200] and (found := MOMENT.search(payload)):
             self.delays.append(time.time() - float(found[1]))
             self.size = len(payload)
             self._heard.set()
-            return True
-        return False
+            return float(found[1])
+        return 0.0
 
     async def _connect(self, number: int) -> None:
-        _, one = await asyncio.get_running_loop().create_connection(lambda: Socket(self, self.cookies[number % len(self.cookies)]), "127.0.0.1", self.port)
+        seen = f"&seen={self.seen[number]}" if self.seen else ""
+        cookie = self.cookies[number % len(self.cookies)]
+        _, one = await asyncio.get_running_loop().create_connection(lambda: Socket(self, cookie, seen), "127.0.0.1", self.port)
         await asyncio.wait_for(one.open, 60)
         self.sockets.append(one)
 
@@ -66,10 +72,15 @@ class Socket(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, crowd: Crowd, cookie: str) -> None:
+    def __init__(self, crowd: Crowd, cookie: str, seen: str = "") -> None:
         self.crowd = crowd
         self.cookie = cookie
+        self.seen = seen
         self.samples = 0
+        self.at = 0.0  # of the newest sample
+        self.number = 0  # the newest of which it knows, by a sample or by the past that it was sent
+        self.missed = 0  # numbers that were passed over
+        self.follows = -1  # the number behind which the past that it was sent begins; -1 before that came
         self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._buffer = bytearray()
 
@@ -79,7 +90,7 @@ class Socket(asyncio.Protocol):
         self.transport = transport
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         transport.write(
-            f"GET /ws/live/?page=gpus HTTP/1.1\r\nHost: localhost\r\nOrigin: {self.crowd.origin}\r\nUpgrade: websocket\r\n"
+            f"GET /ws/live/?page=gpus{self.seen} HTTP/1.1\r\nHost: localhost\r\nOrigin: {self.crowd.origin}\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nCookie: {self.cookie}\r\n\r\n".encode()
         )
 
@@ -124,4 +135,14 @@ class Socket(asyncio.Protocol):
         elif kind == CLOSE:
             self.transport.close()
         else:
-            self.samples += self.crowd.arrived(payload)
+            self._message(payload)
+
+    def _message(self, payload: bytes) -> None:
+        if found := LACKED.search(payload[:300]):
+            self.follows, self.number = int(found[1]), int(found[2])
+        elif at := self.crowd.arrived(payload):
+            self.samples += 1
+            self.at = at
+            number = NUMBER.search(payload)
+            was, self.number = self.number, int(number[1]) if number else 0
+            self.missed += max(self.number - was - 1, 0) if was else 0

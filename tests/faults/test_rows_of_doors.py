@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
-from benchmarks.live_client import Crowd
+from benchmarks.live_client import Crowd, Socket
+from benchmarks.live_feed import NODE
 from tests.portal.live.test_served import Web, furnished, web  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.timeout(180)
@@ -14,28 +16,34 @@ SHORT, ALL = 120, 500
 
 
 async def come_back(web: Web, count: int) -> float:
-    """So many sockets see the web process killed and started again, and connect anew at once; seconds until each is current."""
+    """So many sockets see the web process killed and started again, and connect anew at once; seconds until each is current.
+
+    That is: it was sent the past that it lacked, by its number, and behind that, with none missing, a sample that was taken since.
+    """
     before = Crowd(web.port, web.cookies, origin=web.url)
     await before.connect(count)
-    await all_current(before)
+    await until(before, lambda one: one.samples > 0)
     web.kill()
     async with asyncio.timeout(10):
         while not all(one.transport.is_closing() for one in before.sockets):
             await asyncio.sleep(0.02)
     web.start()
-    began, after = time.monotonic(), Crowd(web.port, web.cookies, origin=web.url)
+    began, back = time.monotonic(), time.time()
+    after = Crowd(web.port, web.cookies, origin=web.url, seen=[f"{NODE}:{one.number}" for one in before.sockets])
     await after.connect(count)
-    await all_current(after)
+    await until(after, lambda one: one.follows >= 0 and one.at > back)
     took = time.monotonic() - began
     assert not any(one.transport.is_closing() for one in after.sockets), "nobody was turned away"
+    assert sum(one.missed for one in after.sockets) == 0, "no sample was passed over"
+    assert {one.follows for one in after.sockets} <= {one.number for one in before.sockets}, "each was sent what it lacked, and no more"
     after.close()
     return took
 
 
-async def all_current(crowd: Crowd) -> None:
-    """Each socket has the newest sample, behind the past that it lacked."""
+async def until(crowd: Crowd, so: Callable[[Socket], bool]) -> None:
+    """Each of its sockets is so."""
     async with asyncio.timeout(60):
-        while not all(one.samples for one in crowd.sockets):
+        while not all(map(so, crowd.sockets)):
             await asyncio.sleep(0.05)
 
 
