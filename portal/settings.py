@@ -89,6 +89,7 @@ INSTALLED_APPS = [
     "labs.jobs",
     "labs.webhooks",
     "labs.files",
+    "labs.files",
     "labs.sharing",
     "labs.starters",
     "labs.announcements",

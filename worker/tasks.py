@@ -104,6 +104,12 @@ def datasets_now() -> None:
     datasets.tick(hands=node.hands(), now=node.clock().now())
 
 
+@shared_task(name="worker.files")
+def files_now() -> None:
+    """Open and close file pages on this node."""
+    files.tick(hands=node.hands(), now=node.clock().now())
+
+
 @shared_task(name="worker.storage")
 def storage_now(*, owner_id: int) -> None:
     """Measure a person's workspace because they ask."""

@@ -24,7 +24,7 @@ def desk_nodes(*, user: User) -> list[Node]:
     """Where the person's files are; where they would be made, for somebody without any: the first node that is heard."""
     held = set(WorkspaceUse.objects.filter(owner=user).values_list("node_id", flat=True))
     held |= set(Lab.objects.filter(owner=user, state__in=states.PLACED).values_list("node_id", flat=True))
-    held |= set(Desk.objects.filter(owner=user).values_list("node_id", flat=True))
+    held |= set(Desk.objects.filter(owner=user).exclude(state=Desk.State.CLOSED).values_list("node_id", flat=True))
     nodes = Node.objects.exclude(state=Node.State.GONE).order_by("name")
     return list(nodes.filter(pk__in=held)) or list(nodes.filter(state__in=HEARD)[:1])
 

@@ -14,6 +14,7 @@ from labs.files.services import desk_ask, desk_token_create
 from labs.lifecycle.addresses import client_url
 from labs.people.errors import Refused
 from portal.api.auth import caller, may_launch
+from portal.api.pagination import Cursor, Limit, PageOf, page_of
 from portal.api.schemas import Strict
 
 router = Router(tags=["files"])
@@ -34,7 +35,7 @@ class Place(Schema):
     words: str = Field(description="Why they are not open, where that is not by itself.")
 
 
-class PlaceList(Schema):
+class PlaceList(PageOf):
     """Every machine that holds one's files, or would."""
 
     items: list[Place]
@@ -54,11 +55,12 @@ class Link(Schema):
 
 
 @router.get("/files", response=PlaceList, summary="List where your files are")
-def files_list(request: HttpRequest) -> Any:
+def files_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     """A page of files is open while somebody uses it, and closes by itself."""
     user = caller(request)
     desks = desks_of(user=user)
-    return {"items": [_place(node.pk, desks.get(node.pk)) for node in desk_nodes(user=user)]}
+    nodes = desk_nodes(user=user)
+    return page_of(request, nodes, name=lambda node: node.pk, cursor=cursor, limit=limit, show=lambda node: _place(node.pk, desks.get(node.pk)))
 
 
 @router.post("/files/link", response=Link, summary="Make a link to your files for a program")

@@ -18,14 +18,17 @@ ZIP_BEGINS = (1980, 1, 1, 0, 0, 0)
 Found = tuple[str, int, str, os.stat_result]
 
 
-def stream(folder: int, name: str, kind: str, sink: IO[bytes]) -> None:
-    """Write the open folder into the sink as an archive whose names begin with `name`. What cannot be read is left out. Raises OSError."""
-    (_zip if kind == "zip" else _tar)(folder, name, sink)
+def stream(folder: int, name: str, kind: str, sink: IO[bytes], *, without: str = "") -> None:
+    """Write the open folder into the sink as an archive whose names begin with `name`, but not what is called `without` there.
+
+    What cannot be read is left out. Raises OSError.
+    """
+    (_zip if kind == "zip" else _tar)(folder, name, sink, without)
 
 
-def _tar(folder: int, name: str, sink: IO[bytes]) -> None:
+def _tar(folder: int, name: str, sink: IO[bytes], without: str) -> None:
     with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        for path, handle, item, state in _walk(folder, name):
+        for path, handle, item, state in _walk(folder, name, without):
             info = tarfile.TarInfo(path)
             info.mode, info.mtime = stat.S_IMODE(state.st_mode), int(state.st_mtime)
             if stat.S_ISDIR(state.st_mode):
@@ -40,9 +43,9 @@ def _tar(folder: int, name: str, sink: IO[bytes]) -> None:
                     archive.addfile(info, _Padded(file))  # type: ignore[arg-type]
 
 
-def _zip(folder: int, name: str, sink: IO[bytes]) -> None:
+def _zip(folder: int, name: str, sink: IO[bytes], without: str) -> None:
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, allowZip64=True, compresslevel=1) as archive:
-        for path, handle, item, state in _walk(folder, name):
+        for path, handle, item, state in _walk(folder, name, without):
             info = zipfile.ZipInfo(_zip_name(path), max(time.localtime(state.st_mtime)[:6], ZIP_BEGINS))
             info.external_attr = (state.st_mode & 0xFFFF) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
@@ -62,9 +65,9 @@ def _zip_name(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def _walk(folder: int, path: str) -> Iterator[Found]:
+def _walk(folder: int, path: str, without: str = "") -> Iterator[Found]:
     """All below an open folder, names in order: its path in the archive, the folder that holds it, its name, what it is. Pipes and the like are left out."""
-    for name in sorted(os.listdir(folder)):
+    for name in sorted(name for name in os.listdir(folder) if name != without):
         below = f"{path}/{name}"
         try:
             state = os.stat(name, dir_fd=folder, follow_symlinks=False)

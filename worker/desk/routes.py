@@ -140,7 +140,7 @@ class Routes:
             )
             if request.command != "HEAD":
                 sink = Chunks(request)
-                stream(handle, name, kind, sink)  # type: ignore[arg-type]
+                stream(handle, name, kind, sink, without="" if parts else HOUSE)  # type: ignore[arg-type]
                 sink.end()
 
     def _list(self, request: Request) -> None:

@@ -15,6 +15,7 @@ from labs.enrolment.queries import joining_refused
 from labs.enrolment.services import front_files
 from labs.files.queries import desk_routes, desk_routes_of_node, desk_tokens
 from labs.fleet.queries import node_by_id
+from labs.files.queries import desk_routes, desk_routes_of_node, desk_tokens
 from labs.lifecycle.passes import KEY_PURPOSE
 from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
