@@ -89,7 +89,6 @@ INSTALLED_APPS = [
     "labs.jobs",
     "labs.webhooks",
     "labs.files",
-    "labs.files",
     "labs.sharing",
     "labs.starters",
     "labs.announcements",

@@ -72,12 +72,6 @@ def desk_spec(facts: LabFacts, house: House, token: str, desk: Desk) -> LabSpec:
     return replace(lab_spec(bare, replace(house, shared_data="", gateway_key="", scratch_mib=0), token), desk=desk)
 
 
-def desk_spec(facts: LabFacts, house: House, token: str, desk: Desk) -> LabSpec:
-    """The file page of a workspace: a lab's container with another program in it, the workspace and nothing else."""
-    bare = replace(facts, gpu_uuids=(), command=(), teams=(), data=())
-    return replace(lab_spec(bare, replace(house, shared_data="", gateway_key="", scratch_mib=0), token), desk=desk)
-
-
 def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:
     """The finished spec. A lab without GPUs sees none: the official images ask for all of them by default."""
     gpus = ",".join(facts.gpu_uuids)

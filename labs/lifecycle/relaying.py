@@ -15,8 +15,6 @@ from labs.people.models import Role, User
 Guests = Mapping[tuple[str, int], frozenset[int]]
 Routes = Mapping[str, Route]
 Tokens = Mapping[str, tuple[str, int]]
-Routes = Mapping[str, Route]
-Tokens = Mapping[str, tuple[str, int]]
 
 
 def relay_snapshot(*, node_id: str, guests: Guests | None = None, desks: Routes | None = None, ways: Tokens | None = None) -> RelaySnapshot:

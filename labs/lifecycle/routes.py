@@ -20,7 +20,6 @@ class Route:
     node: str = ""  # the node that it is on, where that is another than the relay's own
     via: Address | None = None  # where that node's relay takes ours
     files: bool = False  # it is no lab, but the file page of its owner's workspace
-    files: bool = False  # it is no lab, but the file page of its owner's workspace
 
 
 @dataclass(frozen=True, slots=True)

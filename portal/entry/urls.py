@@ -4,7 +4,6 @@ from django.urls import path
 
 from portal.entry.apps import app_open
 from portal.entry.files import files_open
-from portal.entry.files import files_open
 from portal.entry.views import lab_open
 
 urlpatterns = [

@@ -17,7 +17,6 @@ from portal.banners import banners_of
 NAVIGATION = (
     ("home", "Home", "home"),
     ("files", "Files", "file-text"),
-    ("files", "Files", "file-text"),
     ("jobs", "Jobs", "rocket"),
     ("gpus", "GPUs", "cpu"),
     ("queue", "Queue", "list-details"),

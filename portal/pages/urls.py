@@ -58,7 +58,6 @@ urlpatterns = [
     path("templates/<slug:slug>/", starters.template, name="template"),
     path("templates/<slug:slug>/retire/", starters.template_off, name="template_off"),
     path("files/", files.files, name="files"),
-    path("files/", files.files, name="files"),
     path("launch/", launch.launch, name="launch"),
     path("launch/verdict/", launch.launch_verdict, name="launch_verdict"),
     path("labs/<slug:lab_id>/", lab.lab, name="lab"),

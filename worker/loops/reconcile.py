@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from labs.files.queries import desk_ids, desk_owners
-from labs.files.queries import desk_ids, desk_owners
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_log_record, lab_restart

@@ -168,6 +168,4 @@ def _away(route: Route, target: Target) -> Notice:
         return pages.NODE_AWAY
     if route.files:
         return pages.DESK_SILENT
-    if route.files:
-        return pages.DESK_SILENT
     return pages.no_app(target.port) if target.port else pages.NO_ANSWER

@@ -69,15 +69,6 @@ DESK_CLOSED = Notice(410, "Your files were closed", "Nobody used this page for a
 DESK_SILENT = Notice(502, "Your files do not answer", "The page may be starting anew. It keeps trying.", follow=True)
 
 
-#: The same of a file page, in its own words.
-DESKS = {
-    states.STARTING: Notice(503, "Your files are being opened", "This page shows them in a moment.", follow=True),
-    states.RUNNING: Notice(503, "Your files are being opened", "This page shows them in a moment.", follow=True),
-}
-DESK_CLOSED = Notice(410, "Your files were closed", "Nobody used this page for a while. Open it again from the portal: uploads go on where they were.")
-DESK_SILENT = Notice(502, "Your files do not answer", "The page may be starting anew. It keeps trying.", follow=True)
-
-
 def no_app(port: int) -> Notice:
     """Nobody listens at that port of the lab."""
     words = f"Start your program in the lab and let it listen on 0.0.0.0, port {port} (not on 127.0.0.1). This page opens it then."

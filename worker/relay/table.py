@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from labs.bus.seldom import Seldom
-from labs.lifecycle.routes import RelaySnapshot, Route, Route
+from labs.lifecycle.routes import RelaySnapshot, Route
 
 log = logging.getLogger(__name__)
 Load = Callable[[], RelaySnapshot]
@@ -37,10 +37,6 @@ class Table:
         if self.age > STANDS_S:
             raise Unknown
         return self._snapshot
-
-    def known(self, lab_id: str) -> Route | None:
-        """What was known of a lab last, however long ago: for words, never for letting anybody in."""
-        return self._snapshot.routes.get(lab_id)
 
     def known(self, lab_id: str) -> Route | None:
         """What was known of a lab last, however long ago: for words, never for letting anybody in."""

@@ -48,15 +48,6 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What the file page of a workspace is told: the portal's address, the node's name, and how many bytes its owner may still write (None: any)."""
-
-    portal: str
-    node: str
-    left: int | None
-
-
-@dataclass(frozen=True, slots=True)
 class LabSpec:
     """Everything that a runtime needs to start one attempt of a lab. Built server-side, validated, never user input."""
 
@@ -83,7 +74,6 @@ class LabSpec:
     command: tuple[str, ...] = ()  # a job's program and arguments: it runs instead of Jupyter, and the lab ends with it
     folder: str = ""  # where a job begins, below the workspace
     output: str = ""  # where its log and results are kept, below the workspace
-    desk: Desk | None = None  # it serves the file page instead of Jupyter
     desk: Desk | None = None  # it serves the file page instead of Jupyter
     mounts: tuple[Mount, ...] = ()  # folders beside the workspace
 

@@ -125,7 +125,6 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="making", period_s=period, tick=lambda: making.tick(hands=hands)),
         Ticker(name="deleted", period_s=600, tick=lambda: shelf.deleted_tick(hands=hands, now=clock())),
         Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
-        Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]

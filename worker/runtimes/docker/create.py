@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes import desk
-from worker.runtimes import desk
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
 from worker.runtimes.docker.mounts import mounts_config
@@ -22,8 +21,6 @@ NO_GPU = "void"
 GIVEN = "/run/gpulab"
 #: How a job is run instead of the image's own entry point; tini passes signals on, and reaps.
 JOB_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{JOB_PROGRAM}", f"{GIVEN}/{JOB_PLAN}"]
-#: How a file page is, likewise.
-DESK_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{desk.PROGRAM}", f"{GIVEN}/{desk.PLAN}"]
 #: How a file page is, likewise.
 DESK_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{desk.PROGRAM}", f"{GIVEN}/{desk.PLAN}"]
 WORKSPACE = "/workspace"
@@ -82,11 +79,6 @@ def container_config(spec: LabSpec, given: Path) -> dict[str, Any]:
         "ExposedPorts": {JUPYTER_PORT: {}, SSH_PORT: {}},
         "HostConfig": _host_config(spec, given),
     }
-
-
-def container_desk(spec: LabSpec) -> str:
-    """The plan of its file page; nobody but the node's relay reaches its port."""
-    return desk.desk_plan(spec, workspace=WORKSPACE, given=GIVEN, address=("0.0.0.0", int(JUPYTER_PORT.partition("/")[0])))  # noqa: S104
 
 
 def container_desk(spec: LabSpec) -> str:

@@ -60,10 +60,6 @@ class Handover:
             (secrets / desk.PROGRAM).write_bytes(desk.desk_program())
             _own(secrets / desk.PROGRAM, 0o444, None)
             _put(secrets / desk.PLAN, desk_plan, 0o400, spec)
-        if desk_plan:
-            (secrets / desk.PROGRAM).write_bytes(desk.desk_program())
-            _own(secrets / desk.PROGRAM, 0o444, None)
-            _put(secrets / desk.PLAN, desk_plan, 0o400, spec)
         _own(secrets, 0o500, spec)
         return given
 

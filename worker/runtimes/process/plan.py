@@ -163,25 +163,6 @@ def _desk(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Hos
     return [f"{inside.env}/bin/python", "-I", f"{inside.run}/{desk.PROGRAM}", f"{inside.run}/{desk.PLAN}"]
 
 
-def _main(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Host) -> list[str]:
-    """What it is for: a job, a file page, or Jupyter."""
-    if spec.desk:
-        return _desk(spec, folder, inside, port, host)
-    return _job(spec, folder, inside) if spec.command else jupyter.command(inside=inside)
-
-
-def _desk(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Host) -> list[str]:
-    """The file page, by the image's own Python; isolated from what the person installed."""
-    (folder.path / desk.PROGRAM).write_bytes(desk.desk_program())
-    (folder.path / desk.PLAN).write_text(desk.desk_plan(spec, workspace=inside.workspace, given=inside.run, address=("127.0.0.1", port)))
-    for name in (desk.PROGRAM, desk.PLAN):
-        (folder.path / name).chmod(0o644)
-    if host.root:
-        os.chown(folder.path / desk.PLAN, spec.uid, spec.gid)
-        (folder.path / desk.PLAN).chmod(0o400)
-    return [f"{inside.env}/bin/python", "-I", f"{inside.run}/{desk.PROGRAM}", f"{inside.run}/{desk.PLAN}"]
-
-
 def _job(spec: LabSpec, folder: LabFolder, inside: Inside) -> list[str]:
     """The program that runs the job, by the image's own Python."""
     (folder.path / JOB_PLAN).write_text(job_plan(spec, workspace=inside.workspace, given=inside.run))
