@@ -33,6 +33,8 @@ class Hands:
     booted_at: Callable[[], datetime | None] = lambda: None  # when this host booted, by the house's clock
     kernel_xids: Callable[[], Sequence[CardXid]] = tuple  # errors of cards in the kernel's log since they were asked for last
     limits: dict[str, datetime] = field(default_factory=dict)  # when each running container ends, as the record said last
+    keep: Callable[[dict[str, datetime]], None] = lambda _: None  # writes them where a worker that starts without the record finds them
+    limits_kept: bool = False  # did this worker write them?
     limits_at: float = field(default_factory=time.monotonic)  # when it said so
     _rests: dict[str, tuple[int, float]] = field(default_factory=dict)
     _busy: set[str] = field(default_factory=set)

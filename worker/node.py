@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import redis
 from django.conf import settings
+from django.db import Error, connection
 
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.redis import client
@@ -21,9 +23,10 @@ from labs.turns.queries import database_now
 from worker.clock import HouseClock, boot_s
 from worker.disks import disk_checks
 from worker.hands import Hands
-from worker.loops import images, moving, starters
+from worker.loops import alone, images, moving, starters
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
+from worker.probes.none import NoProbe
 from worker.runtimes.base import Check, Runtime, RuntimeFault
 from worker.runtimes.choose import choose
 from worker.runtimes.docker.client import Engine, faults
@@ -59,7 +62,35 @@ def hands() -> Hands:
         clock=clock().now,
         booted_at=booted_at(clock().now, boot_s),
         kernel_xids=KernelLog().xids,
+        keep=lambda limits: alone.Kept(kind, realm, limits).write(_kept_at()),
     )
+
+
+def _kept_at() -> Path:
+    return settings.GPULAB_HOME / "limits.json"
+
+
+def record_await(*, every_s: float = 2.0) -> None:
+    """Return when the record answers. Until then end the labs whose time is up, by what an earlier worker on this node kept."""
+    held: Hands | None = None
+    while not _record_answers():
+        if held is None and (kept := alone.kept_read(_kept_at())):
+            log.warning("the record does not answer: the time limits of %d labs are kept meanwhile", len(kept.limits))
+            runtime = docker(kept.realm) if kept.runtime == "docker" else process(kept.realm)
+            held = Hands(node_id=settings.NODE_ID, runtime=runtime, probe=NoProbe(), limits=dict(kept.limits))
+        if held:
+            alone.tick(hands=held, now=held.clock())
+        time.sleep(every_s)
+
+
+def _record_answers() -> bool:
+    try:
+        database_now()
+    except Error as error:
+        log.warning("the record does not answer: %s", error)
+        connection.close()
+        return False
+    return True
 
 
 @cache

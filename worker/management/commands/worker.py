@@ -53,6 +53,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
         """Report, begin to bring the image, tick, and consume until told to end."""
+        node.record_await()
         node.report()
         node.image_bring()
         if not settings.JOINED:
