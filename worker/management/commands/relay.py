@@ -1,5 +1,6 @@
 """`manage.py relay`: the one process of a node that connects to labs."""
 
+import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -15,7 +16,6 @@ from labs.enrolment.queries import joining_refused
 from labs.enrolment.services import front_files
 from labs.files.queries import desk_routes, desk_routes_of_node, desk_tokens
 from labs.fleet.queries import node_by_id
-from labs.files.queries import desk_routes, desk_routes_of_node, desk_tokens
 from labs.lifecycle.passes import KEY_PURPOSE
 from labs.lifecycle.relaying import relay_snapshot, relay_snapshot_of_node
 from labs.lifecycle.routes import RelaySnapshot
@@ -27,6 +27,7 @@ from worker.carrying.here import Here
 from worker.loops.moving import here
 from worker.node import places
 from worker.relay.app import House
+from worker.relay.aside import logged_aside
 from worker.relay.moving import DESTINATION, SOURCE, Moves, Order
 from worker.relay.origins import Origins
 from worker.relay.run import Doors, serve, serve_front
@@ -44,11 +45,13 @@ class Command(BaseCommand):
         files = _files()
         if settings.RELAY_TLS_BIND is None:
             doors = Doors((settings.RELAY_HOST, settings.RELAY_PORT), (settings.RELAY_BYTES_HOST, settings.RELAY_BYTES_PORT), settings.REDIS_URL)
-            uvloop.run(serve(house=_house(token, files), doors=doors, load=_load))
+            with logged_aside(logging.getLogger()):
+                uvloop.run(serve(house=_house(token, files), doors=doors, load=_load))
             return
         if files is None:
             raise CommandError("GPULAB_RELAY_TLS_BIND needs GPULAB_RELAY_CERT, GPULAB_RELAY_KEY and GPULAB_RELAY_CA: joining the house makes them.")
-        uvloop.run(serve_front(files=files, token=token, door=settings.RELAY_TLS_BIND, redis_url=settings.REDIS_URL, load=_load_node, moves=_moves()))
+        with logged_aside(logging.getLogger()):
+            uvloop.run(serve_front(files=files, token=token, door=settings.RELAY_TLS_BIND, redis_url=settings.REDIS_URL, load=_load_node, moves=_moves()))
 
 
 def _house(token: Callable[[str, int], str], files: Files | None) -> House:
