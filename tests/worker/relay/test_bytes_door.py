@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from tests.support.echo import END, GREETING, lab_sshd, sent_and_read_back
 from tests.worker.relay.world import ALICE, BOB, OTHER, World, eventually
 
 pytestmark = pytest.mark.asyncio
@@ -16,21 +17,11 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @pytest_asyncio.fixture
 async def sshd(house: World) -> AsyncIterator[World]:
-    """The house, with an echo where the lab's sshd would be; it greets first, as sshd does."""
-
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"SSH-2.0-lab\r\n")
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-        writer.write(b"end")
-        writer.close()
-
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    house.route(ssh=server.sockets[0].getsockname())
-    await house.table.refresh()
-    yield house
-    server.close()
+    """The house, with an echo where the lab's sshd would be."""
+    async with lab_sshd() as address:
+        house.route(ssh=address)
+        await house.table.refresh()
+        yield house
 
 
 async def _knock(house: World, greeting: bytes) -> tuple[bytes, Stream]:
@@ -46,16 +37,9 @@ def _greeting(text: str) -> bytes:
 async def test_bytes_pass_both_ways_and_an_end_is_passed_on_as_one(sshd: World) -> None:
     answer, (reader, writer) = await _knock(sshd, _greeting(sshd.mint("ssh")))
     assert answer == b"OK\n"
-    assert await reader.readline() == b"SSH-2.0-lab\r\n"
+    assert await reader.readline() == GREETING
     sent = bytes(range(256)) * 40960
-
-    async def send() -> None:
-        writer.write(sent)
-        await writer.drain()
-        writer.write_eof()
-
-    _, received = await asyncio.gather(send(), reader.read(-1))
-    assert received == sent + b"end"
+    assert await sent_and_read_back(reader, writer, sent) == sent + END
     writer.close()
     await eventually(lambda: len(sshd.links) == 0, what="the end of the link")
 

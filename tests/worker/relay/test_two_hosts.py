@@ -13,6 +13,7 @@ from aiohttp import WSMsgType, web
 from aiohttp.test_utils import unused_port
 
 from labs.lifecycle.routes import RelaySnapshot
+from tests.support.echo import END, GREETING, lab_sshd, sent_and_read_back
 from tests.worker.relay.authority import Authority
 from tests.worker.relay.conftest import BASE, MIB, lab_application
 from tests.worker.relay.world import ALICE, LAB, World, eventually, world
@@ -82,33 +83,17 @@ async def test_uploads_downloads_and_sockets_pass_through_both_relays(hosts: Two
 
 
 async def test_ssh_bytes_pass_through_both_relays_and_an_end_stays_one(hosts: TwoHosts) -> None:
-    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"SSH-2.0-lab\r\n")
-        while chunk := await reader.read(65536):
-            writer.write(chunk)
-            await writer.drain()
-        writer.write(b"end")
+    async with lab_sshd() as address:
+        route = hosts.table.snapshot.routes[LAB]
+        hosts.table._snapshot = RelaySnapshot(routes={LAB: replace(route, ssh=address)})
+        reader, writer = await asyncio.open_connection("127.0.0.1", hosts.front.bytes_port)
+        writer.write(f"GPULAB/1 {hosts.front.mint('ssh')}\n".encode())
+        assert await asyncio.wait_for(reader.readexactly(3), 5) == b"OK\n"
+        assert await reader.readline() == GREETING
+        sent = bytes(range(256)) * 8192
+        assert await sent_and_read_back(reader, writer, sent) == sent + END
+        await eventually(lambda: len(hosts.front.links) == 0, what="the end of the link")
         writer.close()
-
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    route = hosts.table.snapshot.routes[LAB]
-    hosts.table._snapshot = RelaySnapshot(routes={LAB: replace(route, ssh=server.sockets[0].getsockname())})
-    reader, writer = await asyncio.open_connection("127.0.0.1", hosts.front.bytes_port)
-    writer.write(f"GPULAB/1 {hosts.front.mint('ssh')}\n".encode())
-    assert await asyncio.wait_for(reader.readexactly(3), 5) == b"OK\n"
-    assert await reader.readline() == b"SSH-2.0-lab\r\n"
-    sent = bytes(range(256)) * 8192
-
-    async def send() -> None:
-        writer.write(sent)
-        await writer.drain()
-        writer.write_eof()
-
-    _, received = await asyncio.gather(send(), reader.read(-1))
-    assert received == sent + b"end"
-    await eventually(lambda: len(hosts.front.links) == 0, what="the end of the link")
-    writer.close()
-    server.close()
 
 
 async def test_a_person_who_is_disabled_is_cut_on_the_other_host_too(hosts: TwoHosts) -> None:
