@@ -92,12 +92,6 @@ def starters_now() -> None:
     starters.tick(hands=node.hands())
 
 
-@shared_task(name="worker.files")
-def files_now() -> None:
-    """Open and close file pages on this node."""
-    files.tick(hands=node.hands(), now=node.clock().now())
-
-
 @shared_task(name="worker.datasets")
 def datasets_now() -> None:
     """Look at the data sets that are due on this node."""

@@ -59,7 +59,6 @@ RIGHTS: tuple[Right, ...] = (
     _mine("quarantine_stray"),
     _mine("lifecycle_personnetwork"),
     _mine("storage_workspaceuse"),
-    _mine("files_desk", "SU"),
     Right("datasets_dataset", "S"),
     Right("datasets_dataset_groups", "S"),
     _mine("datasets_datacopy"),
