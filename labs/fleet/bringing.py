@@ -1,7 +1,8 @@
 """What becomes of an image on a node on its way there and back: told, cancelled, given up, let go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -14,11 +15,11 @@ from labs.ledger.services import Actor, event_record
 TRIES = 3
 
 
-def image_told(*, node_id: str, image_id: int, percent: int, words: str, now: datetime) -> bool:
-    """How far a node is; False when nobody wants it any more."""
+def image_told(*, node_id: str, image_id: int, percent: int, words: str, now: datetime, layers: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """How far a node is, in all and by layer; False when nobody wants it any more."""
     row = NodeImage.objects.filter(node_id=node_id, image_id=image_id, state=NodeImage.State.PULLING)
     with transaction.atomic():
-        wanted = bool(row.update(percent=percent, words=words[:2000], updated_at=now))
+        wanted = bool(row.update(percent=percent, words=words[:2000], layers=list(layers), updated_at=now))
         if wanted:
             publish("queue", "image", node=node_id, image=image_id, state=NodeImage.State.PULLING, percent=percent)
     return wanted
@@ -48,6 +49,14 @@ def image_let_go(*, row: NodeImage, in_use: Callable[[], bool], now: datetime) -
         if in_use():
             return False
         return bool(held.update(state=NodeImage.State.ABSENT, words="Being removed", updated_at=now))
+
+
+def images_mark(*, node_id: str, unused: Collection[int], full: Collection[int]) -> None:
+    """Tell the node which it may let go: rows by their numbers. What is in neither stays."""
+    rows = NodeImage.objects.filter(node_id=node_id)
+    rows.exclude(pk__in=[*unused, *full]).exclude(spare="").update(spare="")
+    rows.filter(pk__in=unused).exclude(spare=NodeImage.Spare.UNUSED).update(spare=NodeImage.Spare.UNUSED)
+    rows.filter(pk__in=full).exclude(pk__in=unused).exclude(spare=NodeImage.Spare.FULL).update(spare=NodeImage.Spare.FULL)
 
 
 def image_gone(*, row: NodeImage, removed: bool, why: str, now: datetime) -> None:

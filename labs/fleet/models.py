@@ -120,12 +120,20 @@ class NodeImage(models.Model):
         PRESENT = "present", "Ready"
         FAILED = "failed", "Failed"
 
+    class Spare(models.TextChoices):
+        """What the house, which sees classes to come, tells a node that cannot."""
+
+        UNUSED = "unused", "May go"
+        FULL = "full", "May go where the disk fills"
+
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="images")
     image = models.ForeignKey(Image, on_delete=models.CASCADE, related_name="on_nodes")
     state = models.CharField(max_length=10, choices=State.choices, default=State.ABSENT)
     percent = models.PositiveSmallIntegerField(default=0)
     words = models.TextField(blank=True)
     tries = models.PositiveSmallIntegerField(default=0)
+    layers = models.JSONField(default=list, blank=True, help_text="Of a pull: each layer with its bytes.")
+    spare = models.CharField(max_length=10, choices=Spare.choices, blank=True)
     updated_at = models.DateTimeField()
 
     class Meta:

@@ -27,10 +27,15 @@ def images_used(*, now: datetime) -> dict[int, tuple[int, int]]:
 
 def image_in_use(*, image_id: int, now: datetime) -> bool:
     """Does a live lab, a class to come or a trial need it?"""
-    if Lab.objects.filter(image_id=image_id, state__in=states.LIVE).exists():
+    if labs_of_image(image_id=image_id):
         return True
     soon = Q(reservation__image_id=image_id, cancelled_at=None, released_at=None, ends_at__gt=now, starts_at__lt=now + AHEAD)
     return Meeting.objects.filter(soon).exists() or Qualification.objects.filter(image_id=image_id, state=Qualification.State.ASKED).exists()
+
+
+def labs_of_image(*, image_id: int) -> bool:
+    """Does a live lab need it? Asked by a node, which sees its own labs only."""
+    return Lab.objects.filter(image_id=image_id, state__in=states.LIVE).exists()
 
 
 def images_spare(*, node_id: str, full: bool, now: datetime) -> list[NodeImage]:
@@ -42,6 +47,13 @@ def images_spare(*, node_id: str, full: bool, now: datetime) -> list[NodeImage]:
     since = {row.pk: max(last.get(row.image_id, row.updated_at), row.updated_at) for row in rows}
     spare = [row for row in rows if since[row.pk] <= now - age and not image_in_use(image_id=row.image_id, now=now)]
     return sorted(spare, key=lambda row: since[row.pk])
+
+
+def images_told_spare(*, node_id: str, full: bool) -> list[NodeImage]:
+    """Images that the house told the node it may let go; `full`: those too that may go where the disk fills."""
+    marks = (NodeImage.Spare.UNUSED, NodeImage.Spare.FULL) if full else (NodeImage.Spare.UNUSED,)
+    held = NodeImage.objects.select_related("image").filter(node_id=node_id, state=NodeImage.State.PRESENT, spare__in=marks)
+    return list(held.order_by("updated_at"))
 
 
 def images_deleted(*, node_id: str) -> list[NodeImage]:

@@ -38,6 +38,11 @@ class Row:
         return parse_datetime(self.image.inside.get("made_at", "") or "") or self.image.created_at
 
     @property
+    def is_coming(self) -> bool:
+        """Is a node at it now?"""
+        return any(one.state == NodeImage.State.PULLING for one in self.nodes)
+
+    @property
     def gib(self) -> float:
         """Its size on a disk; 0 while nobody knows."""
         return round(self.image.inside.get("size", 0) / GIB, 1)

@@ -114,6 +114,8 @@ def test_a_pull_tells_layers_and_megabytes_and_never_goes_back():
     assert told[0] == (0, "Asking the registry")
     assert told[7][1] == "2 of 3 layers, 101 of 1000 MB"
     assert told[-1] == (99, "3 of 3 layers, 1000 of 1000 MB")
+    each = [(one.id, one.done, one.total, one.unpacked) for one in pull.layers()]
+    assert each == [("one", 100 * mega, 100 * mega, True), ("two", 900 * mega, 900 * mega, True), ("three", 0, 0, True)]
 
 
 def test_a_build_tells_the_pull_of_its_base_under_its_own_step():

@@ -143,7 +143,8 @@ def test_no_planted_token_is_in_what_was_laid_on_the_image_or_in_any_setting(sav
     assert len(copied) == len(made["RootFS"]["Layers"]) - len(below) == 2
     container = api.create_container_from_config({"Image": saved[0].digest, "Entrypoint": ["true"]})["Id"]
     try:
-        found = [_archive(api, container, f"/opt/lab/made/{KEY}"), _archive(api, container, _target(copied[0]))]
+        paths = [f"/opt/lab/made/{KEY}", *(f"{_target(copied[0])}/gpulab_made.{kind}" for kind in ("pth", "py"))]
+        found = [_archive(api, container, path) for path in paths]
     finally:
         api.remove_container(container, force=True)
     assert f"/opt/lab/made/{KEY}/" in copied[1]

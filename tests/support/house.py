@@ -15,7 +15,7 @@ from django.utils import timezone
 if __name__ == "__main__":  # models can be imported only once the apps are loaded
     django.setup()
 
-from labs.catalogue.models import Image
+from labs.catalogue.models import Contents, Image
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.queries import version_rules
 from labs.fleet.versions import versions_judge
@@ -24,6 +24,7 @@ from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_ready, lab_s
 from labs.lifecycle.reclaims import reclaim_begin
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
+from labs.making.models import Making
 from labs.people.models import User
 from labs.people.services import group_create, invitation_create, person_create, person_groups_set
 from labs.policy.asking import request_create
@@ -75,6 +76,7 @@ def house_furnish(*, now: datetime) -> House:
     for owner, gib, files in ((alice, 412, 183_402), (bob, 55.2, 20_118)):
         workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=now - timedelta(minutes=5))
     labs = _labs(alice, bob, image, now)
+    _images(alice, image, now)
     starters_furnish(root=root, mine=labs["resnet-run"], team=vision, now=now)
     shared_furnish(root=root, mine=labs["resnet-run"], guest=bob, team=vision, now=now)
     return House(root, alice, bob, newcomer, labs, secret)
@@ -123,6 +125,26 @@ def _machine(now: datetime) -> Image:
     Gpu.objects.filter(index=3).update(health="unknown", health_words="Missing in three readings in a row: the driver reports it as lost.")
     NodeImage.objects.create(node=node, image=image, state="present", percent=100, updated_at=now)
     return image
+
+
+def _images(alice: User, image: Image, now: datetime) -> None:
+    """One that alice made, one under way, one that failed."""
+    Image.objects.filter(pk=image.pk).update(digest=f"sha256:{'5a' * 32}")
+    own = Image.objects.create(
+        slug="detector-2", title="Detector 2", repository="gpulab/made", tag="d1", digest=f"sha256:{'6b' * 32}", torch="2.9.1", cuda="12.8", python="3.11",
+        created_at=now - timedelta(days=3), made_by=alice, made_from=image, note="timm and albumentations for the thesis",
+        size_before=8_600_000_000, size_after=8_912_000_000,
+    )  # fmt: skip
+    NodeImage.objects.create(node_id="gpu01", image=own, state="present", percent=100, updated_at=now)
+    listed = [{"name": "albumentations", "version": "2.0.8", "kind": "python", "licence": "MIT"}, {"name": "tini", "version": "0.19.0-1", "kind": "debian"}]
+    Contents.objects.create(image=own, packages=listed, read_at=now - timedelta(days=3))
+    common = {"owner": alice, "base": image, "node_id": "gpu01", "most_bytes": 1, "asked_at": now - timedelta(minutes=4)}
+    log = "Collecting timm==1.0.22\n  Downloading timm-1.0.22-py3-none-any.whl (2.5 MB)\nInstalling collected packages: timm\n"
+    Making.objects.create(
+        pk="aaaaaaaaaaa1", kind="built", name="Timm", state="working", percent=42, words="Installing the packages", log=log, text="timm==1.0.22\n", **common
+    )
+    words = "The packages could not be installed. No matching distribution found for tim"
+    Making.objects.create(pk="aaaaaaaaaaa2", kind="built", name="Tim", state="failed", words=words, log=log, text="tim\n", ended_at=now, **common)
 
 
 def _labs(alice: User, bob: User, image: Image, now: datetime) -> dict[str, Lab]:

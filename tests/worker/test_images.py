@@ -13,7 +13,7 @@ from labs.fleet.services import image_bring
 from labs.lifecycle.models import Lab
 from tests.support.hands import AtOnce, round_of  # noqa: F401  (fixture)
 from worker.loops import images, schedule
-from worker.runtimes.base import Progress, RuntimeFault
+from worker.runtimes.base import Layer, Progress, RuntimeFault
 from worker.runtimes.fake import FakeRuntime
 
 INSIDE = '{"torch": "2.9.1", "cuda": "12.6", "python": "3.11.9", "jupyter_server": "2.21.1", "sass": ["9.0"]}'
@@ -35,7 +35,7 @@ def row() -> NodeImage:
 
 
 def fails(monkeypatch: pytest.MonkeyPatch, *, transient: bool) -> None:
-    def refuse(self: FakeRuntime, image: str, progress: Progress, *, fresh: bool = False) -> None:
+    def refuse(self: FakeRuntime, image: str, progress: Progress, *, fresh: bool = False, layers: Any = None) -> None:
         raise RuntimeFault("The registry does not answer.", transient=transient)
 
     monkeypatch.setattr(FakeRuntime, "image_prepare", refuse)
@@ -51,7 +51,7 @@ def test_an_image_that_has_come_is_looked_into_and_its_lie_is_written_down(house
 
 
 def test_a_pull_that_is_cancelled_ends_and_is_not_begun_again(house, image, root_admin, alice, lab_of, monkeypatch):
-    def cancelled(self: FakeRuntime, name: str, progress: Progress, *, fresh: bool = False) -> None:
+    def cancelled(self: FakeRuntime, name: str, progress: Progress, *, fresh: bool = False, layers: Any = None) -> None:
         progress(10, "1 of 3 layers")
         assert row().percent == 10
         assert image_cancel(image=image, actor=root_admin, now=house.now) == 1
@@ -122,3 +122,16 @@ def test_the_registry_is_asked_now_and_then_what_a_tag_is(house, image):
     images.tag_look(hands=house.hands, image=image)
     image.refresh_from_db()
     assert image.moved
+
+
+def test_a_pull_is_told_layer_by_layer_and_those_under_way_come_first(house, image, monkeypatch):
+    def pull(self: FakeRuntime, name: str, progress: Progress, *, fresh: bool = False, layers: Any = None) -> None:
+        layers([Layer("done", 5, 5, unpacked=True), Layer("waits", 0, 0), Layer("comes", 3, 9)])
+        progress(20, "1 of 3 layers")
+        assert [one["id"] for one in row().layers] == ["comes", "waits", "done"]
+        assert row().layers[0] == {"id": "comes", "done": 3, "total": 9, "unpacked": False}
+        self.images.add(name)
+
+    monkeypatch.setattr(FakeRuntime, "image_prepare", pull)
+    images.prepare(hands=house.hands, image_id=image.pk)
+    assert row().state == "present"

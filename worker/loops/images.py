@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from labs.fleet.bringing import TRIES, image_give_up, image_told
 from labs.fleet.models import NodeImage
 from labs.fleet.services import node_image_set
 from worker.hands import Hands
-from worker.runtimes.base import ImageFacts, RuntimeFault
+from worker.runtimes.base import ImageFacts, Layer, RuntimeFault
 
 log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="images")
@@ -74,13 +75,13 @@ def _wanted(hands: Hands, image: Image, now: datetime) -> bool:
 def prepare(*, hands: Hands, image_id: int) -> None:
     """Load, pull, build or install one image; progress at most twice a second; a failure keeps its words; look inside at the end."""
     image = Image.objects.get(pk=image_id)
-    told = 0.0
+    told, layers = 0.0, Layered()
 
     def progress(percent: int, words: str) -> None:
         nonlocal told
         if time.monotonic() - told >= PROGRESS_EVERY_S:
             told = time.monotonic()
-            if not image_told(node_id=hands.node_id, image_id=image_id, percent=percent, words=words, now=hands.clock()):
+            if not image_told(node_id=hands.node_id, image_id=image_id, percent=percent, words=words, now=hands.clock(), layers=layers.shown()):
                 raise Cancelled
 
     try:
@@ -88,7 +89,7 @@ def prepare(*, hands: Hands, image_id: int) -> None:
         if facts is None:
             log.info("preparing image %s", image.reference)
             _set(hands, image, NodeImage.State.PULLING, 0, "Beginning")
-            hands.runtime.image_prepare(image.reference, progress, fresh=image.replaces_id is not None)
+            hands.runtime.image_prepare(image.reference, progress, fresh=image.replaces_id is not None, layers=layers.hear)
             facts = hands.runtime.image_inspect(image.reference)
         if facts is None:
             raise RuntimeFault("It is not there after it was prepared.")
@@ -103,6 +104,24 @@ def prepare(*, hands: Hands, image_id: int) -> None:
             image_give_up(node_id=hands.node_id, image_id=image_id)
         return
     look(hands=hands, image_id=image_id)
+
+
+class Layered:
+    """The layers of a pull as the record has them: those that are under way first, and no more than a page shows."""
+
+    MOST = 40
+
+    def __init__(self) -> None:
+        self._layers: Sequence[Layer] = ()
+
+    def hear(self, layers: Sequence[Layer]) -> None:
+        """How far each is now."""
+        self._layers = layers
+
+    def shown(self) -> list[dict[str, Any]]:
+        """As JSON."""
+        rows = sorted(self._layers, key=lambda one: (one.unpacked, not 0 < one.done < one.total))
+        return [{"id": one.id, "done": one.done, "total": one.total, "unpacked": one.unpacked} for one in rows[: self.MOST]]
 
 
 def look(*, hands: Hands, image_id: int) -> None:

@@ -202,6 +202,20 @@ class Notice:
 Progress = Callable[[int, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer on its way. Bytes; 0 of 0 until its size is told."""
+
+    id: str
+    done: int
+    total: int
+    unpacked: bool = False
+
+
+#: every layer of a pull, as far as it is
+Layers = Callable[[Sequence[Layer]], None]
+
+
 class Runtime(Makes, VolumeVerbs, Protocol):
     """The verbs. All raise RuntimeFault; none blocks longer than its own documented deadline."""
 
@@ -258,8 +272,8 @@ class Runtime(Makes, VolumeVerbs, Protocol):
         """What the node holds under that reference; None when it does not. A lab is placed only where it is held."""
         ...
 
-    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
-        """Load, pull, build or install it; `fresh`: build all of it anew. Long; calls `progress`, and whatever that raises ends it.
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False, layers: Layers | None = None) -> None:
+        """Load, pull, build or install it; `fresh`: build all of it anew. Long; calls `progress` (and `layers` before it, in a pull); what that raises ends it.
 
         Raises RuntimeFault with words.
         """

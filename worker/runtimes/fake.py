@@ -12,6 +12,8 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Layer,
+    Layers,
     Measured,
     Notice,
     Observed,
@@ -164,8 +166,10 @@ class FakeRuntime:
         labels = {"gpulab.torch": "2.9.1", "gpulab.cuda": "12.8", "gpulab.python": "3.11"}
         return ImageFacts(digest=DIGEST, pulled=False, labels=labels)
 
-    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
-        """Half, then all."""
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False, layers: Layers | None = None) -> None:
+        """Half, then all; of one layer."""
+        if layers:
+            layers([Layer("a1b2", 5, 10)])
         progress(50, "half of it")
         if self.images is not None:
             self.images.add(image)

@@ -149,6 +149,8 @@ def old(held: Image, node: Node, now: datetime) -> NodeImage:
 def test_an_image_that_nobody_used_for_long_is_let_go_and_the_record_says_so(old, round_of, now):
     house = round_of()
     house.runtime.images = {old.image.reference}
+    assert shelf.tick(hands=house.hands, now=now, used=lambda: 10) == 0  # the house has not said so
+    shelf.house_tick(now=now)
     assert shelf.tick(hands=house.hands, now=now, used=lambda: 10) == 1
     assert house.runtime.images == set()
     assert not NodeImage.objects.exists()
@@ -156,8 +158,19 @@ def test_an_image_that_nobody_used_for_long_is_let_go_and_the_record_says_so(old
 
 def test_an_image_that_the_engine_will_not_let_go_stays_present(old, round_of, now):
     house = round_of()  # holds everything, lets nothing go
+    shelf.house_tick(now=now)
     assert shelf.tick(hands=house.hands, now=now, used=lambda: 10) == 0
     assert NodeImage.objects.get().state == "present"
+
+
+def test_a_lab_that_was_asked_for_after_the_houses_word_keeps_the_image(old, round_of, lab_of, alice, now):
+    house = round_of()
+    house.runtime.images = {old.image.reference}
+    shelf.house_tick(now=now)
+    lab_of(alice)
+    assert shelf.tick(hands=house.hands, now=now, used=lambda: 99) == 0
+    shelf.house_tick(now=now)
+    assert NodeImage.objects.get().spare == ""
 
 
 def test_an_image_in_use_kept_everywhere_or_not_to_be_had_again_is_never_let_go(old, lab_of, alice, now, settings):
@@ -185,6 +198,7 @@ def test_a_disk_that_fills_lets_younger_ones_go_until_there_is_room(old, round_o
     other = Image.objects.create(slug="two", title="Two", repository="c/d", tag="1", digest="sha256:two", pulled=True, created_at=now)
     NodeImage.objects.create(node_id="n1", image=other, state="present", updated_at=now - timedelta(days=1))
     house.runtime.images = {old.image.reference, other.reference}
+    shelf.house_tick(now=now)
     assert shelf.tick(hands=house.hands, now=now, used=lambda: 79) == 0
     full = iter((95, 70))
     assert shelf.tick(hands=house.hands, now=now, used=lambda: next(full)) == 1

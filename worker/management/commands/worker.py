@@ -100,7 +100,7 @@ def _tickers_of_house() -> list[Ticker]:
         Ticker(name="trials", period_s=period, tick=lambda: in_turn(name="trials", work=lambda _: trials.house_tick(now=clock()))),
         Ticker(name="moving", period_s=period, tick=lambda: in_turn(name="moving", work=lambda _: moving.tick(carrier=node.carrier(), now=clock()))),
         Ticker(name="made", period_s=period, tick=lambda: in_turn(name="made", work=lambda _: making.house_tick(now=clock()))),
-        Ticker(name="shelf", period_s=600, tick=lambda: shelf.tick(hands=node.hands(), now=clock())),
+        Ticker(name="shelf", period_s=300, tick=lambda: in_turn(name="shelf", work=lambda _: shelf.house_tick(now=clock()))),
         Ticker(name="credentials", period_s=10, tick=lambda: in_turn(name="credentials", work=lambda _: credentials_keep())),
     ]
 
@@ -125,6 +125,7 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="datasets", period_s=60, tick=lambda: datasets.tick(hands=hands, now=clock())),
         Ticker(name="making", period_s=period, tick=lambda: making.tick(hands=hands)),
         Ticker(name="deleted", period_s=600, tick=lambda: shelf.deleted_tick(hands=hands, now=clock())),
+        Ticker(name="spare", period_s=600, tick=lambda: shelf.tick(hands=hands, now=clock())),
         Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),

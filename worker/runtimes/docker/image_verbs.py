@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from worker.runtimes.base import ImageFacts, Progress
+from worker.runtimes.base import ImageFacts, Layers, Progress
 from worker.runtimes.docker.client import Engine
 from worker.runtimes.docker.create import overlay_folder, overlay_name
 from worker.runtimes.docker.images import Images
@@ -22,9 +22,9 @@ class ImageVerbs:
         """What the node holds under that reference."""
         return self._images.facts(image)
 
-    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False, layers: Layers | None = None) -> None:
         """From a file, from our own folder, or from a registry."""
-        self._images.prepare(image, progress, fresh=fresh)
+        self._images.prepare(image, progress, fresh=fresh, layers=layers)
 
     def image_digest_now(self, image: str) -> str:
         """As the registry tells the engine."""

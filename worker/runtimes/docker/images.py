@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from worker.runtimes.base import ImageFacts, Progress, RuntimeFault
+from worker.runtimes.base import ImageFacts, Layers, Progress, RuntimeFault
 from worker.runtimes.docker.client import HTTP_BAD_REQUEST, HTTP_CONFLICT, APIError, Engine, ImageNotFound, faults
 from worker.runtimes.docker.names import Sources, split
 from worker.runtimes.docker.progress import BuildProgress, PullProgress
@@ -71,7 +71,7 @@ class Images:
             told: dict[str, Any] = self._engine.with_credentials(self._sources.credentials).inspect_distribution(self._sources.pulled_as(reference))
             return told
 
-    def prepare(self, reference: str, progress: Progress, *, fresh: bool) -> None:
+    def prepare(self, reference: str, progress: Progress, *, fresh: bool, layers: Layers | None = None) -> None:
         """Load, build or pull it. `fresh`: build all of it anew, on the base as it is in its registry now.
 
         Takes minutes. What `progress` raises ends it; RuntimeFault comes with the engine's last words.
@@ -84,7 +84,7 @@ class Images:
             elif self._sources.folder_of(reference):
                 self._build(reference, progress, fresh)
             else:
-                self._pull(reference, progress)
+                self._pull(reference, progress, layers)
         self._fits(reference)
         progress(100, "Ready")
 
@@ -122,7 +122,7 @@ class Images:
             raise RuntimeFault("The registry told no digest.")
         return repository, digest
 
-    def _pull(self, reference: str, progress: Progress) -> None:
+    def _pull(self, reference: str, progress: Progress, layers: Layers | None) -> None:
         repository, tag = split(self._sources.pulled_as(reference))
         if repository == "sha256":
             raise RuntimeFault(
@@ -132,7 +132,14 @@ class Images:
             raise RuntimeFault("An image is named with its tag or digest.", detail=reference, transient=False)
         self._made_for_us(reference)
         client = self._engine.with_credentials(self._sources.credentials, patient=True)
-        _follow(client.pull(repository, tag=tag, stream=True, decode=True), PullProgress(), progress)
+        told = PullProgress()
+
+        def both(percent: int, words: str) -> None:
+            if layers:
+                layers(told.layers())
+            progress(percent, words)
+
+        _follow(client.pull(repository, tag=tag, stream=True, decode=True), told, both)
 
     def _made_for_us(self, reference: str) -> None:
         """Refuse an image of another processor before a byte of it comes; a registry that does not tell is believed."""

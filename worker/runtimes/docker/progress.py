@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from worker.runtimes.base import Layer
+
 MEGABYTE = 1_000_000
 #: Of a pull's progress, what downloading takes; the rest is unpacking.
 DOWNLOAD_SHARE = 0.7
@@ -48,14 +50,14 @@ class PullProgress:
     def __init__(self) -> None:
         self._done: dict[str, tuple[int, int]] = {}
         self._unpacked: set[str] = set()
-        self._layers: set[str] = set()
+        self._layers: dict[str, None] = {}
         self._percent = 0
 
     def hear(self, line: dict[str, Any]) -> tuple[int, str]:
         """Take one line of the engine's stream."""
         layer, status, detail = line.get("id", ""), line.get("status", ""), line.get("progressDetail") or {}
         if layer and status in ("Pulling fs layer", "Already exists", "Downloading", "Waiting"):
-            self._layers.add(layer)
+            self._layers[layer] = None
         if status == "Downloading" and detail.get("total"):
             self._done[layer] = (detail["current"], detail["total"])
         if status in ("Download complete", "Pull complete", "Already exists") and layer in self._done:
@@ -63,6 +65,10 @@ class PullProgress:
         if status in ("Pull complete", "Already exists"):
             self._unpacked.add(layer)
         return self._said()
+
+    def layers(self) -> list[Layer]:
+        """Each layer, as it was named first."""
+        return [Layer(name, *self._done.get(name, (0, 0)), unpacked=name in self._unpacked) for name in self._layers]
 
     def _said(self) -> tuple[int, str]:
         current, total = (sum(column) for column in zip(*self._done.values(), strict=True)) if self._done else (0, 0)

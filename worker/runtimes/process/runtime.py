@@ -19,6 +19,7 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
+    Layers,
     Measured,
     Notice,
     Observed,
@@ -214,7 +215,7 @@ class ProcessRuntime:
         labels = {f"gpulab.{name}": value for name, value in environment.ready.items()}
         return ImageFacts(digest=f"sha256:{environment.digest}", pulled=False, labels=labels) if labels else None
 
-    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False) -> None:
+    def image_prepare(self, image: str, progress: Progress, *, fresh: bool = False, layers: Layers | None = None) -> None:
         """Build the environment; seconds with a warm cache, minutes the first time. It is always what the lock says."""
         environment_build(environment_of(self.envs, image), progress)
 
