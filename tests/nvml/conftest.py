@@ -57,6 +57,9 @@ class Driver:
 
 def library_make(library: Path, source: Path, *options: str) -> None:
     """Compile one of the stand-ins."""
+    if shutil.which("gcc") is None:
+        message = "needs gcc"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
     command = ["gcc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-Wno-stringop-truncation", f"-Wl,-soname,{library.name}", *options]
     subprocess.run([*command, "-o", str(library), str(source), "-ldl"], check=True, capture_output=True, text=True)
 
@@ -66,9 +69,6 @@ def compiled(tmp_path: Path) -> Callable[..., Path]:
     """Compile the stand-in: `compiled("-DWITHOUT_ECC")` -> the folder that holds it."""
 
     def build(*options: str) -> Path:
-        if shutil.which("gcc") is None:
-            message = "needs gcc"
-            pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
         library_make(tmp_path / "libnvidia-ml.so.1", HERE / "stand_in.c", *options)
         return tmp_path
 
