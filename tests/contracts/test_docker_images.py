@@ -140,6 +140,11 @@ def test_a_tag_of_ours_names_the_base_that_it_is_built_on(tmp_path, tag, base, t
     assert mirrored["BASE"] == f"registry.example.edu/hub/pytorch/pytorch:{base}"
 
 
+def test_a_slim_tag_asks_for_fewer_packages(tmp_path):
+    asked = Sources(tmp_path).build_arguments("gpulab/pytorch-cuda:2.9.1-cuda12.8-slim")
+    assert (asked["SLIM"], asked["BASE"]) == ("yes", "pytorch/pytorch:2.9.1-cuda12.8-cudnn9-runtime")
+
+
 def test_a_tag_that_says_nothing_leaves_the_dockerfile_alone(tmp_path):
     assert Sources(tmp_path).build_arguments("gpulab/lab:one") == {}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 #: References of this repository are built from images/NAME, where that folder is there; all others are pulled.
 OURS = "gpulab/"
-#: What a tag of images/pytorch-cuda says of its base: 2.9.1-cuda12.8, -devel with the compilers, -r and a day where it was built anew.
-_BUILD = re.compile(r"(?P<torch>\d+\.\d+\.\d+)-cuda(?P<cuda>\d+\.\d+)(?P<devel>-devel)?(-r\d+)?")
+#: What a tag of images/pytorch-cuda says of its base: 2.9.1-cuda12.8, -devel with the compilers, -slim with fewer packages, -r and a day where it was built anew.
+_BUILD = re.compile(r"(?P<torch>\d+\.\d+\.\d+)-cuda(?P<cuda>\d+\.\d+)(?P<devel>-devel)?(?P<slim>-slim)?(-r\d+)?")
 _BASE = "pytorch/pytorch"
 
 
@@ -52,7 +52,8 @@ class Sources:
             return {}
         kind = "devel" if said["devel"] else "runtime"
         base = self.pulled_as(f"{_BASE}:{said['torch']}-cuda{said['cuda']}-cudnn9-{kind}")
-        return {"BASE": base, "TORCH": said["torch"], "CUDA": said["cuda"]}
+        slim = {"SLIM": "yes"} if said["slim"] else {}
+        return {"BASE": base, "TORCH": said["torch"], "CUDA": said["cuda"], **slim}
 
 
 def split(reference: str) -> tuple[str, str]:
