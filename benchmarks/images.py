@@ -4,6 +4,7 @@
 
   warm     POST /api/v1/labs to the answer of a first cell through the relay, the image on the node
   cold     the same of an image that only a registry on loopback has (Debian's docker-registry): all of it in one layer that the node has not got
+  saved    the same of an image that was saved from a lab with a package installed, on the node that made it
   pull     the floor under cold: the engine alone pulls that image
   start    the image's Jupyter, `docker run` to /api/status, beside JupyterLab as pip installs it, in the same image
 
@@ -11,6 +12,7 @@
 """
 
 import argparse
+import base64
 import json
 import statistics
 import sys
@@ -27,6 +29,7 @@ from benchmarks.house import MeasuredHouse
 from benchmarks.image_start import STOCK, TOKEN, body, once
 from tests.support.jupyter import cell_run
 from tests.support.registry import Registry, registry_made
+from tests.support.wheels import FIRST
 
 START_SHARE, COLD_MORE_S = 0.45, 10.0
 STOCK_DOCKERFILE = "FROM {image}\nUSER root\nRUN python3 -m pip install -q --no-cache-dir --root-user-action=ignore rfc3987-syntax\nUSER 1000:1000\n"
@@ -36,10 +39,29 @@ from labs.catalogue.services import image_add
 repository, _, tag = "{reference}".rpartition(":")
 print(image_add(slug="cold", title="Cold", runtime="docker", repository=repository, tag=tag, actor=None, now=now()).pk)
 """
+WHEEL = "cd /tmp; echo {content} | base64 -d > tinyone-1.0-py3-none-any.whl; python3 -m pip install -q --user --no-index ./tinyone-1.0-py3-none-any.whl"
+#: By the service that the page's button calls; at most 50 s.
+SAVE = """
+import time
+from django.utils.timezone import now
+from labs.lifecycle.models import Lab
+from labs.making.models import Making
+from labs.making.services import making_save
+lab = Lab.objects.select_related("owner", "image", "node").get(pk="{lab}")
+row = making_save(lab=lab, name="Bench", note="", actor=lab.owner, now=now())
+until = time.monotonic() + 50
+while row.is_open and time.monotonic() < until:
+    time.sleep(0.05)
+    row.refresh_from_db()
+assert row.image_id, (row.state, row.words)
+print(row.image_id)
+"""
 
 
 class ImagesHouse(MeasuredHouse):
     """Measures to the first cell instead of the first answer."""
+
+    saving_s = 0.0
 
     def first_cell(self, image: int, within_s: float) -> float:
         """Seconds from the click to what a cell printed; the lab is stopped afterwards."""
@@ -56,6 +78,22 @@ class ImagesHouse(MeasuredHouse):
             client.post(f"/labs/{lab['id']}/stop").raise_for_status()
             wait(lambda: self._is_over(client, lab["id"]), f"the end of {lab['id']}")
         return seconds
+
+    def saved_image(self, api: Any) -> int:
+        """Save a lab with a package of its own as an image; `saving_s` is from the click to its place in the catalogue."""
+        wish = {"image": self.image, "gpus": 0, "cpus": self.sizes.cpus, "memory_gib": self.sizes.memory_gib, "shm_gib": self.sizes.shm_gib, "hours": 1}
+        with self._client(0) as client:
+            lab = client.post("/labs", json=wish).raise_for_status().json()
+            self._until_running(client, lab["id"], 120)
+            script = WHEEL.format(content=base64.b64encode(FIRST).decode())
+            made = api.exec_create(f"gpulab-{lab['id']}-1", ["bash", "-lc", script], environment={"HOME": "/workspace"})
+            api.exec_start(made["Id"])
+            began = time.perf_counter()
+            number = int(self.house.manage("shell", "--no-imports", "-c", SAVE.format(lab=lab["id"])).splitlines()[-1])
+            self.saving_s = time.perf_counter() - began
+            client.post(f"/labs/{lab['id']}/stop").raise_for_status()
+            wait(lambda: self._is_over(client, lab["id"]), f"the end of {lab['id']}")
+        return number
 
     @staticmethod
     def _until_running(client: httpx.Client, lab_id: str, within_s: float) -> None:
@@ -130,6 +168,10 @@ def measured(asked: argparse.Namespace, home: Path) -> dict[str, Any]:
             warm = [house.first_cell(house.image, 120) for _ in range(asked.runs + 1)][1:]
             figures["warm_s"] = round(statistics.median(warm), 2)
             print(f"warm   {figures['warm_s']} s", flush=True)
+            saved = house.saved_image(api)
+            figures["saved_s"] = round(statistics.median([house.first_cell(saved, 120) for _ in range(asked.runs + 1)][1:]), 2)
+            figures["saving_s"] = round(house.saving_s, 2)
+            print(f"saved  {figures['saved_s']} s, saving it took {figures['saving_s']} s", flush=True)
             cold = int(house.house.manage("shell", "--no-imports", "-c", ADD.format(reference=reference)).splitlines()[-1])
             figures["cold_s"] = round(house.first_cell(cold, 1800), 2)
             print(f"cold   {figures['cold_s']} s", flush=True)

@@ -3,7 +3,6 @@
 import io
 import json
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ from tests.contracts.engine import NODE, api, engine_address, engine_image, gate
 from tests.contracts.specs import Maker
 from tests.support.registry import digest_of, layer, registry  # noqa: F401  (fixture)
 from tests.support.waiting import wait_for
+from tests.support.wheels import FIRST, SECOND, wheel
 from worker.loops.making import BUILD, PACK
 from worker.runtimes.base import LabSpec, RuntimeFault
 from worker.runtimes.makes import Saved, Saving
@@ -26,27 +26,6 @@ PLACES = (
     ".netrc", ".git-credentials", ".pypirc", ".config/pip/pip.conf", ".config/huggingface/token", "nb/.ipynb_checkpoints/a.ipynb",
     "{env}/.netrc", "{env}/pip.conf", "{env}/lib/python3.11/site-packages/.env", "{env}/lib/python3.11/site-packages/notes.txt", "{env}/bin/secret.sh",
 )  # fmt: skip
-
-
-def wheel(name: str, version: str, module: str, **files: str) -> bytes:
-    """A tiny package with a program of its own."""
-    about = f"{name}-{version}.dist-info"
-    texts = {
-        f"{name}/__init__.py": module,
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nLicense: MIT\n",
-        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-        f"{about}/entry_points.txt": f"[console_scripts]\n{name} = {name}:main\n",
-        **files,
-    }
-    texts[f"{about}/RECORD"] = "".join(f"{path},,\n" for path in [*texts, f"{about}/RECORD"])
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as archive:
-        for path, text in texts.items():
-            archive.writestr(path, text)
-    return out.getvalue()
-
-
-FIRST, SECOND = wheel("tinyone", "1.0", "WHAT = 'one'\ndef main(): print('program of one')\n"), wheel("tinytwo", "2.0", "WHAT = 'two'\ndef main(): print(2)\n")
 
 
 def put(api: Any, spec: LabSpec, path: str, content: bytes) -> None:

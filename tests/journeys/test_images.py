@@ -10,10 +10,10 @@ import docker
 import httpx
 import pytest
 
-from tests.contracts.test_docker_saving import FIRST, SECOND
 from tests.journeys.test_engine import ask, stop
 from tests.support.product import PASSWORD, House
 from tests.support.waiting import wait_for
+from tests.support.wheels import FIRST, SECOND
 
 pytestmark = pytest.mark.engine
 #: Starts, and cannot compute: its torch is broken.

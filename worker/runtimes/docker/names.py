@@ -6,7 +6,7 @@ from pathlib import Path
 
 #: References of this repository are built from images/NAME, where that folder is there; all others are pulled.
 OURS = "gpulab/"
-#: What a tag of images/pytorch-cuda says of its base: 2.9.1-cuda12.8, -devel with the compilers, -slim with fewer packages, -r and a day where it was built anew.
+#: What a tag of images/pytorch-cuda says of its base: 2.9.1-cuda12.8, -devel with the compilers, -slim with fewer packages, -r and a day where built anew.
 _BUILD = re.compile(r"(?P<torch>\d+\.\d+\.\d+)-cuda(?P<cuda>\d+\.\d+)(?P<devel>-devel)?(?P<slim>-slim)?(-r\d+)?")
 _BASE = "pytorch/pytorch"
 
