@@ -135,6 +135,12 @@ def key_add(request: HttpRequest, wish: KeyWish) -> Status[Any]:
     return Status(201, ssh_key_add(user=caller(request), name=wish.name, text=wish.text, proof=wish.proof, now=timezone.now()))
 
 
+@router.get("/me/keys/{int:key_id}", response=Key, summary="Look at an SSH key")
+def key_look(request: HttpRequest, key_id: Number) -> Any:
+    """404 for one that is not yours."""
+    return SshKey.objects.get(user=caller(request), pk=key_id)
+
+
 @router.delete("/me/keys/{int:key_id}", response={204: None}, summary="Remove an SSH key")
 def key_remove(request: HttpRequest, key_id: Number) -> Status[None]:
     """Connections made with it are cut."""
@@ -165,6 +171,12 @@ def token_end(request: HttpRequest) -> Status[None]:
     """Signing out."""
     token_revoke(user=caller(request), token_id=_this(request).pk, now=timezone.now())
     return Status(204, None)
+
+
+@router.get("/me/tokens/{int:token_id}", response=Token, summary="Look at an API token")
+def token_look(request: HttpRequest, token_id: Number) -> Any:
+    """404 for one that does not live, or is not yours."""
+    return ApiToken.objects.get(user=caller(request), pk=token_id, revoked_at=None, expires_at__gt=timezone.now())
 
 
 @router.delete("/me/tokens/{int:token_id}", response={204: None}, summary="Revoke an API token")

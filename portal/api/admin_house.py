@@ -115,6 +115,13 @@ def node_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     return page(request, Node.objects.all(), order=("name", "id"), cursor=cursor, limit=limit, show=lambda row: row)
 
 
+@router.get("/nodes/{slug:node_id}", response=NodeView, summary="Look at a node")
+def node_look(request: HttpRequest, node_id: str) -> Any:
+    """With its checks."""
+    may_administer(request)
+    return node_by_id(node_id=node_id)
+
+
 @router.post("/nodes/{slug:node_id}/cordon", response=NodeView, summary="Cordon a node")
 def node_shut(request: HttpRequest, node_id: str) -> Any:
     """It takes no new lab; running ones go on."""

@@ -145,6 +145,13 @@ def group_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     return page(request, Group.objects.all(), order=("name", "id"), cursor=cursor, limit=limit, show=lambda row: row)
 
 
+@router.get("/groups/{int:group_id}", response=GroupView, summary="Look at a group")
+def group_look(request: HttpRequest, group_id: Number) -> Any:
+    """404 where there is none."""
+    may_administer(request)
+    return Group.objects.get(pk=group_id)
+
+
 @router.post("/groups", response={201: GroupView}, summary="Make a group")
 def group_make(request: HttpRequest, wish: GroupWish) -> Status[Any]:
     """An organisation is a root; teams and courses hang below one."""

@@ -16,6 +16,7 @@ from labs.fleet.models import Node
 from labs.people.errors import Refused
 from labs.people.models import Group
 from portal.api.auth import caller, may_administer
+from portal.api.pagination import Cursor, Limit, PageOf, page_of
 from portal.api.schemas import EXACT, Strict
 from portal.banners import banners_changed
 
@@ -49,16 +50,17 @@ class Announcement(Schema):
     withdrawn_at: datetime | None
 
 
-class AnnouncementList(Schema):
+class AnnouncementList(PageOf):
     """What stands now, the newest first."""
 
     items: list[Announcement]
 
 
 @router.get("/announcements", response=AnnouncementList, summary="Read the announcements")
-def announcement_list(request: HttpRequest) -> Any:
+def announcement_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     """Those that concern the caller and stand now."""
-    return {"items": announcements_for(user=caller(request), standing=announcements_standing(now=timezone.now()))}
+    found = announcements_for(user=caller(request), standing=announcements_standing(now=timezone.now()))
+    return page_of(request, found, name=lambda row: row.pk, cursor=cursor, limit=limit, show=lambda row: row)
 
 
 @router.post("/announcements", response={201: Announcement}, summary="Announce something")

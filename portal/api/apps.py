@@ -19,6 +19,7 @@ from labs.sharing.queries import apps_of, shares_of, shares_with
 from labs.sharing.rules import FOLDER_MOST, MOST_HOURS
 from labs.sharing.services import app_start, app_stop, share_create, share_withdraw
 from portal.api.auth import caller, may_launch
+from portal.api.pagination import Cursor, Limit, PageOf, page_of
 from portal.api.schemas import EXACT, Strict
 
 router = Router(tags=["apps"])
@@ -76,22 +77,22 @@ class Share(Schema):
     withdrawn_at: datetime | None
 
 
-class AppList(Schema):
+class AppList(PageOf):
     """The newest of each tool in a lab."""
 
     items: list[App]
 
 
-class ShareList(Schema):
+class ShareList(PageOf):
     """Shares, the newest first."""
 
     items: list[Share]
 
 
 @router.get("/labs/{slug:lab_id}/apps", response=AppList, summary="List a lab's tools")
-def app_list(request: HttpRequest, lab_id: str) -> Any:
+def app_list(request: HttpRequest, lab_id: str, cursor: Cursor, limit: Limit) -> Any:
     """TensorBoard and VS Code in the lab's present attempt."""
-    return {"items": [_app(one) for one in apps_of(lab=_lab(request, lab_id))]}
+    return page_of(request, apps_of(lab=_lab(request, lab_id)), name=lambda one: one.pk, cursor=cursor, limit=limit, show=_app)
 
 
 @router.post("/labs/{slug:lab_id}/apps", response={201: App}, summary="Start a tool in a lab")
@@ -108,13 +109,14 @@ def app_end(request: HttpRequest, lab_id: str, wish: AppEnd) -> Any:
     may_launch(request)
     lab = _lab(request, lab_id)
     app_stop(lab=lab, tool=wish.tool, actor=caller(request), now=timezone.now())
-    return {"items": [_app(one) for one in apps_of(lab=lab)]}
+    return {"items": [_app(one) for one in apps_of(lab=lab)], "next": None}
 
 
 @router.get("/labs/{slug:lab_id}/shares", response=ShareList, summary="List what a lab shares")
-def share_list(request: HttpRequest, lab_id: str) -> Any:
+def share_list(request: HttpRequest, lab_id: str, cursor: Cursor, limit: Limit) -> Any:
     """With whom which port of one's own lab is shared now."""
-    return {"items": [_share(one) for one in shares_of(lab=_lab(request, lab_id), now=timezone.now())]}
+    found = shares_of(lab=_lab(request, lab_id), now=timezone.now())
+    return page_of(request, found, name=lambda one: one.pk, cursor=cursor, limit=limit, show=_share)
 
 
 @router.post("/labs/{slug:lab_id}/shares", response={201: Share}, summary="Share a port of a lab")
@@ -136,9 +138,10 @@ def share_end(request: HttpRequest, lab_id: str, share_id: int) -> Any:
 
 
 @router.get("/shared", response=ShareList, summary="List what is shared with you")
-def shared_list(request: HttpRequest) -> Any:
+def shared_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     """Ports of other people's labs that you may enter now."""
-    return {"items": [_share(one) for one in shares_with(user=caller(request), now=timezone.now())]}
+    found = shares_with(user=caller(request), now=timezone.now())
+    return page_of(request, found, name=lambda one: one.pk, cursor=cursor, limit=limit, show=_share)
 
 
 def _lab(request: HttpRequest, lab_id: str) -> Lab:

@@ -8,6 +8,7 @@ from ninja.security import HttpBearer
 from labs.people.models import ApiToken, User
 from labs.people.queries import person_by_token
 from portal.api.rates import rate_spend
+from portal.factors import factor_missing
 
 Scope = ApiToken.Scope
 
@@ -20,6 +21,7 @@ class BearerToken(HttpBearer):
         found = person_by_token(secret=token, now=timezone.now())
         if found:
             rate_spend(request=request, key=str(found.pk))
+            _factor_demand(found)
         return found
 
 
@@ -43,6 +45,12 @@ def may_administer(request: HttpRequest) -> None:
     """Refuse everything but an administrator's token of scope admin."""
     if not is_admin(request):
         raise AuthorizationError(message="This needs an administrator's token of scope admin.")
+
+
+def _factor_demand(token: ApiToken) -> None:
+    """A token that administers is as strong as the account behind it."""
+    if token.scope == Scope.ADMIN and factor_missing(token.user):
+        raise AuthorizationError(message="This house demands a second factor of administrators. Set one up on the account page; this token works again then.")
 
 
 def _token(request: HttpRequest) -> ApiToken:

@@ -24,6 +24,7 @@ from labs.timetable.services import reservation_cancel, reservation_create
 from labs.timetable.wishes import ClassWish
 from portal.api.auth import caller, may_launch
 from portal.api.labs import lab_view
+from portal.api.pagination import Cursor, Limit, PageOf, page_of
 from portal.api.schemas import EXACT, Lab, Strict
 
 router = Router(tags=["calendar"])
@@ -49,7 +50,7 @@ class CalendarEntry(Schema):
     node: str | None
 
 
-class Calendar(Schema):
+class Calendar(PageOf):
     """What happens in a spell, in order of beginning."""
 
     items: list[CalendarEntry]
@@ -102,6 +103,8 @@ def calendar_list(
     request: HttpRequest,
     since: Annotated[datetime | None, Query(default=None, description="From this moment; now if left out.")],
     until: Annotated[datetime | None, Query(default=None, description="To this moment; a week later if left out, two months later at most.")],
+    cursor: Cursor,
+    limit: Limit,
 ) -> Any:
     """Classes, events and maintenance that share a moment with the spell."""
     start = _moment(since, "since") if since else timezone.now()
@@ -109,7 +112,9 @@ def calendar_list(
     if not start <= end <= start + LONGEST:
         raise Refused(f"`until` lies after `since`, by {LONGEST.days} days at most.", field="until", code="invalid")
     items = [_meeting(one) for one in meetings_shown(start=start, until=end)] + [_maintenance(one) for one in maintenance_shown(start=start, until=end)]
-    return {"items": sorted(items, key=lambda item: (item["starts_at"], item["kind"], item["id"])), "zone": house_zone().key}
+    items.sort(key=lambda item: (item["starts_at"], item["kind"], item["id"]))
+    found = page_of(request, items, name=lambda item: (item["kind"], item["id"]), cursor=cursor, limit=limit, show=lambda item: item)
+    return found | {"zone": house_zone().key}
 
 
 @router.post("/reservations", response={201: ReservationView}, summary="Reserve for a class")

@@ -7,10 +7,16 @@ from ninja.schema import NinjaGenerateJsonSchema
 from portal.api.problems import MEDIA_TYPE, Problem
 
 Document = TypeVar("Document", bound=dict[str, Any])
-ALWAYS = {401: "No live token", 429: "Too many requests; Retry-After says when", 503: "The database is away; Retry-After says when to try again"}
+ALWAYS = {
+    401: "No live token",
+    403: "The token may not do this",
+    429: "Too many requests; Retry-After says when",
+    503: "The database is away; Retry-After says when to try again",
+}
 WITH_INPUT = {422: "Refused: a field is wrong, or a limit is passed by the wish alone"}
 WITH_ID = {404: "There is no such thing, or it is not yours"}
 WRITES = {403: "The token's scope is too small", 409: "Not as things are now; it may pass later"}
+OF_A_THING = {412: "It is not any more as If-Match says"}
 WITH_BODY = {400: "The body is no JSON", 413: "The body is too large"}
 
 
@@ -33,7 +39,7 @@ def _errors(address: str, method: str, operation: dict[str, Any]) -> dict[int, s
     if any(one["name"] == "everyone" for one in operation.get("parameters", [])):
         errors |= {403: WRITES[403]}
     if method != "get":
-        errors |= WRITES
+        errors |= WRITES | (OF_A_THING if "{" in address else {})
     if "administration" in operation.get("tags", []):
         errors |= {403: WRITES[403]}
     if "requestBody" in operation:

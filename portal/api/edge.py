@@ -2,18 +2,22 @@
 
 import hashlib
 from collections.abc import Callable
+from copy import copy
 from datetime import timedelta
+from typing import cast
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.urls import resolve
 from django.utils import timezone
 from django.utils.cache import get_conditional_response
+from django.utils.http import parse_etags
 
 from labs.bus.secrets import seal, unseal
 from labs.people.models import ApiRequest
 from labs.people.queries import person_by_token
-from portal.api.problems import database_away, problem, too_big
+from portal.api.problems import database_away, not_found, problem, too_big
 
 KEY = "Idempotency-Key"
 MOST_KEY = 80
@@ -22,6 +26,8 @@ SEAL = "api-requests"
 #: Launching a lab keeps its key with the lab itself, for as long as the lab is known.
 OWN_KEYS = ("/api/v1/labs",)
 Answer = Callable[[], HttpResponse]
+ROOT = "/api/v1"
+CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IDEMPOTENCY_KEY")
 
 
 def tagged(request: HttpRequest, response: HttpResponse) -> HttpResponse:
@@ -30,6 +36,33 @@ def tagged(request: HttpRequest, response: HttpResponse) -> HttpResponse:
         return response
     response["ETag"] = f'"{hashlib.sha256(response.content).hexdigest()[:32]}"'
     return get_conditional_response(request, etag=response["ETag"], response=response) or response
+
+
+def as_expected(request: HttpRequest, answer: Answer) -> HttpResponse:
+    """The answer to a change; 412 where If-Match says that the thing looks otherwise than it does now. The thing is what GET shows at this path, or at the
+    nearest above: that of the lab for /labs/<id>/extend."""
+    wanted = request.headers.get("If-Match", "")
+    if request.method in ("GET", "HEAD") or not wanted:
+        return answer()
+    found = _seen(request)
+    if found.status_code != 200 or wanted.strip() == "*" or found["ETag"] in parse_etags(wanted):
+        return answer()  # which tells of a stranger's thing as it always does
+    return problem(412, "It has changed since you looked. Look again, then decide.", code="changed")
+
+
+def _seen(request: HttpRequest) -> HttpResponse:
+    """What GET shows of the thing that a path is about."""
+    look = copy(request)
+    look.method = "GET"
+    look.META = {name: value for name, value in request.META.items() if name not in CONDITIONS}
+    vars(look).pop("headers", None)
+    path = request.path
+    while (path := path.rstrip("/")) != ROOT:
+        view = resolve(path)
+        if (found := view.func(look, *view.args, **view.kwargs)).status_code != 405:
+            return cast("HttpResponse", found)
+        path = path.rpartition("/")[0]
+    return not_found(look)
 
 
 def once(request: HttpRequest, answer: Answer) -> HttpResponse:

@@ -29,6 +29,13 @@ def gpu_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
     return page(request, gpus_all(), order=("node_id", "index", "uuid"), cursor=cursor, limit=limit, show=shown)
 
 
+@router.get("/gpus/{str:uuid}", response=schemas.Gpu, summary="Look at a GPU")
+def gpu_look(request: HttpRequest, uuid: str) -> Any:
+    """404 where there is none."""
+    gpu = gpus_all().get(pk="".join(letter for letter in uuid if letter.isprintable()))
+    return _shown(request, gpu, leases_open().get(gpu.pk)) | {"reading": latest_cards(now=timezone.now()).get(gpu.pk)}
+
+
 def _shown(request: HttpRequest, gpu: models.Gpu, lease: Lease | None) -> dict[str, Any]:
     holder, lab = _holder(request, lease)
     return {

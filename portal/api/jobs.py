@@ -95,6 +95,12 @@ def trigger_make(request: HttpRequest, wish: TriggerWish) -> Status[Any]:
     return Status(201, {name: getattr(made, name) for name in names} | {"secret": secret})
 
 
+@router.get("/jobs/{int:trigger_id}", response=TriggerView, summary="Look at a kept job")
+def trigger_look(request: HttpRequest, trigger_id: Number) -> Any:
+    """404 for one that is not yours."""
+    return trigger_for_owner(user=caller(request), trigger_id=trigger_id)
+
+
 @router.post("/jobs/{int:trigger_id}/pause", response=TriggerView, summary="Pause a kept job, or go on")
 def trigger_stop(request: HttpRequest, trigger_id: Number, wish: Pause) -> Any:
     """What was missed meanwhile is not made up for."""

@@ -1,11 +1,11 @@
 """The caller: limits, what is held, what is left, and asking for more."""
 
 from datetime import date, datetime, time
-from typing import Any
+from typing import Annotated, Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Router
+from ninja import Path, Router
 from ninja.responses import Status
 
 from labs.lifecycle.allowances import allowance_of
@@ -19,10 +19,11 @@ from labs.storage.queries import workspaces_of
 from labs.storage.services import workspace_measure_ask
 from portal.api import schemas_me as schemas
 from portal.api.auth import caller, may_launch
+from portal.api.pagination import Cursor, Limit, page
+from portal.api.schemas import EXACT
 
 router = Router(tags=["me"])
-#: How many past requests are listed.
-MOST_REQUESTS = 50
+Number = Annotated[int, Path(ge=1, le=EXACT)]
 
 
 @router.get("/me", response=schemas.Me, summary="Look at yourself")
@@ -52,10 +53,16 @@ def workspace_measure(request: HttpRequest) -> Status[Any]:
     return Status(202, [_workspace(row) for row in workspaces_of(user=caller(request))])
 
 
-@router.get("/me/requests", response=list[schemas.QuotaRequest], summary="Look at what you asked for")
-def quota_request_list(request: HttpRequest) -> Any:
-    """The caller's requests for more, newest first; at most fifty."""
-    return list(requests_of(user=caller(request))[:MOST_REQUESTS])
+@router.get("/me/requests", response=schemas.QuotaRequestList, summary="Look at what you asked for")
+def quota_request_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
+    """The caller's requests for more, newest first."""
+    return page(request, requests_of(user=caller(request)), order=("-created_at", "-id"), cursor=cursor, limit=limit, show=lambda row: row)
+
+
+@router.get("/me/requests/{int:request_id}", response=schemas.QuotaRequest, summary="Look at a request")
+def quota_request_look(request: HttpRequest, request_id: Number) -> Any:
+    """404 for one that is not yours."""
+    return QuotaRequest.objects.get(user=caller(request), pk=request_id)
 
 
 @router.post("/me/requests", response={201: schemas.QuotaRequest}, summary="Ask for more")

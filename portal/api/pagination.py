@@ -4,7 +4,7 @@ The cursor names the last row that was seen, so that rows which come or go meanw
 It is signed: nothing that a client makes up reaches the database.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from pydantic import Field
 from labs.people.errors import Refused
 
 M = TypeVar("M", bound=Model)
+T = TypeVar("T")
 SALT = "gpulab.api.cursor"
 
 Cursor = Annotated[str, Query(default="", max_length=500, description="From `next` of the page before.")]
@@ -40,6 +41,17 @@ def page(request: HttpRequest, rows: QuerySet[M], *, order: tuple[str, ...], cur
     return {"items": [show(row) for row in found], "next": _next(request, found[-1], order) if more else None}
 
 
+def page_of(request: HttpRequest, items: Sequence[T], *, name: Callable[[T], object], cursor: str, limit: int, show: Callable[[T], Any]) -> dict[str, Any]:
+    """One page of what is no table, in its own order; `name` is what an item is known by. Behind one that has gone, what stands in its place comes next."""
+    begin = 0
+    if cursor:
+        place, last = _opened(cursor, request.path)
+        begin = next((index + 1 for index, item in enumerate(items) if str(name(item)) == last), int(place))
+    found = items[begin : begin + limit]
+    more = begin + limit < len(items)
+    return {"items": [show(item) for item in found], "next": _address(request, [str(begin + limit - 1), str(name(found[-1]))]) if more else None}
+
+
 def _after(order: tuple[str, ...], values: list[str]) -> Q:
     """Rows behind the last one: (a, b) > (x, y) spelled as a > x or (a = x and b > y)."""
     behind, same = Q(pk__in=[]), Q()
@@ -51,7 +63,10 @@ def _after(order: tuple[str, ...], values: list[str]) -> Q:
 
 
 def _next(request: HttpRequest, last: Model, order: tuple[str, ...]) -> str:
-    values = [str(getattr(last, name.lstrip("-"))) for name in order]
+    return _address(request, [str(getattr(last, name.lstrip("-"))) for name in order])
+
+
+def _address(request: HttpRequest, values: list[str]) -> str:
     query = request.GET.dict() | {"cursor": signing.dumps(values, salt=SALT + request.path)}
     return f"{settings.PORTAL_URL}{request.path}?{urlencode(query)}"
 

@@ -15,6 +15,7 @@ from labs.people.models import User
 from portal.api import schemas, schemas_queue
 from portal.api.auth import caller, is_admin, may_administer, may_launch
 from portal.api.labs import lab_shown
+from portal.api.pagination import Cursor, page_of
 
 router = Router(tags=["queue"])
 
@@ -23,15 +24,19 @@ router = Router(tags=["queue"])
 def queue(
     request: HttpRequest,
     mine: Annotated[bool, Query(default=False, description="Only your own labs.")],
-    limit: Annotated[int, Query(default=100, ge=1, le=1000, description="Entries at most, from the front.")],
+    cursor: Cursor,
+    limit: Annotated[int, Query(default=100, ge=1, le=1000, description="Entries in a page, from the front.")],
 ) -> Any:
     """Everybody who waits, in order. What others ask for in detail, and why they wait, is theirs and administrators' to see."""
     user, now = caller(request), timezone.now()
     entries = queue_view(now=now)
-    shown = [entry for entry in entries if not mine or entry.lab.owner_id == user.pk][:limit]
-    return {
+    shown, everything = [entry for entry in entries if not mine or entry.lab.owner_id == user.pk], is_admin(request)
+
+    def show(entry: QueueEntry) -> dict[str, Any]:
+        return _entry(entry, user, everything=everything)
+
+    return page_of(request, shown, name=lambda entry: entry.lab.pk, cursor=cursor, limit=limit, show=show) | {
         "waiting": len(entries),
-        "items": [_entry(entry, user, everything=is_admin(request)) for entry in shown],
         "estimates": estimates_score(now=now),
         "card_free_at": card_free_at(now=now),
     }

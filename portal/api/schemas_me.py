@@ -7,6 +7,7 @@ from ninja import Schema
 from pydantic import Field
 
 from labs.policy.asking import MOST
+from portal.api.pagination import PageOf
 from portal.api.schemas import Strict
 
 
@@ -127,6 +128,12 @@ class QuotaRequest(Schema):
     created_at: datetime
     answered_at: datetime | None
     answer: str
+
+
+class QuotaRequestList(PageOf):
+    """A page of the caller's requests, newest first."""
+
+    items: list[QuotaRequest]
 
 
 class Me(Schema):

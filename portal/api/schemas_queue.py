@@ -5,6 +5,8 @@ from datetime import datetime
 from ninja import Schema
 from pydantic import Field
 
+from portal.api.pagination import PageOf
+
 
 class Estimate(Schema):
     """When a lab is expected to start: between these."""
@@ -52,7 +54,7 @@ class EstimatesScore(Schema):
     of: int
 
 
-class Queue(Schema):
+class Queue(PageOf):
     """The queue in its order."""
 
     waiting: int = Field(description="How many labs wait.")

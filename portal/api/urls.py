@@ -35,7 +35,7 @@ from portal.api import (
 )
 from portal.api.auth import BearerToken
 from portal.api.document import errors_described
-from portal.api.edge import once, tagged
+from portal.api.edge import as_expected, once, tagged
 from portal.api.problems import install, not_allowed, not_found
 from portal.api.rates import rate_headers_set
 
@@ -60,7 +60,7 @@ def at_the_edge(view: View) -> View:
     @wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            response = tagged(request, once(request, lambda: view(request, *args, **kwargs)))
+            response = tagged(request, once(request, lambda: as_expected(request, lambda: view(request, *args, **kwargs))))
         except Http404:
             response = not_found(request)
         if response.status_code == 405:
@@ -76,7 +76,8 @@ api = LabApi(
     title="GPU Lab",
     version="1",
     description="Launch and manage GPU labs. Every request carries `Authorization: Bearer gpa_…`, a token made on the account page. "
-    "A POST with an `Idempotency-Key` of yours, sent again, is answered as the first time. Reads carry an `ETag`; send it back as `If-None-Match`.",
+    "A POST with an `Idempotency-Key` of yours, sent again, is answered as the first time. Reads carry an `ETag`; send it back as `If-None-Match`, "
+    "or as `If-Match` with a change that is meant for just that state.",
     docs_url=None,
     auth=BearerToken(),
     urls_namespace="api-v1",

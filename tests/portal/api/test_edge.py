@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from allauth.mfa.totp.internal import auth as totp
 from django.test import Client
 
 from labs.people.models import ApiRequest, ApiToken, Group
@@ -57,3 +58,87 @@ def test_a_revoked_token_gets_no_kept_answer(calls: Any, alice: Any) -> None:
     ApiToken.objects.filter(user=alice, name="test").update(revoked_at=alice.date_joined)
     again = caller.post("/me/tokens", {"name": "ci"}, key="one")
     assert again.status_code == 401 and "secret" not in again.json()
+
+
+def test_a_change_that_was_meant_for_another_state_is_not_made(calls: Any, alice: Any, lab_of: Any, running: Any) -> None:
+    caller, lab = calls(alice), running(lab_of(alice), [])
+    tag = caller.get(f"/labs/{lab.pk}")["ETag"]
+    assert caller.send("POST", f"/labs/{lab.pk}/extend", {"hours": 5}, If_Match=tag).status_code == 200
+    late = caller.send("POST", f"/labs/{lab.pk}/stop", If_Match=tag)
+    assert (late.status_code, late["Content-Type"], late.json()["code"]) == (412, "application/problem+json", "changed")
+    assert caller.get(f"/labs/{lab.pk}").json()["state"] == "running"
+    assert caller.send("POST", f"/labs/{lab.pk}/stop", If_Match=caller.get(f"/labs/{lab.pk}")["ETag"]).status_code == 200
+
+
+def test_what_is_removed_or_changed_by_its_own_address_is_compared_as_well(calls: Any, root_admin: Any, alice: Any) -> None:
+    caller = calls(root_admin)
+    address, tag = f"/people/{alice.pk}", caller.get(f"/people/{alice.pk}")["ETag"]
+    assert caller.send("PATCH", address, {"display_name": "Ada"}, If_Match=tag).status_code == 200
+    assert caller.send("PATCH", address, {"display_name": "Eve"}, If_Match=tag).status_code == 412
+    assert caller.get(address).json()["display_name"] == "Ada"
+    assert caller.send("PATCH", address, {"display_name": "Eve"}, If_Match="*").status_code == 200
+
+
+def test_a_strangers_thing_is_not_there_whatever_is_expected_of_it(calls: Any, alice: Any, charlie: Any, lab_of: Any, running: Any) -> None:
+    lab = running(lab_of(alice), [])
+    tag = calls(alice).get(f"/labs/{lab.pk}")["ETag"]
+    assert [calls(charlie).send("POST", f"/labs/{lab.pk}/stop", If_Match=one).status_code for one in (tag, '"other"', "*")] == [404] * 3
+
+
+def test_what_was_made_under_a_key_is_answered_again_though_it_changed_what_was_expected(calls: Any, alice: Any, lab_of: Any, running: Any) -> None:
+    caller, lab = calls(alice), running(lab_of(alice), [])
+    tag = caller.get(f"/labs/{lab.pk}")["ETag"]
+    answers = [caller.send("POST", f"/labs/{lab.pk}/extend", {"hours": 5}, If_Match=tag, Idempotency_Key="one") for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+def test_every_read_of_a_single_thing_has_a_tag_and_tells_the_rate(calls: Any, root_admin: Any, alice: Any, lab_of: Any, node: Any) -> None:
+    lab, caller = lab_of(alice), calls(root_admin)
+    for path in (f"/labs/{lab.pk}", f"/people/{alice.pk}", f"/nodes/{node.pk}", "/gpus/GPU-00000000-test", "/me", "/house"):
+        answer = caller.get(path)
+        assert answer.status_code == 200, path
+        assert answer["ETag"] and {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} <= set(answer.headers)
+
+
+def test_every_list_is_in_pages(calls: Any, root_admin: Any) -> None:
+    paths = Client().get(f"{BASE}/openapi.json").json()["paths"]
+    caller, lists = calls(root_admin), {}
+    for address, methods in paths.items():
+        reply = methods.get("get", {}).get("responses", {}).get(200) or methods.get("get", {}).get("responses", {}).get("200")
+        if reply and "{" not in address and "items" in str(caller.get(address.removeprefix("/api/v1")).json()):
+            lists[address] = {one["name"] for one in methods["get"]["parameters"]}
+    without = {address for address, names in lists.items() if "cursor" not in names}
+    assert without <= {"/api/v1/me/choices"}, "what is no row of a table: every sort of message"
+    assert len(lists) > 12
+
+
+def test_pages_of_the_queue_neither_repeat_nor_skip(calls: Any, root_admin: Any, alice: Any, lab_of: Any) -> None:
+    labs = [lab_of(alice, name=f"l{number}") for number in range(5)]
+    caller, seen = calls(root_admin), []
+    address = "/queue?limit=2"
+    while address:
+        page = caller.get(address).json()
+        seen += [one["lab"] for one in page["items"]]
+        address = page["next"].partition("/api/v1")[2] if page["next"] else ""
+    assert sorted(seen) == sorted(lab.pk for lab in labs)
+
+
+def test_a_page_behind_one_that_has_gone_goes_on_in_its_place(calls: Any, alice: Any, lab_of: Any) -> None:
+    for number in range(4):
+        lab_of(alice, name=f"l{number}")
+    caller = calls(alice)
+    first = caller.get("/queue?limit=2").json()
+    second = first["items"][1]["lab"]
+    rest = [one["lab"] for one in caller.get("/queue").json()["items"]][2:]
+    caller.post(f"/labs/{second}/stop")
+    assert [one["lab"] for one in caller.get(first["next"].partition("/api/v1")[2]).json()["items"]] == rest
+
+
+def test_a_token_that_administers_asks_for_the_second_factor_that_the_house_demands(calls: Any, root_admin: Any, settings: Any) -> None:
+    caller, lesser = calls(root_admin), calls(root_admin, "launch")
+    settings.ADMIN_TWO_FACTOR = True
+    refused = caller.get("/people")
+    assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope") and "second factor" in refused.json()["detail"]
+    assert caller.get("/me").status_code == 403 and lesser.get("/me").status_code == 200
+    totp.TOTP.activate(root_admin, totp.generate_totp_secret())
+    assert caller.get("/people").status_code == 200

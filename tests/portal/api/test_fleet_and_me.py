@@ -94,8 +94,8 @@ def test_a_refusal_says_what_to_ask_for_and_that_is_asked(calls: Any, bob: Any, 
     assert asked.status_code == 201 and asked.json()["state"] == "open"
     request_grant(request_id=asked.json()["id"], values={"gpus_max": 2}, until=now + timedelta(days=3), answer="", actor=root_admin, now=now)
     assert calls(bob).post("/labs", {"image": image.pk, "gpus": 2}).status_code == 201
-    assert [one["state"] for one in calls(bob).get("/me/requests").json()] == ["granted"]
-    assert calls(alice).get("/me/requests").json() == []
+    assert [one["state"] for one in calls(bob).get("/me/requests").json()["items"]] == ["granted"]
+    assert calls(alice).get("/me/requests").json() == {"items": [], "next": None}
 
 
 def test_a_request_is_withdrawn_by_whom_it_is_of(calls: Any, bob: Any, alice: Any, now: Any) -> None:

@@ -22,7 +22,7 @@ QUIET = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.
 #: What the house refuses in words though the body is of the right shape: 422 is an answer to good data as well.
 CONFIG = """
 [checks]
-positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "422"]
+positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "412", "422"]
 """
 
 
