@@ -26,7 +26,7 @@ set -e
 mount -t tmpfs none /proc/driver && mkdir /proc/driver/nvidia && echo "NVRM version: 580.65.06" > /proc/driver/nvidia/version
 mount --bind "$1" "$2" && shift 2 && exec "$@"
 """
-pytestmark = pytest.mark.long  # a house of its own; tests/nvml/test_gpucheck.py is the short form
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a house of its own; test_gpucheck.py is the short form
 CARDS = [
     f"gpu GPU-{n}1111111-2222-3333-4444-555555555555 name=NVIDIA_H200 total=143771 used=4 reserved=614 util=0 temp=31 power=76000 pci=00000000:{n}B:00.0"
     for n in (1, 2)
