@@ -26,7 +26,7 @@ def timetable_furnish(*, root: User, now: datetime) -> Reservation:
 
     def reserve(title: str, group: Group, days: tuple[int, ...], hours: tuple[int, int], cards: int) -> Reservation:
         spell = Hours(days, time(hours[0]), time(hours[1]), monday, monday + timedelta(weeks=12))
-        wish = ClassWish(title, group, (), Image.objects.get(), "prepared", "card", cards, "", None, 1, 4, 16, 15, spell)
+        wish = ClassWish(title, group, (), Image.objects.get(slug="pytorch"), "prepared", "card", cards, "", None, 1, 4, 16, 15, spell)
         return reservation_create(wish=wish, actor=root, now=now)
 
     first = reserve("Deep Learning 101", course, (1, 3), (10, 12), 3)

@@ -13,8 +13,9 @@ from labs.fleet.services import image_bring
 from labs.lifecycle.models import Lab
 from tests.support.hands import AtOnce, round_of  # noqa: F401  (fixture)
 from worker.loops import images, schedule
-from worker.runtimes.base import Layer, Progress, RuntimeFault
+from worker.runtimes.base import Progress, RuntimeFault
 from worker.runtimes.fake import FakeRuntime
+from worker.runtimes.makes import Layer
 
 INSIDE = '{"torch": "2.9.1", "cuda": "12.6", "python": "3.11.9", "jupyter_server": "2.21.1", "sass": ["9.0"]}'
 

@@ -16,7 +16,8 @@ from labs.fleet.bringing import TRIES, image_give_up, image_told
 from labs.fleet.models import NodeImage
 from labs.fleet.services import node_image_set
 from worker.hands import Hands
-from worker.runtimes.base import ImageFacts, Layer, RuntimeFault
+from worker.runtimes.base import ImageFacts, RuntimeFault
+from worker.runtimes.makes import Layer
 
 log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="images")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.runtimes.makes import Makes
+from worker.runtimes.makes import Layers, Makes
 from worker.runtimes.mounts import Measured as Measured
 from worker.runtimes.mounts import Mount, VolumeVerbs
 
@@ -201,19 +201,6 @@ class Notice:
 #: percent 0..100, words ("downloading torch, 120 of 200 MB")
 Progress = Callable[[int, str], None]
 
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer on its way. Bytes; 0 of 0 until its size is told."""
-
-    id: str
-    done: int
-    total: int
-    unpacked: bool = False
-
-
-#: every layer of a pull, as far as it is
-Layers = Callable[[Sequence[Layer]], None]
 
 
 class Runtime(Makes, VolumeVerbs, Protocol):

@@ -12,8 +12,6 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
-    Layer,
-    Layers,
     Measured,
     Notice,
     Observed,
@@ -24,7 +22,7 @@ from worker.runtimes.base import (
     Verification,
 )
 from worker.runtimes.folders import folder_found
-from worker.runtimes.makes import Hear, Saved, Saving
+from worker.runtimes.makes import Hear, Layer, Layers, Saved, Saving
 from worker.runtimes.mounts import Mount
 
 #: Nothing listens there: a lab at this address is never ready.

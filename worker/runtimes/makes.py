@@ -36,6 +36,20 @@ class Saved:
 Hear = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer on its way. Bytes; 0 of 0 until its size is told."""
+
+    id: str
+    done: int
+    total: int
+    unpacked: bool = False
+
+
+#: every layer of a pull, as far as it is
+Layers = Callable[[Sequence[Layer]], None]
+
+
 class Makes(Protocol):
     """A part of Runtime."""
 

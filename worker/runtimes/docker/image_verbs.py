@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from worker.runtimes.base import ImageFacts, Layers, Progress
+from worker.runtimes.base import ImageFacts, Progress
 from worker.runtimes.docker.client import Engine
 from worker.runtimes.docker.create import overlay_folder, overlay_name
 from worker.runtimes.docker.images import Images
 from worker.runtimes.docker.jobs import image_job, lab_heard, lab_job
 from worker.runtimes.docker.layers import layer_save, text_build
-from worker.runtimes.makes import Hear, Saved, Saving
+from worker.runtimes.makes import Hear, Layers, Saved, Saving
 
 
 class ImageVerbs:

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from worker.runtimes.base import ImageFacts, Layers, Progress, RuntimeFault
+from worker.runtimes.base import ImageFacts, Progress, RuntimeFault
 from worker.runtimes.docker.client import HTTP_BAD_REQUEST, HTTP_CONFLICT, APIError, Engine, ImageNotFound, faults
 from worker.runtimes.docker.names import Sources, split
 from worker.runtimes.docker.progress import BuildProgress, PullProgress
-from worker.runtimes.makes import Hear
+from worker.runtimes.makes import Hear, Layers
 
 #: As the engine names a processor, and as registries do.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}

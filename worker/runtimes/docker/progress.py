@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from worker.runtimes.base import Layer
+from worker.runtimes.makes import Layer
 
 MEGABYTE = 1_000_000
 #: Of a pull's progress, what downloading takes; the rest is unpacking.

@@ -19,7 +19,6 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
-    Layers,
     Measured,
     Notice,
     Observed,
@@ -30,7 +29,7 @@ from worker.runtimes.base import (
     Verification,
 )
 from worker.runtimes.folders import folder_found, folder_measure
-from worker.runtimes.makes import Hear, Saved, Saving
+from worker.runtimes.makes import Hear, Layers, Saved, Saving
 from worker.runtimes.mounts import FOLDER, Mount
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
