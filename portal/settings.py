@@ -56,6 +56,10 @@ CLI_FOLDER = env.folder("GPULAB_CLI_FOLDER", GPULAB_HOME / "cli")
 WORKSPACES = env.choice("GPULAB_WORKSPACES", ("node", "shared"), "node")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 DATA_FOLDERS = tuple(Path(one) for one in env.listing("GPULAB_DATA_FOLDERS", str(GPULAB_HOME / "datasets")))
+SNAPSHOTS = env.folder("GPULAB_SNAPSHOTS", GPULAB_HOME / "snapshots")
+SNAPSHOT_COUNT = env.integer("GPULAB_SNAPSHOT_COUNT", 5, low=1, high=1000)
+SNAPSHOT_DAYS = env.integer("GPULAB_SNAPSHOT_DAYS", 30, low=1, high=3650)
+SNAPSHOT_IDLE_GIB = env.integer("GPULAB_SNAPSHOT_IDLE_GIB", 20, low=0, high=100_000)
 SCRATCH_GIB = env.integer("GPULAB_SCRATCH_GIB", 50, low=0, high=100_000)
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
@@ -96,6 +100,7 @@ INSTALLED_APPS = [
     "labs.policy",
     "labs.storage",
     "labs.datasets",
+    "labs.snapshots",
     "labs.relocation",
     "labs.timetable",
     "labs.lifecycle",

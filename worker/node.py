@@ -23,7 +23,7 @@ from labs.turns.queries import database_now
 from worker.clock import HouseClock, boot_s
 from worker.disks import disk_checks
 from worker.hands import Hands
-from worker.loops import alone, images, moving, starters
+from worker.loops import alone, images, moving, snapshots, starters
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
 from worker.probes.none import NoProbe
@@ -141,6 +141,13 @@ def carrier() -> moving.Carrier:
     """What this worker carries workspaces to and from other nodes with."""
     held = hands()
     return moving.Carrier(hands=held, places=places(held.runtime.kind, node_open(node_id=held.node_id).realm), tls=_tls)
+
+
+@cache
+def keeper() -> snapshots.Keeper:
+    """What this worker makes snapshots with."""
+    held = hands()
+    return snapshots.Keeper(hands=held, places=places(held.runtime.kind, node_open(node_id=held.node_id).realm))
 
 
 def _tls() -> ssl.SSLContext:

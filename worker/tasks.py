@@ -4,7 +4,7 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, apps, datasets, files, hooks, images, making, moving, post, reconcile, schedule, shelf, starters, storage, warn
+from worker.loops import announce, apps, datasets, files, hooks, images, making, moving, post, reconcile, schedule, shelf, snapshots, starters, storage, warn
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -92,16 +92,22 @@ def starters_now() -> None:
     starters.tick(hands=node.hands())
 
 
+@shared_task(name="worker.files")
+def files_now() -> None:
+    """Open and close file pages on this node."""
+    files.tick(hands=node.hands(), now=node.clock().now())
+
+
 @shared_task(name="worker.datasets")
 def datasets_now() -> None:
     """Look at the data sets that are due on this node."""
     datasets.tick(hands=node.hands(), now=node.clock().now())
 
 
-@shared_task(name="worker.files")
-def files_now() -> None:
-    """Open and close file pages on this node."""
-    files.tick(hands=node.hands(), now=node.clock().now())
+@shared_task(name="worker.snapshots")
+def snapshots_now() -> None:
+    """Make, restore and remove snapshots of this node."""
+    snapshots.tick(keeper=node.keeper(), now=node.clock().now())
 
 
 @shared_task(name="worker.storage")

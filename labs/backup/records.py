@@ -29,12 +29,14 @@ PRESENT = frozenset(
         "enrolment.Authority",
         "enrolment.JoinToken",
         "enrolment.Credential",
+        "snapshots.Snapshot",
+        "snapshots.Restore",
         "storage.WorkspaceUse",
         "storage.DiskLevel",
     }
 )
-#: Emptied in a restore, so that every stray is met anew and has its whole grace.
-FORGOTTEN = frozenset({"quarantine.Stray"})
+#: Emptied in a restore: every stray is met anew and has its whole grace, and nodes look at data sets again.
+FORGOTTEN = frozenset({"quarantine.Stray", "datasets.DataCopy"})
 #: What was made since the backup stays: containers, folders and cards hang on these.
 GROWING = ("ledger.Event", "people.User", "fleet.Node", "fleet.Gpu")
 BATCH = 500

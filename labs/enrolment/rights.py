@@ -59,6 +59,8 @@ RIGHTS: tuple[Right, ...] = (
     _mine("quarantine_stray"),
     _mine("lifecycle_personnetwork"),
     _mine("storage_workspaceuse"),
+    _mine("snapshots_snapshot"),
+    _mine("snapshots_restore", "SU"),
     Right("datasets_dataset", "S"),
     Right("datasets_dataset_groups", "S"),
     _mine("datasets_datacopy"),

@@ -19,6 +19,7 @@ from labs.lifecycle.telling import lab_tell, offer_tell
 from labs.people.models import User
 from labs.policy.queries import group_limits_lock
 from labs.relocation.queries import is_moving
+from labs.snapshots.queries import is_restoring
 from labs.turns.services import turn_holds
 
 #: Characters of a log that are kept.
@@ -92,7 +93,7 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
             # no_key: a message to the owner refers to this row, and may be written by whoever holds the lab's
             owner = User.objects.select_for_update(no_key=True).get(pk=owner_id)
             lab = Lab.objects.select_for_update().get(pk=lab_id)
-            if lab.target != Lab.Target.RUNNING or not owner.is_active or is_moving(owner_id=owner_id):
+            if lab.target != Lab.Target.RUNNING or not owner.is_active or is_moving(owner_id=owner_id) or is_restoring(owner_id=owner_id):
                 return False
             if lab.state == states.RUNNING and lab.next_gpus is not None:
                 return _assign_next(lab, owner, gpu_uuids, now)

@@ -17,6 +17,7 @@ from labs.relocation.models import Relocation
 from labs.relocation.queries import moves_due
 from labs.relocation.rules import ASKED
 from labs.relocation.services import move_create
+from labs.snapshots.queries import is_restoring
 from labs.storage.models import WorkspaceUse
 
 SHARED = "The workspaces of this house are on shared storage: every node has them already."
@@ -54,6 +55,8 @@ def workspace_move(*, owner: User, source: Node, destination: Node, stop_labs: b
         if busy and not stop_labs:
             names = ", ".join(lab.name for lab in busy)
             raise Refused(f"Files cannot be moved under a lab that uses them: {names}. Stop it first, or let it be stopped.", field="stop_labs", code="state")
+        if is_restoring(owner_id=owner.pk):
+            raise Refused("The workspace is being restored from a snapshot. Move it when that is done.", code="state")
         row = move_create(owner=owner, source=source, destination=destination, actor=actor, now=now)
         for lab in busy:
             lab_end(lab_id=lab.pk, code="asked" if actor.pk == owner.pk else "administrator", now=now, actor=actor)

@@ -20,6 +20,7 @@ from labs.people.models import User
 from labs.policy.rules import Asked, budget_spent
 from labs.scheduler.policy import Policy
 from labs.scheduler.snapshot import ImageView, NodeView, Snapshot, Waiting
+from labs.snapshots.queries import waiting_for_restores
 from labs.timetable.queries import holds_between
 
 #: How far ahead windows are looked at: no lab runs longer.
@@ -61,7 +62,7 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = (), floor: Floo
     tree, holds = tree_load(), holds_between(start=now, until=now + AHEAD)
     return Snapshot(
         nodes=nodes,
-        waiting=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra), nodes=nodes, holds=holds),
+        waiting=waiting_for_restores(labs=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra), nodes=nodes, holds=holds)),
         images=_images(),
         held={user_id: one.held for user_id, one in may.items()},
         limits={user_id: one.limits for user_id, one in may.items()},

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Min, QuerySet, Sum
+from django.db.models import BigIntegerField, Min, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from labs.people.models import User
+from labs.snapshots.models import Snapshot
+from labs.snapshots.rules import READY
 from labs.storage.models import WorkspaceUse
 from labs.storage.rules import GIB, Measurement
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """What a person's workspaces hold on all nodes together; the oldest of the measurements. None is never."""
+    """What a person's workspaces and their snapshots hold on all nodes together; the oldest of the measurements. None is never."""
 
     size: int = 0
     measured_at: datetime | None = None
@@ -26,8 +29,11 @@ class Disk:
 
 def disk_held(*, user_ids: Iterable[int]) -> dict[int, Disk]:
     """By person; nothing for who was never measured. One query."""
-    rows = WorkspaceUse.objects.filter(owner_id__in=list(user_ids)).order_by().values_list("owner_id")
-    return {owner: Disk(int(size), oldest) for owner, size, oldest in rows.annotate(size=Sum("size"), oldest=Min("measured_at"))}
+    own = Snapshot.objects.filter(owner_id=OuterRef("owner_id"), state=READY).order_by().values("owner_id")
+    kept = Coalesce(Subquery(own.annotate(all=Sum("size")).values("all"), output_field=BigIntegerField()), 0)
+    rows = WorkspaceUse.objects.filter(owner_id__in=list(user_ids)).order_by().values("owner_id").annotate(kept=kept)
+    found = rows.annotate(size=Sum("size"), oldest=Min("measured_at")).values_list("owner_id", "size", "kept", "oldest")
+    return {owner: Disk(int(size) + int(snapshots), oldest) for owner, size, snapshots, oldest in found}
 
 
 def workspaces_of(*, user: User) -> QuerySet[WorkspaceUse]:

@@ -26,6 +26,7 @@ from labs.policy.models import RoleLimits
 from labs.policy.services import group_limits_set, override_set, window_add
 from labs.quarantine.models import Stray
 from labs.sharing.services import share_create
+from labs.snapshots.models import Snapshot
 from labs.starters.rules import Needs
 from labs.starters.services import Draft, template_make
 from labs.timetable.rules import Hours
@@ -76,6 +77,7 @@ def world_make(*, now: datetime) -> World:
         "person_id": str(alice.pk),
         "slug": _template(people["tina"], team, now),
         "group_id": str(team.pk),
+        "snapshot_id": str(Snapshot.objects.create(owner=alice, node_id="n1", why="asked", state="ready", asked_at=now).pk),
         "data_set_id": str(DataSet.objects.create(name="flowers", version="1", backend="folder", source="/srv/flowers", registered_at=now).pk),
         "uidb36": uid,
         "key": key,

@@ -3,14 +3,20 @@
 import http.client
 import json
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
+
+from django.conf import settings
 
 from labs.idleness.rules import Do, Signs
 from labs.idleness.services import idle_look, idle_told
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.tokens import upstream_token
+from labs.people.errors import Refused
+from labs.snapshots.rules import IDLE
+from labs.snapshots.services import snapshot_ask
 from labs.telemetry.queries import lab_usage_recent
 from worker.hands import Hands
 from worker.runtimes.base import RuntimeFault
@@ -27,6 +33,9 @@ def tick(*, hands: Hands, now: datetime) -> None:
     """One look at every running lab of the node. Labs of a class end with it."""
     for lab in Lab.objects.select_related("owner").filter(node_id=hands.node_id, state=states.RUNNING, target=Lab.Target.RUNNING, meeting=None):
         looked = idle_look(lab=lab, signs=signs_of(lab=lab, now=now), now=now)
+        if looked.do == Do.STOP and settings.SNAPSHOT_IDLE_GIB:
+            with suppress(Refused):  # one is being made
+                snapshot_ask(owner=lab.owner, node_id=hands.node_id, why=IDLE, actor=None, now=now)
         if looked.do == Do.WARN and lab_terminals_write(hands=hands, lab=lab, words=looked.words):
             idle_told(lab=lab, now=now)
 

@@ -31,6 +31,7 @@ from worker.loops import (
     sample,
     schedule,
     shelf,
+    snapshots,
     starters,
     storage,
     timetable,
@@ -127,6 +128,7 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="deleted", period_s=600, tick=lambda: shelf.deleted_tick(hands=hands, now=clock())),
         Ticker(name="spare", period_s=600, tick=lambda: shelf.tick(hands=hands, now=clock())),
         Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
+        Ticker(name="snapshots", period_s=30, tick=lambda: snapshots.tick(keeper=node.keeper(), now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]
