@@ -202,7 +202,6 @@ class Notice:
 Progress = Callable[[int, str], None]
 
 
-
 class Runtime(Makes, VolumeVerbs, Protocol):
     """The verbs. All raise RuntimeFault; none blocks longer than its own documented deadline."""
 
