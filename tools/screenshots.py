@@ -1,6 +1,6 @@
 """Pictures of every page, wide and narrow, light and dark, of a furnished house: `python -m tools.screenshots FOLDER`."""
 
-import sys
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,4 +45,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "screenshots"))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("screenshots"))
+    main(parser.parse_args().folder)
