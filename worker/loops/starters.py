@@ -82,12 +82,12 @@ def _content(start: Start) -> bytes | None:
 
 def _said(start: Start, content: bytes, within: float) -> dict[str, Any]:
     """What the program says that runs in one of the lab's terminals, as the lab's user."""
-    lab, name = start.lab, f"gpulab-template-{start.pk}"
+    lab, name = start.lab, f"template{start.pk}"  # Jupyter's terminals take letters and digits only
     jupyter = Jupyter((lab.jupyter_host, lab.jupyter_port or 0), lab.base_url, upstream_token(lab_id=lab.pk, attempt=lab.attempt))
     try:
-        jupyter.file_put(f"{name}.pyz", content)
+        jupyter.file_put(f"gpulab-{name}.pyz", content)
         jupyter.terminal_open(name)
-        return jupyter.said(name, f" exec python3 -I ~/{name}.pyz\r", within=within)
+        return jupyter.said(name, f" exec python3 -I ~/gpulab-{name}.pyz\r", within=within)
     except JupyterFault as fault:
         log.warning("%s: %s", start, fault)
         return {"words": UNHEARD}
