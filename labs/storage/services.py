@@ -21,18 +21,22 @@ from labs.storage.rules import LEVELS, level_of
 REST = timedelta(seconds=20)
 
 
-def workspace_record(*, owner_id: int, node_id: str, size: int, files: int | None, whole: bool, now: datetime) -> None:
-    """What one workspace holds now: bytes of disk, files; `whole` False says that there is more. Its owner is told once of each level passed."""
+def workspace_record(*, owner_id: int, node_id: str, size: int, files: int | None, whole: bool, now: datetime) -> str:
+    """What one workspace holds now: bytes of disk, files; `whole` False says that there is more.
+
+    Its owner is told once of each level passed: in the words that are returned, empty otherwise.
+    """
     with transaction.atomic():
         owner = User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
         if owner is None:
-            return
+            return ""
         values = {"size": size, "files": files, "whole": whole, "measured_at": now}
         WorkspaceUse.objects.update_or_create(owner=owner, node_id=node_id, defaults=values)
         disk = disk_held(user_ids=[owner_id])[owner_id]
-        _level_set(owner, disk, limits_of(user=owner, now=now).disk_gib, now)
+        told = _level_set(owner, disk, limits_of(user=owner, now=now).disk_gib, now)
         publish(f"person.{owner_id}", "disk")
         ring("worker.schedule")
+    return told
 
 
 def workspaces_forget(*, node_id: str, kept: Collection[int]) -> int:
@@ -61,17 +65,19 @@ def workspace_measure_ask(*, user: User, now: datetime) -> None:
             ring("worker.storage", queue=node_queue(row.node_id), owner_id=user.pk)
 
 
-def _level_set(owner: User, disk: Disk, limit_gib: int, now: datetime) -> None:
-    """Keep the level that was reached; tell the owner when it is a higher one. Under the lock of the owner, so once."""
+def _level_set(owner: User, disk: Disk, limit_gib: int, now: datetime) -> str:
+    """Keep the level that was reached; tell the owner when it is a higher one, in the words returned. Under the lock of the owner, so once."""
     row, _ = DiskLevel.objects.get_or_create(owner=owner)
     level = level_of(disk.size, limit_gib, row.level)
     if level == row.level:
-        return
+        return ""
     DiskLevel.objects.filter(pk=owner.pk).update(level=level)
-    if level > row.level:
-        subject, words = _words(disk.gib, limit_gib, level)
-        event_record(kind="disk.level", subject=f"person:{owner.pk}", words=f"{owner}: {subject}", actor=None, now=now, size=disk.size, limit_gib=limit_gib)
-        notice_queue(user=owner, kind="disk_mine", subject=subject, words=words, url="/quota/", now=now)
+    if level < row.level:
+        return ""
+    subject, words = _words(disk.gib, limit_gib, level)
+    event_record(kind="disk.level", subject=f"person:{owner.pk}", words=f"{owner}: {subject}", actor=None, now=now, size=disk.size, limit_gib=limit_gib)
+    notice_queue(user=owner, kind="disk_mine", subject=subject, words=words, url="/quota/", now=now)
+    return f"{subject}. {words}"
 
 
 def _words(gib: float, limit_gib: int, level: int) -> tuple[str, str]:

@@ -153,6 +153,23 @@ def test_a_running_lab_with_gpus_goes_on_when_its_workspace_passes_the_limit(hou
     assert (row.state, row.target, Reclaim.objects.exists()) == ("running", "running", False)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_level_that_is_reached_is_written_into_the_terminals_of_the_owners_running_labs_once(
+    house: Round, alice: User, root_admin: User, lab_of: Ask, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[str, str]] = []
+    monkeypatch.setattr(storage, "lab_terminals_write", lambda *, hands, lab, words: written.append((lab.pk, words)))
+    override_set(user=alice, values={"disk_gib": 50}, until=None, note="", actor=root_admin, now=now)
+    lab = lab_of(alice)
+    house.until(lab, "running")
+    for gib in (10, 48, 49):
+        _lies(house, alice, gib)
+        _later(house, 11 * MINUTE)
+        _tick(house)
+    [(told, words)] = written
+    assert (told, words.startswith("Your workspace holds 48 of your 50 GiB: 95% is used.")) == (lab.pk, True)
+
+
 def test_names_of_workspaces_tell_whose_they_are_and_no_other_name_does() -> None:
     assert workspace_owner("abc", workspace_name("abc", 12)) == 12
     for name in ("gpulab-abd-ws-12", "gpulab-abc-ws-", "gpulab-abc-ws-012", "gpulab-abc-ws-x", "gpulab-abc-ws-1٣", "12"):

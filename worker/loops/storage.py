@@ -14,6 +14,7 @@ from labs.storage.queries import measurements_on
 from labs.storage.rules import Doings, Measurement, is_due
 from labs.storage.services import workspace_record, workspaces_forget
 from worker.hands import Hands
+from worker.loops.idle import lab_terminals_write
 from worker.runtimes.base import RuntimeFault
 from worker.spec import workspace_name, workspace_owner
 
@@ -30,6 +31,7 @@ def tick(*, hands: Hands, now: datetime) -> int:
     """Measure whoever is due, those who work first; how many were measured."""
     owners = _owners(hands)
     workspaces_forget(node_id=hands.node_id, kept=owners)
+    hands.runtime.scratch_prune()
     until, measured = time.monotonic() + ROUND_S, 0
     for owner_id in _due(hands, owners, now):
         if time.monotonic() > until:
@@ -51,7 +53,10 @@ def measure(*, hands: Hands, owner_id: int) -> bool:
         hands.release(f"storage:{owner_id}")
     if found is None:
         return False
-    workspace_record(owner_id=owner_id, node_id=hands.node_id, size=found.size, files=found.files, whole=found.whole, now=hands.clock())
+    told = workspace_record(owner_id=owner_id, node_id=hands.node_id, size=found.size, files=found.files, whole=found.whole, now=hands.clock())
+    if told:
+        for lab in Lab.objects.filter(owner_id=owner_id, node_id=hands.node_id, state=states.RUNNING):
+            lab_terminals_write(hands=hands, lab=lab, words=told)
     return True
 
 
