@@ -63,6 +63,7 @@ def page(title: str, body: str, *, portal: str, node: str) -> bytes:
     """A whole page."""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
+        '<link rel="icon" href="static/icon.svg">'
         f'<meta name="color-scheme" content="light dark"><title>{text(title)} · GPU Lab</title><link rel="stylesheet" href="static/files.css">'
         '<script src="static/vendor/tus/tus.min.js" defer></script><script src="static/files.js" defer></script></head><body>'
         f'<header><a class="brand" href="{escape(portal)}/">GPU Lab</a><nav><a href=".">Files</a><a href="trash">Trash</a>'

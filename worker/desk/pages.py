@@ -126,13 +126,13 @@ def _address(path: str, view: View, number: int = 1) -> str:
     return escape("?" + "&".join(f"{name}={value}" for name, value in asked.items() if value))
 
 
-def _packed(path: str) -> str:
+def _packed(path: str, more: str = "") -> str:
     links = "".join(f'<a class="btn" href="archive?kind={kind}&amp;path={way(path)}">{icon("download")}as {kind}</a>' for kind in ("zip", "tar"))
-    return f'<section class="card"><h2>This folder</h2><div class="tools"><span class="dim">Download all of it</span>{links}</div></section>'
+    return f'<section class="card"><h2>This folder</h2><div class="tools"><span class="dim">Download all of it</span>{links}{more}</div></section>'
 
 
 def _of_folder(path: str) -> str:
-    return _packed(path).replace("</section>", f"{_changing(path)}</section>")
+    return _packed(path, _changing(path))
 
 
 def _changing(path: str) -> str:

@@ -20,7 +20,7 @@ from worker.desk.store import Store
 from worker.desk.trash import ID, purge, restore, throw, thrown
 from worker.desk.tus import Tus
 
-STATIC = {"files.css": "text/css", "files.js": "text/javascript", "vendor/tus/tus.min.js": "text/javascript"}
+STATIC = {"icon.svg": "image/svg+xml", "files.css": "text/css", "files.js": "text/javascript", "vendor/tus/tus.min.js": "text/javascript"}
 
 
 class Routes:

@@ -171,6 +171,7 @@ def test_names_and_contents_are_never_markup_and_pages_run_nothing_of_others(pag
         assert "<b>" not in answer.text
         assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
         assert "unsafe" not in answer.headers["Content-Security-Policy"]
+        assert answer.headers["Referrer-Policy"] == "same-origin", "else browsers name no origin with a form, which the relay refuses"
     (page.folder / "x.html").write_text("<script>alert(1)</script>")
     raw = page.client.get("raw", params={"path": "x.html", "inline": "1"})
     assert (raw.headers["Content-Type"], raw.headers["X-Content-Type-Options"]) == ("application/octet-stream", "nosniff")
