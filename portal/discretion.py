@@ -4,7 +4,7 @@ import logging
 import re
 
 #: Invitations, links that set a new password, and every bearer secret of ours, wherever it stands.
-SECRET = re.compile(r"(/invite/|/password/reset/key/[0-9A-Za-z]+-|\bgp[a-z]_)[^/\s?\"']{8,}")
+SECRET = re.compile(r"(/invite/|/confirm-email/|/password/reset/key/[0-9A-Za-z]+-|\bgp[a-z]_)[^/\s?\"']{8,}")
 
 
 class Discreet(logging.Filter):

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,10 @@ ENGINE = ROOT / "tests/engine/engine.sh"
 ON_SQLITE = ["tests/labs", "tests/portal", "tests/worker"]
 #: What stands on records and single parts; everything else furnishes whole houses.
 RECORDS = [*ON_SQLITE, "tests/architecture", "tests/cli", "tests/benchmarks", "tests/nvml", "tests/embedded"]
+
+#: Read by every Python of this environment when it starts, whatever else its surroundings are; it does nothing outside such a run.
+WITNESS = Path(sysconfig.get_path("purelib")) / "gpulab-witness.pth"
+WITNESS_LINE = f"import os, sys; 'WITNESS_FOLDER' in os.environ and (sys.path.append({str(ROOT / 'tests/support/witness')!r}), __import__('witness').begin())\n"
 
 
 def say(words: str) -> None:
@@ -116,11 +121,13 @@ def witnessed(environment: Mapping[str, str]) -> Iterator[tuple[dict[str, str], 
     """An environment in which every secret that is made is noted, and a search that finds where it should not be: 0 is nowhere."""
     program = [sys.executable, "-m", "tests.support.leaks"]
     with tempfile.TemporaryDirectory(prefix="gpulab-witness-") as folder:
-        watched = dict(environment) | {"WITNESS_FOLDER": folder, "PYTHONPATH": str(ROOT / "tests/support/witness")}
+        watched = dict(environment) | {"WITNESS_FOLDER": folder}
+        WITNESS.write_text(WITNESS_LINE)
         watcher = subprocess.Popen([*program, "watch", folder, environment.get("GPULAB_TEST_DOCKER", "")], cwd=ROOT)
         try:
             yield watched, lambda: subprocess.run([*program, "search", folder], cwd=ROOT, check=False).returncode
         finally:
+            WITNESS.unlink(missing_ok=True)
             watcher.terminate()
             watcher.wait()
 

@@ -44,6 +44,10 @@ def _of_labs(table: str, may: str) -> Right:
     return Right(table, may, f"lab_id IN ({_LABS})")
 
 
+def _of_triggers(table: str) -> Right:
+    return Right(table, "SID", f"node_id = {ME} AND trigger_id IN (SELECT id FROM public.jobs_trigger WHERE owner_id IN ({_OWNERS}))")
+
+
 def _of_cards(table: str, may: str) -> Right:
     return Right(table, may, f"gpu_id IN ({_GPUS})")
 
@@ -90,6 +94,9 @@ RIGHTS: tuple[Right, ...] = (
     _of_cards("telemetry_gpuminute", "SIU"),
     _of_cards("telemetry_gpuhour", "SIU"),
     # Written as the platform, never as a person.
+    Right("jobs_trigger", "S", f"owner_id IN ({_OWNERS})", select=("id", "owner_id", "kind", "watch", "paused")),
+    _of_triggers("jobs_arrival"),
+    _of_triggers("jobs_watched"),
     Right("ledger_event", "SI", f"actor_id IS NULL AND ({_OWN_EVENT} OR kind LIKE 'image.%' OR kind LIKE 'disk.%')"),
     # A message is handed over and not read again; update is what it takes to lock a row, and no column of these can be.
     Right("people_user", "SU", f"id IN ({_PEOPLE})", blank=_NOBODY, update=("password",)),

@@ -14,6 +14,7 @@ class Trigger(models.Model):
     class Kind(models.TextChoices):
         SCHEDULE = "schedule", "Schedule"
         CALL = "call", "Call from outside"
+        FILE = "file", "A file that arrives"
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="triggers")
     name = models.CharField(max_length=32)
@@ -23,6 +24,7 @@ class Trigger(models.Model):
     at = models.CharField(max_length=5, blank=True, help_text="Of a schedule, in the house's time zone.")
     next_at = models.DateTimeField(null=True)
     digest = models.CharField(max_length=64, blank=True, help_text="Of the secret with which it is called.")
+    watch = models.CharField(max_length=200, blank=True, help_text="The folder below the workspace in which files arrive.")
     paused = models.BooleanField(default=False)
     last_at = models.DateTimeField(null=True)
     last_lab = models.ForeignKey(Lab, null=True, on_delete=models.SET_NULL, related_name="+")
@@ -43,4 +45,38 @@ class Trigger(models.Model):
     @property
     def when_words(self) -> str:
         """When it runs, as people say it."""
-        return f"{days_words(self.weekdays)} at {self.at}" if self.kind == self.Kind.SCHEDULE else "when it is called"
+        if self.kind == self.Kind.SCHEDULE:
+            return f"{days_words(self.weekdays)} at {self.at}"
+        return "when it is called" if self.kind == self.Kind.CALL else f"for each file that arrives in {self.watch}"
+
+
+class Arrival(models.Model):
+    """A file that a node has seen in a watched folder, for as long as it lies there. One that lay there before is known and starts nothing."""
+
+    trigger = models.ForeignKey(Trigger, on_delete=models.CASCADE, related_name="arrivals")
+    node_id = models.CharField(max_length=40)
+    file = models.CharField(max_length=255)
+    mark = models.CharField(max_length=64, help_text="Size and time of its last change: another one is another file.")
+    seen_at = models.DateTimeField()
+    fired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["seen_at"], condition=Q(fired_at=None), name="arrival_waiting")]
+        constraints = [models.UniqueConstraint(fields=["trigger", "node_id", "file", "mark"], name="arrival_once")]
+
+    def __str__(self) -> str:
+        return self.file
+
+
+class Watched(models.Model):
+    """That a node has looked into a folder before: from then on what arrives there starts a job."""
+
+    trigger = models.ForeignKey(Trigger, on_delete=models.CASCADE, related_name="watched")
+    node_id = models.CharField(max_length=40)
+    since = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["trigger", "node_id"], name="watched_once")]
+
+    def __str__(self) -> str:
+        return f"{self.trigger_id} on {self.node_id}"

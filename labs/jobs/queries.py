@@ -1,13 +1,17 @@
 """Reading what starts jobs by itself."""
 
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db.models import QuerySet
 
 from labs.bus.secrets import secret_digest
-from labs.jobs.models import Trigger
+from labs.jobs.models import Arrival, Trigger
 from labs.lifecycle.models import Lab
 from labs.people.models import User
+
+#: Looked at in one round of the jobs' loop.
+MOST_WAITING = 1000
 
 
 def triggers_of(*, user: User) -> QuerySet[Trigger]:
@@ -30,6 +34,21 @@ def triggers_due(*, now: datetime) -> list[Trigger]:
     """Schedules whose moment has come, the oldest first."""
     rows = Trigger.objects.select_related("owner").filter(kind=Trigger.Kind.SCHEDULE, paused=False, owner__is_active=True, next_at__lte=now)
     return list(rows.order_by("next_at")[:200])
+
+
+def folders_watched(*, owner_ids: Collection[int]) -> list[tuple[int, int, str]]:
+    """Id, owner and folder of what is started by files of these people; for the node that holds their workspaces."""
+    rows = Trigger.objects.filter(kind=Trigger.Kind.FILE, paused=False, owner_id__in=owner_ids)
+    return list(rows.order_by("id").values_list("id", "owner_id", "watch"))
+
+
+def arrivals_waiting() -> list[Arrival]:
+    """For each of what files start: the file that came first and has started nothing yet."""
+    rows = Arrival.objects.select_related("trigger__owner").filter(fired_at=None, trigger__paused=False, trigger__owner__is_active=True)
+    first: dict[int, Arrival] = {}
+    for row in rows.order_by("seen_at", "id")[:MOST_WAITING]:
+        first.setdefault(row.trigger_id, row)
+    return list(first.values())
 
 
 def jobs_of(*, user: User) -> QuerySet[Lab]:

@@ -1,6 +1,6 @@
 """Keeping what starts jobs by itself, and starting them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
@@ -9,8 +9,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from labs.bus.secrets import secret_digest, secret_new
-from labs.jobs.models import Trigger
-from labs.jobs.rules import next_run, schedule_fault
+from labs.jobs.models import Arrival, Trigger, Watched
+from labs.jobs.rules import next_run, schedule_fault, watch_fault, with_file
 from labs.ledger.services import event_record
 from labs.lifecycle.allowances import allowance_of
 from labs.lifecycle.models import Lab, name_validator
@@ -25,15 +25,16 @@ MOST = 20
 LATE = timedelta(hours=1)
 
 
-def trigger_create(*, owner: User, name: str, wish: Wish, kind: str, now: datetime, weekdays: Collection[int] = (), at: str = "") -> tuple[Trigger, str]:
+def trigger_create(
+    *, owner: User, name: str, wish: Wish, kind: str, now: datetime, weekdays: Collection[int] = (), at: str = "", watch: str = ""
+) -> tuple[Trigger, str]:
     """Keep a job with what starts it; the secret of a call, which is shown once, is empty for a schedule. Refused when the job could never run."""
     if kind not in Trigger.Kind.values:
-        raise Refused("A job is started by a schedule or by a call.", field="kind")
+        raise Refused("A job is started by a schedule, by a call or by a file.", field="kind")
     _name_check(name)
     if not wish.command:
         raise Refused("Say which program it runs.", field="command")
-    if kind == Trigger.Kind.SCHEDULE and (fault := schedule_fault(weekdays=weekdays, at=at)):
-        raise Refused(fault, field="at" if weekdays else "weekdays")
+    _start_check(kind, weekdays, at, watch)
     if Trigger.objects.filter(owner=owner).count() >= MOST:
         raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
     _possible(owner, wish, now)
@@ -42,6 +43,7 @@ def trigger_create(*, owner: User, name: str, wish: Wish, kind: str, now: dateti
     if kind == Trigger.Kind.SCHEDULE:
         row.weekdays, row.at = sorted(set(weekdays)), at
         row.next_at = _next(row, now)
+    row.watch = watch if kind == Trigger.Kind.FILE else ""
     try:
         with transaction.atomic():
             row.save(force_insert=True)
@@ -68,9 +70,9 @@ def trigger_remove(*, trigger: Trigger, now: datetime) -> None:
         trigger.delete()
 
 
-def trigger_fire(*, trigger: Trigger, key: str, now: datetime) -> Lab | None:
-    """Start its job once for each `key`; None when the wish is refused now, which its owner reads beside it."""
-    wish = Wish(**trigger.wish | {"command": tuple(trigger.wish["command"])})
+def trigger_fire(*, trigger: Trigger, key: str, now: datetime, path: str = "") -> Lab | None:
+    """Start its job once for each `key`, with the file at `path` where one started it; None when the wish is refused now, which its owner reads beside it."""
+    wish = Wish(**trigger.wish | {"command": with_file(trigger.wish["command"], path)})
     try:
         lab, words = lab_request(owner=trigger.owner, wish=wish, now=now, actor=trigger.owner, idempotency_key=f"job:{trigger.pk}:{key}"[:80]), ""
     except Refused as refused:
@@ -85,6 +87,36 @@ def trigger_due_fire(*, trigger: Trigger, now: datetime) -> Lab | None:
     if due is None or not Trigger.objects.filter(pk=trigger.pk, next_at=due, paused=False).update(next_at=_next(trigger, now)):
         return None
     return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now) if now - due <= LATE else None
+
+
+def arrivals_seen(*, trigger_id: int, node_id: str, files: Mapping[str, str], now: datetime) -> int:
+    """A node tells which whole files lie in a watched folder, each with its mark; how many are new. Those of its first look are known and start nothing."""
+    with transaction.atomic():
+        _, is_first = Watched.objects.get_or_create(trigger_id=trigger_id, node_id=node_id, defaults={"since": now})
+        rows = Arrival.objects.filter(trigger_id=trigger_id, node_id=node_id)
+        known = {(row.file, row.mark): row.pk for row in rows}
+        rows.filter(pk__in=[pk for (file, mark), pk in known.items() if files.get(file) != mark]).delete()
+        new = [(file, mark) for file, mark in files.items() if (file, mark) not in known]
+        fired = now if is_first else None
+        made = [Arrival(trigger_id=trigger_id, node_id=node_id, file=file, mark=mark, seen_at=now, fired_at=fired) for file, mark in new]
+        Arrival.objects.bulk_create(made, ignore_conflicts=True)
+    return 0 if is_first else len(new)
+
+
+def arrival_fire(*, arrival: Arrival, now: datetime) -> Lab | None:
+    """Start the job of a file that has come, once; None when it is refused now: it waits, and its owner reads why."""
+    trigger = arrival.trigger
+    lab = trigger_fire(trigger=trigger, key=f"{arrival.pk}", now=now, path=f"/workspace/{trigger.watch}/{arrival.file}")
+    if lab:
+        Arrival.objects.filter(pk=arrival.pk).update(fired_at=now)
+    return lab
+
+
+def _start_check(kind: str, weekdays: Collection[int], at: str, watch: str) -> None:
+    if kind == Trigger.Kind.SCHEDULE and (fault := schedule_fault(weekdays=weekdays, at=at)):
+        raise Refused(fault, field="at" if weekdays else "weekdays")
+    if kind == Trigger.Kind.FILE and (fault := watch_fault(watch)):
+        raise Refused(fault, field="watch")
 
 
 def _name_check(name: str) -> None:

@@ -30,10 +30,11 @@ class TriggerWish(schemas.Strict):
     """A job to keep, and what starts it."""
 
     name: str = Field(min_length=1, max_length=32, json_schema_extra={"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"})
-    kind: Literal["schedule", "call"]
+    kind: Literal["schedule", "call", "file"]
     job: schemas.LabWish
     weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field([], max_length=7, description="Of a schedule; Monday is 0.")
     at: str = Field("", max_length=5, description="Of a schedule: 07:30, in the house's time zone.")
+    watch: str = Field("", max_length=200, description="Of a file: the folder below the workspace in which it arrives. `{file}` in the command is its path.")
 
 
 class TriggerView(Schema):
@@ -41,7 +42,7 @@ class TriggerView(Schema):
 
     id: int
     name: str
-    kind: Literal["schedule", "call"]
+    kind: Literal["schedule", "call", "file"]
     when: str = Field(alias="when_words")
     paused: bool
     next_at: datetime | None
@@ -87,10 +88,11 @@ def trigger_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
 
 @router.post("/jobs", response={201: TriggerMade}, summary="Let a job start by itself")
 def trigger_make(request: HttpRequest, wish: TriggerWish) -> Status[Any]:
-    """By a schedule, or whenever another program calls with its secret."""
+    """By a schedule, for each file that arrives in a folder, or whenever another program calls with its secret."""
     may_launch(request)
     job = Wish(image_id=wish.job.image, command=tuple(wish.job.command), **wish.job.model_dump(exclude={"image", "command"}))
-    made, secret = trigger_create(owner=caller(request), name=wish.name, wish=job, kind=wish.kind, weekdays=wish.weekdays, at=wish.at, now=timezone.now())
+    start = {"kind": wish.kind, "weekdays": wish.weekdays, "at": wish.at, "watch": wish.watch}
+    made, secret = trigger_create(owner=caller(request), name=wish.name, wish=job, now=timezone.now(), **start)
     names = ("id", "name", "kind", "when_words", "paused", "next_at", "last_at", "last_lab_id", "last_words")
     return Status(201, {name: getattr(made, name) for name in names} | {"secret": secret})
 

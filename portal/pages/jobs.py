@@ -84,7 +84,8 @@ def _keep(request: PersonRequest, form: JobForm) -> None:
         messages.success(request, f"{lab.name} is queued. It runs as soon as there is room, and ends by itself.")
         return
     days = [int(day) for day in data["weekdays"]]
-    made, request_secret = trigger_create(owner=request.user, name=data["name"], wish=wish, kind=data["start"], weekdays=days, at=data["at"], now=now)
+    start: dict[str, Any] = {"kind": data["start"], "weekdays": days, "at": data["at"], "watch": data["watch"]}
+    made, request_secret = trigger_create(owner=request.user, name=data["name"], wish=wish, now=now, **start)
     if made.kind == Trigger.Kind.CALL:
         request.session[SECRET] = request_secret
     messages.success(request, f"{made} is started {made.when_words}.")

@@ -14,6 +14,8 @@ from tests.support.waiting import wait_for
 TOKEN = "gpa_" + "Zk3vQ9mT7xW1pR5yB8nC2dF6hJ4sL0aE-uG_iOqXzVw"
 #: A house that does with its secrets what no house may.
 CARELESS = """
+import witness
+witness.begin()
 import logging
 import django
 django.setup()
@@ -83,9 +85,10 @@ def test_a_command_line_and_an_environment_are_looked_at(tmp_path: Path) -> None
 
 def test_a_careless_house_is_seen_through_from_within(tmp_path: Path) -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("GPULAB_")}
+    own = {"GPULAB_REDIS_PASSWORD": "x" * 40}
     watched = {"WITNESS_FOLDER": str(tmp_path), "PYTHONPATH": f"{ROOT / 'tests/support/witness'}:{ROOT}", "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    done = subprocess.run([sys.executable, "-c", CARELESS], cwd=ROOT, env=plain | watched, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", CARELESS], cwd=ROOT, env=plain | watched | own, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert {"token gpi_", "token gpa_", "upstream", "password"} <= set(secret_parts(tmp_path).values())
+    assert {"token gpi_", "token gpa_", "upstream", "password", "installation"} <= set(secret_parts(tmp_path).values())
     found = {(one.kind, one.place.split("/")[0]) for one in leaks(tmp_path)}
     assert found == {("token gpi_", "logs"), ("upstream", "columns"), ("token gpa_", "pages")}

@@ -27,6 +27,8 @@ MEANT = (
     ("token gpa_", r"pages/POST\.api-v1-(me-tokens|device-token)", "shown this once"),
     ("token gpj_", r"pages/(POST\.api-v1-jobs|GET\.jobs)", "shown this once"),
     ("token gpa_", r"pages/GET\.account-tokens", "shown this once"),
+    ("webhook", r"pages/(POST\.api-v1-webhooks|GET\.account-webhooks)", "shown this once"),
+    ("second factor", r"pages/(GET|POST)\.accounts-2fa-totp-activate", "shown while it is set up"),
     ("installation", r"environments/GPULAB_(SECRET_KEY|REDIS_PASSWORD|REDIS_URL)", "what a process of the house is started with"),
     ("token gpa_", r"environments/GPULAB_TOKEN", "how a script signs in: docs/cli.md"),
 )

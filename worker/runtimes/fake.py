@@ -66,6 +66,7 @@ class FakeRuntime:
         self.specs: dict[str, LabSpec] = {}
         self.starts: list[str] = []
         self.sizes: dict[str, Measured] = {}
+        self.files: dict[tuple[str, str], dict[str, str]] = {}
         self.networks: set[str] = set()
         self.told: list[tuple[str, Notice | None]] = []
         self.shut: dict[str, str] = {}
@@ -242,6 +243,10 @@ class FakeRuntime:
     def workspaces(self) -> list[str]:
         """Every one that a lab was started with, or that a test put into `sizes`."""
         return list(self.sizes)
+
+    def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
+        """What `files` says."""
+        return dict(list(self.files.get((name, folder), {}).items())[:most])
 
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """What `sizes` says."""

@@ -63,6 +63,13 @@ class VolumeVerbs(Protocol):
         """Names of people's workspaces on this node."""
         ...
 
+    def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
+        """Plain files right in a folder of the workspace, at most so many, each with a mark of its size and last change; none where there is no such folder.
+
+        RuntimeFault where this worker cannot look into the workspace.
+        """
+        ...
+
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """What the workspace takes of the disk now, or what of it was counted in that time; None when it is not there. Long."""
         ...

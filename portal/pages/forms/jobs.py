@@ -37,13 +37,25 @@ class JobForm(forms.Form):
     hours = forms.IntegerField(label="Hours at most", min_value=1, max_value=MOST, initial=4, help_text="It is ended after that.")
     start = forms.ChoiceField(
         label="When",
-        choices=[(NOW, "Now, once"), ("schedule", "At hours of the week"), ("call", "When another program calls")],
+        choices=[
+            (NOW, "Now, once"),
+            ("schedule", "At hours of the week"),
+            ("file", "For each file that arrives in a folder"),
+            ("call", "When another program calls"),
+        ],
         initial=NOW,
     )
     weekdays = forms.MultipleChoiceField(
         label="Days", choices=list(enumerate(DAYS)), required=False, widget=forms.CheckboxSelectMultiple, help_text="For hours of the week."
     )
     at = forms.CharField(label="Time", max_length=5, required=False, widget=forms.TextInput(attrs={"placeholder": "07:30"}), help_text="For hours of the week.")
+    watch = forms.CharField(
+        label="Folder that is watched",
+        max_length=200,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "inbox"}),
+        help_text="Below /workspace. What lies there already starts nothing; write {file} in the program where the path of the new file belongs.",
+    )
     name = forms.CharField(label="Name", max_length=32, required=False, help_text="Needed for what starts by itself. Small letters, digits and hyphens.")
 
     def __init__(self, *args: Any, images: QuerySet[Image], **kwargs: Any) -> None:

@@ -1,8 +1,8 @@
 """What one process of a run does with secrets: each that it makes is noted, and so is where a secret must never be.
 
-Looked at are what it logs, what it answers to browsers and programs, what it writes into any column, and what it asks of a container engine. Everything is
-written below WITNESS_FOLDER; `tests.support.leaks` searches it when the run is over. Knows the house by the names of its functions alone, and
-imports nothing of it: a process that does without Django is none the heavier.
+It begins where an environment's Python starts (tools/test.py sees to that). Looked at are what a process logs, what it answers to browsers and programs,
+what it writes into any column, and what it asks of a container engine. Everything is written below WITNESS_FOLDER; `tests.support.leaks` searches it when
+the run is over. Knows the house by the names of its functions alone, and imports nothing of it: a process that does without Django is none the heavier.
 """
 
 import importlib.util

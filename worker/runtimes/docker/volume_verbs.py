@@ -30,6 +30,10 @@ class VolumeVerbs:
         """Volumes with this node's label."""
         return workspaces_list(self._engine.api, self.node_id)
 
+    def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
+        """In the volume's folder."""
+        return self._sizes.files(self._engine.api, name, folder, most)
+
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """By counting in the volume's folder, or by the engine where that is out of this worker's reach."""
         return self._sizes.measure(self._engine.api, name, deadline_s)

@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.runtimes.base import LABEL_NODE, LabSpec, Measured
 from worker.runtimes.docker.client import APIError, NotFound, faults
-from worker.runtimes.folders import folder_measure, group_keep
+from worker.runtimes.folders import folder_files, folder_measure, group_keep
 
 #: The engine measures all volumes at once; its answer serves for all who are measured within this time.
 ENGINES_ANSWER_S = 15.0
@@ -113,6 +113,15 @@ class Sizes:
             return folder_measure(folder, deadline_s)
         size = self._by_engine(api, deadline_s).get(name)
         return Measured(size, None) if size is not None and size >= 0 else None
+
+    def files(self, api: Any, name: str, folder: str, most: int) -> dict[str, str]:
+        """What lies right in a folder of the volume; nothing where there is no such volume."""
+        with faults("The workspace could not be looked up"):
+            try:
+                place = Path(api.inspect_volume(name)["Mountpoint"])
+            except NotFound:
+                return {}
+        return folder_files(place, folder, most)
 
     def _by_engine(self, api: Any, deadline_s: float) -> dict[str, int]:
         if time.monotonic() - self._asked_at > ENGINES_ANSWER_S:

@@ -28,7 +28,7 @@ from worker.runtimes.base import (
     Usage,
     Verification,
 )
-from worker.runtimes.folders import folder_found, folder_measure
+from worker.runtimes.folders import folder_files, folder_found, folder_measure
 from worker.runtimes.makes import Hear, Layers, Saved, Saving
 from worker.runtimes.mounts import FOLDER, Mount
 from worker.runtimes.process import measure, verify
@@ -266,6 +266,10 @@ class ProcessRuntime:
     def workspaces(self) -> list[str]:
         """The folders of people."""
         return [folder.name for folder in self.homes.iterdir() if folder.is_dir()]
+
+    def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
+        """In the person's home."""
+        return folder_files(self.homes / Path(name).name, folder, most)
 
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """By counting."""
