@@ -1,6 +1,7 @@
 """Images of one's own: saved from a lab, built from a list of packages; shared, deleted; how far one is."""
 
 from django.contrib import messages
+from django.db.models import F
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -23,7 +24,7 @@ MOST_SHOWN = 10
 @person_required
 def images_own(request: PersonRequest) -> HttpResponse:
     """The list, what is under way, and the form; posted, one is built."""
-    bases = images_offered(runtimes={Image.Runtime.DOCKER}, user=request.user).exclude(digest="")
+    bases = images_offered(runtimes={Image.Runtime.DOCKER}, user=request.user).exclude(digest="").order_by(F("made_by").asc(nulls_first=True), "title")
     form = BuildForm(request.POST or None, images=bases)
     made: list[Making] = []
     if request.method == "POST" and try_form(form, lambda: made.append(making_build(**form.cleaned_data, actor=request.user, now=timezone.now()))):
