@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.timeout(240)]
 #: How long a service is away: shortened from the minute of FAULTS.md.
-AWAY_S = float(os.environ.get("GPULAB_TEST_AWAY_S", "6"))
+AWAY = pytest.mark.parametrize("away_s", [6, pytest.param(60, marks=pytest.mark.long)])
 #: How often a launch is tried: a person's rate of requests that change something is 60 a minute, and each try may spend three.
 ASKED_EVERY_S = 3.0
 
@@ -31,7 +31,8 @@ def is_in(browser: httpx.Client) -> bool:
     return browser.get("/").status_code == 200
 
 
-def test_row_04_with_redis_away_people_read_sign_in_and_ask_and_nothing_is_lost(world: World, person: httpx.Client):
+@AWAY
+def test_row_04_with_redis_away_people_read_sign_in_and_ask_and_nothing_is_lost(world: World, person: httpx.Client, away_s: float):
     lab_id = world.running()
     world.broker.stop()
     began = time.monotonic()
@@ -39,7 +40,7 @@ def test_row_04_with_redis_away_people_read_sign_in_and_ask_and_nothing_is_lost(
         assert is_in(person) and person.get("/queue/").status_code == 200
         assert is_in(signed_in(world, "bob"))
         asked = world.launch()
-        time.sleep(max(AWAY_S - (time.monotonic() - began), 0))
+        time.sleep(max(away_s - (time.monotonic() - began), 0))
     finally:
         world.broker.start()
     back = time.monotonic()
@@ -84,7 +85,8 @@ def test_row_06_a_worker_that_lives_and_consumes_no_more_is_ended_and_started_ag
     world.books()
 
 
-def test_row_07_with_the_database_away_labs_serve_on_and_the_api_says_503(world: World):
+@AWAY
+def test_row_07_with_the_database_away_labs_serve_on_and_the_api_says_503(world: World, away_s: float):
     lab_id = world.running()
     url, headers = world.door(lab_id)
     link = world.link(url, headers)
@@ -96,7 +98,7 @@ def test_row_07_with_the_database_away_labs_serve_on_and_the_api_says_503(world:
             assert answer.status_code == 503 and answer.json()["code"] == "database_away" and "Retry-After" in answer.headers
         page = httpx.get(f"{world.house.url}/accounts/login/", timeout=20)
         assert page.status_code in (200, 503)
-        while time.monotonic() - began < AWAY_S:
+        while time.monotonic() - began < away_s:
             assert httpx.get(url + "api", headers=headers, timeout=10).status_code == 200
             asked += 1
     finally:

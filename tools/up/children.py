@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from tools.bootstrap import ROOT
 
-BACK_OFF_S = (0.5, 1, 2, 5, 10, 30)
-STEADY_S = 30  # a child that lived this long starts again with the shortest wait
+#: A lab whose worker died must go on within 30 s, also when that has died a few times in a row.
+BACK_OFF_S = (0.5, 1, 2, 5, 10)
+STEADY_S = 15  # a child that lived this long starts again with the shortest wait
 PR_SET_PDEATHSIG = 1
 
 _libc = ctypes.CDLL(None)
