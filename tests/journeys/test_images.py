@@ -35,10 +35,10 @@ class Door:
 
     def post(self, path: str, /, **fields: Any) -> str:
         """Post a form; where it leads to."""
-        if "csrftoken" not in self.client.cookies:
-            self.client.get("/accounts/login/")
-        token = self.client.cookies["csrftoken"]
-        answer = self.client.post(path, data=fields | {"csrfmiddlewaretoken": token}, headers={"Referer": str(self.client.base_url)})
+        shown = self.client.get("/accounts/login/", follow_redirects=True).text
+        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', shown)
+        assert found is not None, shown[-500:]
+        answer = self.client.post(path, data=fields | {"csrfmiddlewaretoken": found[1]}, headers={"Referer": str(self.client.base_url)})
         assert answer.status_code == 302, (answer.status_code, re.findall(r'(?s)role="alert">(.*?)</div>', answer.text), answer.text[-1500:])
         return answer.headers["Location"]
 
