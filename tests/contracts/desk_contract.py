@@ -15,7 +15,7 @@ NOTEBOOK = {
     "nbformat_minor": 5,
     "metadata": {},
     "cells": [
-        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Eleven\n<script>parent.alarm()</script>"},
+        {"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Eleven\n<script>document.title = 'ran'; parent.document.title = 'ran'</script>"},
         {"cell_type": "code", "id": "b", "metadata": {}, "execution_count": 1, "source": "6*7", "outputs": []},
     ],
 }
@@ -71,7 +71,6 @@ class DeskContract:
         assert asked(seen, spec, "GET", "", Authorization="token guessed")[0] == 403
         status, headers, shown = asked(seen, spec, "GET", "notebook?path=eleven.ipynb")
         assert (status, b"Eleven" in shown, headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")) == (200, True, True)
-        assert b"parent.alarm()</script>" not in shown
         assert not runtime.verify(spec).differences
         owner = runtime.workspace_measure(spec.workspace, 30)
         assert owner and owner.size > 0

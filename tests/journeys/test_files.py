@@ -57,6 +57,7 @@ def test_files_are_uploaded_shown_deleted_and_brought_back_and_nothing_of_them_r
     expect(files.get_by_text("It is back where it was.")).to_be_visible(timeout=30_000)
     files.goto(f"{home}view?path=eleven.ipynb")
     expect(files.frame_locator("iframe").get_by_role("heading", name="Eleven")).to_be_visible(timeout=60_000)
+    assert "ran" not in (files.title(), files.frames[1].title()), "nothing in a notebook runs"
     files.set_viewport_size({"width": 390, "height": 844})
     files.goto(home)
     assert files.evaluate("document.documentElement.scrollWidth <= innerWidth")
