@@ -1,6 +1,8 @@
 """In a real browser: sign in, one click, JupyterLab, a computed cell; and what a stranger does not get."""
 
+import os
 import re
+import signal
 import uuid
 
 import httpx
@@ -42,6 +44,7 @@ def test_three_clicks_after_signing_in_a_cell_computes_in_jupyterlab(page, house
     assert "token" not in lab.url and "ticket" not in lab.url
     compute(lab, "import torch; print(int(torch.ones(6, 7).sum()))", "42")
     terminal_echoes(lab)
+    a_relay_that_is_restarted_costs_seconds(lab, house)
     stop(house, "charlie", lab_id)
 
 
@@ -57,6 +60,23 @@ def terminal_echoes(lab: Page) -> None:
     url = "location.pathname.replace(/lab.*/, '') + 'api/terminals'"
     code = f"fetch({url}, {{method: 'POST', headers: {{'X-XSRFToken': {token}}}}}).then(r => r.status)"
     assert lab.evaluate(code) == 200
+
+
+def a_relay_that_is_restarted_costs_seconds(lab: Page, house: House) -> None:
+    """The kernel runs on, JupyterLab comes back by itself, and what was printed meanwhile is there."""
+    cell = lab.locator(".jp-Notebook .jp-Cell .cm-content").last
+    cell.click()
+    lab.keyboard.insert_text("import time; [(print('tick', i), time.sleep(0.5)) for i in range(10)]; print('all', 'ten')")
+    lab.keyboard.press("Shift+Enter")
+    output = lab.locator(".jp-OutputArea-output").last
+    expect(output).to_contain_text("tick 1")
+    old = house.pid_of("relay")
+    assert old
+    os.kill(old, signal.SIGKILL)
+    expect(output).to_contain_text("all ten", timeout=60_000)
+    assert [f"tick {number}" in (output.text_content() or "") for number in range(10)] == [True] * 10
+    expect(lab.get_by_text("| Idle").first).to_be_visible(timeout=30_000)
+    assert house.pid_of("relay") not in (None, old)
 
 
 def test_a_notebooks_script_cannot_read_the_portals_cookies(page, house):

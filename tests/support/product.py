@@ -47,7 +47,7 @@ class House:
     def ssh_port(self) -> int:
         return self.port - 5778
 
-    def start(self, within: float = 90) -> None:
+    def start(self, within: float = 240) -> None:
         """Start and wait until the portal serves."""
         self.process = subprocess.Popen(
             [*self.before, sys.executable, "-m", "tools.up"],
@@ -60,6 +60,19 @@ class House:
         )
         threading.Thread(target=self._follow, daemon=True).start()
         wait_for(self._serves, within=within, what=f"the portal on {self.url}; log:\n" + "\n".join(self.log[-40:]))
+
+    def pid_of(self, command: str) -> int | None:
+        """The process of that command among its own."""
+        assert self.process
+        for entry in Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            except (OSError, IndexError):
+                continue
+            if command.encode() in words and int(parent) == self.process.pid:
+                return int(entry.name)
+        return None
 
     def _follow(self) -> None:
         assert self.process and self.process.stdout
