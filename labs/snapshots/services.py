@@ -19,7 +19,7 @@ def snapshot_ask(*, owner: User, node_id: str, why: str, actor: Actor | None, no
         with transaction.atomic():
             row = Snapshot.objects.create(owner=owner, node_id=node_id, why=why, asked_at=now)
             words = f"A snapshot of the workspace of {owner} on {node_id} was asked for: {WHY_WORDS[why]}."
-            event_record(kind="snapshot.asked", subject=f"person:{owner.pk}", words=words, actor=actor, now=now)
+            event_record(kind="disk.snapshot", subject=f"person:{owner.pk}", words=words, actor=actor, now=now)
             ring("worker.snapshots", queue=node_queue(node_id))
             publish(f"person.{owner.pk}", "disk")
     except IntegrityError as error:
