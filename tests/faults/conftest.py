@@ -23,6 +23,7 @@ from tests.conftest import need
 from tests.faults.hands import AtOnce, House
 from tests.faults.tiny import REPOSITORY, tiny_images
 from tests.faults.world import World, entered, inside, world_made
+from tests.hosts.second import urls_for_nodes
 from worker.loops import reconcile
 
 #: Each run has a range of its own, so that what a killed one left behind is in nobody's way.
@@ -35,7 +36,7 @@ def world_up() -> Iterator[World]:
     if os.geteuid() != 0:
         message = "needs root: a network, an engine and a database of its own"
         pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
-    with Path("/proc/self/ns/net").open("rb") as home, world_made() as made, entered(home):
+    with Path("/proc/self/ns/net").open("rb") as home, world_made(**urls_for_nodes()) as made, entered(home):
         yield made
 
 

@@ -223,19 +223,11 @@ class World:
 
     def pid_of(self, command: str) -> int | None:
         """The process `manage.py command` of the house."""
-        assert self.house.process
-        for entry in Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-            except (OSError, IndexError):
-                continue
-            if command.encode() in words and int(parent) == self.house.process.pid:
-                return int(entry.name)
-        return None
+        return self.house.pid_of(command)
 
     def launch(self, name: str = "alice", **wish: Any) -> str:
         """Ask for a lab; its id."""
+        self.trusted()  # a host that joined has looked into the image by itself
         with self.house.api(name) as client:
             image = client.get("/images").json()["items"][0]["id"]
             body = {"image": image, "gpus": 1, "cpus": 1, "memory_gib": 1, "shm_gib": 1, "hours": 2, "name": f"lab-{secrets.token_hex(4)}"} | wish

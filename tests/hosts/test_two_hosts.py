@@ -4,7 +4,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.hosts.conftest import Second
+from tests.hosts.second import Second
 from tests.support.waiting import wait_for
 from tools.node.place import environment_read
 
