@@ -9,6 +9,7 @@ from kombu import Queue
 from labs.notices.targets import Reach
 from labs.people.campus import ORDER
 from portal import env
+from portal.discretion import logging_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCTION = env.choice("GPULAB_ENV", ("development", "production"), "development") == "production"
@@ -261,9 +262,7 @@ CAMPUS_ACCOUNTS = env.choice("GPULAB_CAMPUS_ACCOUNTS", ("yes", "no"), "no") == "
 CAMPUS_ROLES = env.pairs("GPULAB_CAMPUS_ROLES", values=ORDER)
 CAMPUS_GROUPS = env.pairs("GPULAB_CAMPUS_GROUPS")
 USERSESSIONS_TRACK_ACTIVITY = True
-SESSION_ENGINE = "django.contrib.sessions.backends.db"
 SESSION_COOKIE_AGE = DEFAULTS["sessions"]["web_h"] * 3600
-SESSION_SAVE_EVERY_REQUEST = False
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PORTAL_URL.startswith("https://")
 SESSION_COOKIE_NAME = "__Host-gpulab_session" if SESSION_COOKIE_SECURE else "gpulab_session"
 CSRF_COOKIE_NAME = "__Host-gpulab_csrf" if CSRF_COOKIE_SECURE else "gpulab_csrf"
@@ -296,14 +295,4 @@ STATIC_ROOT = GPULAB_HOME / "static" if PRODUCTION else None  # collected only f
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = False
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "filters": {"discreet": {"()": "portal.discretion.Discreet"}},
-    # A line for every ring of the doorbell would bury the rest.
-    "loggers": {name: {"level": "WARNING"} for name in ("celery.worker.strategy", "celery.app.trace")}
-    | {name: {"filters": ["discreet"]} for name in ("django.request", "django.security.csrf")},
-    "root": {"handlers": ["console"], "level": env.choice("GPULAB_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")},
-}
+LOGGING = logging_of(env.choice("GPULAB_LOG_LEVEL", ("DEBUG", "INFO", "WARNING", "ERROR"), "INFO"))
