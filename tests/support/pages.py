@@ -25,6 +25,7 @@ def of_person(served: Served) -> dict[str, str]:
         "lab-offered": f"/labs/{served.labs['evening']}/",
         "lab-taken-back": f"/labs/{served.labs['sweep']}/",
         "lab-ended": f"/labs/{served.labs['big-batch']}/",
+        "files": "/files/",
         "jobs": "/jobs/",
         "templates": "/templates/",
         "launch-template": "/launch/?template=gpu-tour",
