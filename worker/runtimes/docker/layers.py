@@ -210,8 +210,8 @@ class _Pack(io.RawIOBase):
 
     def said(self) -> dict[str, Any]:
         """Its own words about it, at the end. RuntimeFault when there was nothing to tell, or too much."""
-        for _ in self._stream:
-            continue
+        for _, words in self._stream:  # words may come behind a small tar
+            self._words += (words or b"")[-PIECE:]
         told = self._told()
         if self._api.exec_inspect(self._made)["ExitCode"] or not self.seen:
             raise self.fault()
