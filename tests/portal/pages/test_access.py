@@ -22,6 +22,7 @@ OPEN_TO_PEOPLE = (
     "account",
     "account_keys",
     "account_tokens",
+    "account_webhooks",
     "account_sessions",
 )
 ADMINISTRATION = (
