@@ -117,7 +117,7 @@ class Uploads:
         """Remove those that nobody went on with for a day; when the next is due, None when there is none."""
         due = []
         with self._root.folder(UPLOADS, make=True) as place:
-            for name in os.listdir(place):
+            for name in sorted(os.listdir(place)):  # a file before its note, so that both go
                 with suppress(OSError):
                     until = os.stat(name, dir_fd=place, follow_symlinks=False).st_mtime + KEPT_S
                     if until > now or name in self._busy:
