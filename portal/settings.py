@@ -10,6 +10,7 @@ from labs.notices.targets import Reach
 from labs.people.campus import ORDER
 from portal import env
 from portal.discretion import logging_of
+from portal.rooms import ROOMS
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 PRODUCTION = env.choice("GPULAB_ENV", ("development", "production"), "development") == "production"
@@ -58,8 +59,10 @@ WORKSPACES = env.choice("GPULAB_WORKSPACES", ("node", "shared"), "node")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
 DATA_FOLDERS = tuple(Path(one) for one in env.listing("GPULAB_DATA_FOLDERS", str(GPULAB_HOME / "datasets")))
 SNAPSHOTS = env.folder("GPULAB_SNAPSHOTS", GPULAB_HOME / "snapshots")
-SNAPSHOT_COUNT, SNAPSHOT_DAYS = (env.integer(f"GPULAB_SNAPSHOT_{name}", usual, low=1, high=3650) for name, usual in (("COUNT", 5), ("DAYS", 30)))
-SNAPSHOT_IDLE_GIB, SCRATCH_GIB = (env.integer(f"GPULAB_{name}_GIB", usual, low=0, high=100_000) for name, usual in (("SNAPSHOT_IDLE", 20), ("SCRATCH", 50)))
+SNAPSHOT_COUNT = env.integer("GPULAB_SNAPSHOT_COUNT", 5, low=1, high=3650)
+SNAPSHOT_DAYS = env.integer("GPULAB_SNAPSHOT_DAYS", 30, low=1, high=3650)
+SNAPSHOT_IDLE_GIB = env.integer("GPULAB_SNAPSHOT_IDLE_GIB", 20, low=0, high=100_000)
+SCRATCH_GIB = env.integer("GPULAB_SCRATCH_GIB", 50, low=0, high=100_000)
 RECONCILE_S = env.integer("GPULAB_RECONCILE_S", 5, low=1, high=60)
 DISKS = env.folders("GPULAB_DISKS")
 CARD_PROCESSES = frozenset(env.listing("GPULAB_CARD_PROCESSES", "nvidia-persistenced,nv-hostengine,dcgm-exporter,Xorg,gnome-shell"))
@@ -80,30 +83,7 @@ ALLOW_LABS, ALLOW_SSH = env.networks("GPULAB_ALLOW_LABS"), env.networks("GPULAB_
 ROOT_URLCONF = "portal.urls"
 ASGI_APPLICATION = "portal.asgi.application"
 INSTALLED_APPS = [
-    "labs.ledger",
-    "labs.turns",
-    "labs.people",
-    "labs.notices",
-    "labs.catalogue",
-    "labs.fleet",
-    "labs.quarantine",
-    "labs.enrolment",
-    "labs.idleness",
-    "labs.jobs",
-    "labs.webhooks",
-    "labs.files",
-    "labs.sharing",
-    "labs.starters",
-    "labs.announcements",
-    "labs.making",
-    "labs.policy",
-    "labs.storage",
-    "labs.datasets",
-    "labs.snapshots",
-    "labs.relocation",
-    "labs.timetable",
-    "labs.lifecycle",
-    "labs.telemetry",
+    *ROOMS,
     "portal.apps.PortalConfig",
     "portal.pages",
     "worker.apps.WorkerConfig",

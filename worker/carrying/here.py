@@ -185,7 +185,10 @@ def _counted(folder: Path, *, quick: bool) -> Size:
 
 @contextlib.contextmanager
 def _program(command: list[str], *, folder: Path, uid: int = 0, **pipes: int) -> "Iterator[subprocess.Popen[bytes]]":
-    """Run it in the folder, which it is in before it becomes that user: they may not come there by themselves. To its end. Raises Stuck in its words when it fails; it does not outlive what goes wrong on our side."""
+    """Run it to its end in the folder, which it is in before it becomes that user: they may not come there by themselves.
+
+    Raises Stuck in its words when it fails; it does not outlive what goes wrong on our side.
+    """
     if os.geteuid() == 0 and uid:
         pipes |= {"user": uid, "group": uid, "extra_groups": []}  # type: ignore[dict-item]
     with tempfile.TemporaryFile() as said:

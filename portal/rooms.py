@@ -1,0 +1,28 @@
+"""The rooms of `labs` that keep records, as Django is told of them."""
+
+ROOMS = (
+    "labs.ledger",
+    "labs.turns",
+    "labs.people",
+    "labs.notices",
+    "labs.catalogue",
+    "labs.fleet",
+    "labs.quarantine",
+    "labs.enrolment",
+    "labs.idleness",
+    "labs.jobs",
+    "labs.webhooks",
+    "labs.files",
+    "labs.sharing",
+    "labs.starters",
+    "labs.announcements",
+    "labs.making",
+    "labs.policy",
+    "labs.storage",
+    "labs.datasets",
+    "labs.snapshots",
+    "labs.relocation",
+    "labs.timetable",
+    "labs.lifecycle",
+    "labs.telemetry",
+)
