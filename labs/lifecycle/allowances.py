@@ -16,7 +16,7 @@ from labs.people.models import User
 from labs.people.queries import members_below
 from labs.policy.budgets import MONTH, WEEK, Spell, back_at
 from labs.policy.excess import held_together
-from labs.policy.queries import limits_of_people, shares_of_people, windows_all
+from labs.policy.queries import limits_of_people, shares_of_people
 from labs.policy.rules import Caps, Held, Limits, Share, budget_spent
 
 
@@ -50,7 +50,7 @@ def allowances_of(*, users: Iterable[User], now: datetime) -> dict[int, Allowanc
 
 def limits_now(*, users: Iterable[User], now: datetime) -> dict[int, Limits]:
     """What each may have at this hour and with the house as full as it is."""
-    return limits_of_people(users=users, now=now, load=load_now() if any(row.below for row in windows_all()) else None)
+    return limits_of_people(users=users, now=now, load=load_now)
 
 
 def load_now() -> float | None:

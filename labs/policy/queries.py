@@ -1,6 +1,6 @@
 """What people and groups may have now. Everything is loaded for all who are asked about at once, and resolved by `table`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,16 +15,20 @@ from labs.policy.table import Table, Who, limits_for
 from labs.policy.windows import Window
 
 
-def limits_of(*, user: User, now: datetime, load: float | None = None) -> Limits:
-    """What a person may have. Read anew at each request. `load`: percentage of cards in use; without it no limit counts that needs a quiet house."""
-    return limits_of_people(users=[user], now=now, load=load)[user.pk]
+def limits_of(*, user: User, now: datetime) -> Limits:
+    """What a person may have, however full the house is. Read anew at each request."""
+    return limits_of_people(users=[user], now=now)[user.pk]
 
 
-def limits_of_people(*, users: Iterable[User], now: datetime, load: float | None = None) -> dict[int, Limits]:
-    """The same for many, in five queries however many they are."""
+def limits_of_people(*, users: Iterable[User], now: datetime, load: Callable[[], float | None] | None = None) -> dict[int, Limits]:
+    """The same for many, in five queries however many they are.
+
+    `load` tells the percentage of cards in use and is asked only where a limit depends on it; without it none counts that needs a quiet house.
+    """
     table, who = table_load(now=now), who_are(users=users)
     at = timezone.localtime(now, timezone.get_default_timezone())
-    return {one.user_id: limits_for(table, one, at, load) for one in who}
+    percent = load() if load and table.minds_load else None
+    return {one.user_id: limits_for(table, one, at, percent) for one in who}
 
 
 def table_load(*, now: datetime) -> Table:
