@@ -1,6 +1,6 @@
 """Adding, describing and retiring images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -101,8 +101,7 @@ def image_looked(*, image_id: int, told: Mapping[str, Any], labels: Mapping[str,
     for name in LABELS:
         setattr(image, name, str(told.get(name, "")))
     with transaction.atomic():
-        if told.get("packages"):
-            Contents.objects.update_or_create(image=image, defaults={"packages": list(told["packages"])[:MOST_PACKAGES], "read_at": now})
+        _contents_write(image, told.get("packages") or (), now)
         image.save(update_fields=["inside", "is_fit", "inside_words", "looked_at", *LABELS])
         if image.inside_words:
             _event(image, "image.odd", f"Image {image}, looked into: {image.inside_words}.", None, now)
@@ -115,11 +114,18 @@ def _lies(label: str, told: Mapping[str, Any], name: str) -> bool:
     return bool(label) and name in told and not (found == label or found.partition("+")[0] == label or found.startswith(f"{label}."))
 
 
+def _contents_write(image: Image, packages: Iterable[Mapping[str, str]], now: datetime) -> None:
+    """Also where there are none: an image is asked for its packages once."""
+    Contents.objects.update_or_create(image=image, defaults={"packages": list(packages)[:MOST_PACKAGES], "read_at": now})
+
+
 def image_unreadable(*, image_id: int, words: str, now: datetime) -> None:
-    """It could not be looked into: it is no lab."""
+    """It could not be looked into: it is no lab, unless it was found to be one before."""
     with transaction.atomic():
         image = Image.objects.get(pk=image_id)
-        image.is_fit, image.inside_words, image.looked_at = False, words[:2000], now
+        image.is_fit = image.is_fit and image.looked_at is not None
+        image.inside_words, image.looked_at = words[:2000], now
+        _contents_write(image, (), now)
         image.save(update_fields=["is_fit", "inside_words", "looked_at"])
         _event(image, "image.odd", f"Image {image} could not be looked into: {words}", None, now)
 

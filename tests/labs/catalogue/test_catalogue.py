@@ -7,8 +7,18 @@ import pytest
 
 from labs.catalogue.models import Image
 from labs.catalogue.official import BUILDS, never, told_by_tag
-from labs.catalogue.queries import image_needs, images_offered
-from labs.catalogue.services import image_add, image_described, image_looked, image_renew, image_rules_set, image_scan_take, image_tag_seen, images_seed
+from labs.catalogue.queries import image_needs, images_offered, packages_of
+from labs.catalogue.services import (
+    image_add,
+    image_described,
+    image_looked,
+    image_renew,
+    image_rules_set,
+    image_scan_take,
+    image_tag_seen,
+    image_unreadable,
+    images_seed,
+)
 from labs.ledger.models import Event
 from labs.lifecycle.services import Wish, lab_request
 from labs.people.errors import Refused
@@ -106,6 +116,20 @@ def test_an_image_without_jupyter_starts_no_lab_and_says_why(image: Image, alice
     assert offered(alice) == set()
     with pytest.raises(Refused, match="Jupyter is not in it"):
         lab_of(alice)
+
+
+def test_an_image_that_was_found_to_be_a_lab_stays_one_when_its_packages_cannot_be_read(image: Image, now: datetime) -> None:
+    image_looked(image_id=image.pk, told=TOLD, labels={}, now=now)
+    assert packages_of(image=image) == []
+    assert hasattr(Image.objects.get(pk=image.pk), "contents")  # asked once: an image without a list is not asked for ever
+    image_unreadable(image_id=image.pk, words="It did not answer.", now=now)
+    assert Image.objects.get(pk=image.pk).is_fit
+
+
+def test_an_image_that_cannot_be_looked_into_at_first_is_no_lab_and_is_not_asked_for_ever(image: Image, now: datetime) -> None:
+    image_unreadable(image_id=image.pk, words="It has no Python.", now=now)
+    looked = Image.objects.get(pk=image.pk)
+    assert (looked.is_fit, looked.inside_words, hasattr(looked, "contents")) == (False, "It has no Python.", True)
 
 
 def test_a_tag_that_moved_is_shown_and_told_once(image: Image, now: datetime) -> None:
