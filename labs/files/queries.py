@@ -12,6 +12,8 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.routes import Route
 from labs.people.models import User
+from labs.relocation.queries import is_moving
+from labs.snapshots.queries import is_restoring
 from labs.storage.models import WorkspaceUse
 
 #: A node that can be asked for anything.
@@ -52,6 +54,15 @@ def desk_ids(*, node_id: str) -> set[str]:
 def desk_owners(*, node_id: str) -> set[int]:
     """People whose file page is open on the node, or being opened."""
     return set(desks_on(node_id=node_id).exclude(state=Desk.State.CLOSED).values_list("owner_id", flat=True))
+
+
+def exchanged(*, owner_id: int) -> str:
+    """Why the person's files cannot be open now: all of them are about to be others. Empty where they can be. Ask it under the lock of their row."""
+    if is_moving(owner_id=owner_id):
+        return "Your files are being moved to another machine. Open them when they are there."
+    if is_restoring(owner_id=owner_id):
+        return "Your files are being restored from a snapshot. Open them when that is done."
+    return ""
 
 
 def desk_image(*, node_id: str, preferred: str) -> Image | None:

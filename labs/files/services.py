@@ -10,7 +10,7 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.bus.secrets import secret_digest
 from labs.files.models import Desk, DeskToken
-from labs.files.queries import HEARD, desk_nodes
+from labs.files.queries import HEARD, desk_nodes, exchanged
 from labs.files.rules import REST, TOKEN
 from labs.fleet.models import Node, NodeImage
 from labs.ledger.services import event_record
@@ -36,6 +36,10 @@ def desk_ask(*, user: User, node_id: str, now: datetime) -> Desk:
         raise Refused(NO_IMAGE, code="state")
     left = _left(user, now)
     with transaction.atomic():
+        # no_key: whoever asks for a move or a restore takes the same lock first, so that none begins beside it
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        if words := exchanged(owner_id=user.pk):
+            raise Refused(words, code="state")
         desk = _desk_of(user, node, now)
         Desk.objects.filter(pk=desk.pk).update(wanted_until=now + REST)
         if _opening(desk, left, now):
@@ -59,9 +63,10 @@ def desk_token_create(*, desk: Desk, now: datetime) -> tuple[str, datetime]:
 
 
 def desk_sweep_due(*, desk: Desk, now: datetime) -> bool:
-    """Its trash is due: open it, for a moment. False when it is open or has moved on."""
+    """Its trash is due: open it, for a moment. False when it is open or has moved on, or its files are exchanged just now."""
     with transaction.atomic():
-        return _opening(desk, desk.left, now)
+        User.objects.select_for_update(no_key=True).get(pk=desk.owner_id)
+        return not exchanged(owner_id=desk.owner_id) and _opening(desk, desk.left, now)
 
 
 def desk_answers(*, desk: Desk, address: tuple[str, int], now: datetime) -> bool:

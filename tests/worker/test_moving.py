@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from labs.files.models import Desk
+from labs.files.services import desk_closed
 from labs.fleet.models import Node
 from labs.lifecycle.relocations import homes_now, workspace_move
 from labs.relocation import rules, services
@@ -122,6 +124,19 @@ def test_it_arrives_and_the_old_copy_goes_a_day_later(house):
     house.carry()
     assert list(house.place(one).parent.iterdir()) == []
     assert Relocation.objects.get().tidied_at
+
+
+def test_files_that_are_open_are_not_moved_before_they_are_closed(house):
+    one, _ = house.nodes
+    desk = Desk.objects.create(owner=house.owner, node=one, state="opening", attempt=1, state_since=house.now, wanted_until=house.now)
+    move = house.ask()
+    house.carry()
+    move.refresh_from_db()
+    assert (move.state, house.has_files(one)) == ("asked", True)
+    assert desk_closed(desk=desk, words="", sweep_at=None, now=house.now)
+    house.carry()
+    move.refresh_from_db()
+    assert move.state == "moved"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from labs.files.models import Desk
+from labs.files.services import desk_ask, desk_closed
 from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queueing import waits_of
@@ -142,6 +144,20 @@ def test_nothing_is_restored_under_a_lab_and_labs_wait_for_a_restore(house: Hous
     assert reason.startswith("Your workspace is being restored")
     house.tick()
     house.round.until(waiting, "running")
+
+
+def test_open_files_are_closed_before_a_restore_and_open_again_after_it(house: House) -> None:
+    row = house.kept()
+    desk = Desk.objects.create(owner=house.alice, node_id="n1", state="opening", attempt=1, state_since=house.round.now, wanted_until=house.round.now)
+    made = house.restored(row)
+    assert made.state == "asked"
+    with pytest.raises(Refused, match="being restored from a snapshot"):
+        desk_ask(user=house.alice, node_id="n1", now=house.round.now)
+    assert desk_closed(desk=desk, words="", sweep_at=None, now=house.round.now)
+    house.tick()
+    made.refresh_from_db()
+    assert made.state == "done"
+    assert desk_ask(user=house.alice, node_id="n1", now=house.round.now).state == "opening"
 
 
 @pytest.mark.parametrize("step", ["snapshot_write", *(pytest.param(one, marks=pytest.mark.long) for one in ("unpack", "set_aside", "tidy")), "landing", "land"])

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from django.conf import settings
 
 from labs.files.models import Desk
-from labs.files.queries import desk_ids, desk_image, desks_on, desks_stirring
+from labs.files.queries import desk_ids, desk_image, desks_on, desks_stirring, exchanged
 from labs.files.rules import REST, is_over
 from labs.files.services import desk_answers, desk_closed, desk_sweep_due, desk_used
 from labs.lifecycle.tokens import upstream_token
@@ -51,7 +51,9 @@ def _look(desk: Desk, one: Observed | None, hands: Hands, now: datetime) -> None
     if desk.state == Desk.State.CLOSED:
         desk_sweep_due(desk=desk, now=now)
         desk.refresh_from_db()
-    if not desk.owner.is_active:
+    if desk.state != Desk.State.CLOSED and (words := exchanged(owner_id=desk.owner_id)):
+        _close_soon(desk, hands, words)
+    elif not desk.owner.is_active:
         _close_soon(desk, hands, "")
     elif desk.state == Desk.State.OPENING:
         hands.once(pool, f"desk:{desk.pk}", lambda: start(desk=desk, hands=hands))

@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from labs.files.queries import desk_owners
 from labs.fleet.models import Node
 from labs.lifecycle.relocations import moves_ready
 from labs.relocation import rules
@@ -73,10 +74,16 @@ def here(*, places: Places, node: Node, owner_id: int, mark: int, tries: int, ui
 def tick(*, carrier: Carrier, now: datetime) -> int:
     """One round; how many moves are gone on with. Each is carried in a thread, as long as it takes."""
     hands = carrier.hands
-    begun = sum(hands.once(pool, f"move:{move.pk}", partial(go_on, move=move, carrier=carrier)) for move in moves_ready(now=now))
+    ready = [move for move in moves_ready(now=now) if not _is_open(move)]
+    begun = sum(hands.once(pool, f"move:{move.pk}", partial(go_on, move=move, carrier=carrier)) for move in ready)
     for move in moves_untidy(now=now):
         hands.once(pool, f"move:{move.pk}", partial(tidy, move=move, carrier=carrier))
     return begun
+
+
+def _is_open(move: Relocation) -> bool:
+    """Has its owner the files of either end open? Their file page is closed first."""
+    return any(move.owner_id in desk_owners(node_id=node) for node in (move.source_id, move.destination_id))
 
 
 def go_on(*, move: Relocation, carrier: Carrier) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.conf import settings
 
+from labs.files.queries import desk_owners
 from labs.fleet.models import Node
 from labs.people.models import User
 from labs.snapshots.models import Restore, Snapshot
@@ -70,7 +71,8 @@ def tick(*, keeper: Keeper, now: datetime) -> None:
     hands, node_id = keeper.hands, keeper.hands.node_id
     for snapshot in snapshots_due(node_id=node_id):
         hands.once(pool, f"keep:{snapshot.owner_id}", lambda one=snapshot: make(keeper=keeper, snapshot=one))  # type: ignore[misc]
-    for restore in restores_due(node_id=node_id):
+    open_files = desk_owners(node_id=node_id)  # they are closed first
+    for restore in (one for one in restores_due(node_id=node_id) if one.owner_id not in open_files):
         hands.once(pool, f"keep:{restore.owner_id}", lambda one=restore: bring_back(keeper=keeper, restore=one))  # type: ignore[misc]
     snapshots_retire(rows=snapshots_ready(node_id=node_id), most=settings.SNAPSHOT_COUNT, days=settings.SNAPSHOT_DAYS, now=now)
     for snapshot in snapshots_leaving(node_id=node_id):

@@ -18,6 +18,8 @@ from labs.lifecycle.relaying import relay_snapshot
 from labs.people.errors import Refused
 from labs.people.models import User
 from labs.people.services import token_create
+from labs.relocation.models import Relocation
+from labs.relocation.services import move_create
 from labs.storage.rules import GIB
 from labs.storage.services import workspace_record
 from tests.support.hands import AtOnce, Round, round_of  # noqa: F401  (fixture)
@@ -119,6 +121,23 @@ def test_a_disabled_person_loses_the_page_and_reconcile_takes_none_for_a_stray(h
     assert house.runtime.observe() == []
     desk.refresh_from_db()
     assert desk.state == "closed"
+
+
+def test_a_page_is_closed_for_a_move_and_says_so_and_none_is_opened_meanwhile(house: Round, alice: User, root_admin: User) -> None:
+    desk = opened(house, alice)
+    other = Node.objects.create(pk="n2", name="n2", runtime="fake", state="ready", cpus=64, memory_mib=512 * 1024, heartbeat_at=house.now)
+    move = move_create(owner=alice, source=desk.node, destination=other, actor=root_admin, now=house.now)
+    files.tick(hands=house.hands, now=house.now)
+    desk.refresh_from_db()
+    assert (desk.state, desk.words) == ("closed", "Your files are being moved to another machine. Open them when they are there.")
+    assert house.runtime.observe() == []
+    with pytest.raises(Refused, match="being moved to another machine"):
+        desk_ask(user=alice, node_id=house.hands.node_id, now=house.now)
+    Desk.objects.update(sweep_at=house.now)
+    files.tick(hands=house.hands, now=house.now)
+    assert Desk.objects.get().state == "closed"
+    Relocation.objects.filter(pk=move.pk).update(state="cancelled")
+    assert opened(house, alice).state == "open"
 
 
 def test_how_much_may_still_be_written_is_what_the_limit_leaves(house: Round, alice: User) -> None:
