@@ -242,6 +242,7 @@ CAMPUS_ACCOUNTS = env.choice("GPULAB_CAMPUS_ACCOUNTS", ("yes", "no"), "no") == "
 CAMPUS_ROLES = env.pairs("GPULAB_CAMPUS_ROLES", values=ORDER)
 CAMPUS_GROUPS = env.pairs("GPULAB_CAMPUS_GROUPS")
 USERSESSIONS_TRACK_ACTIVITY = True
+SESSION_SERIALIZER = "portal.sealed.SealedSerializer"
 SESSION_COOKIE_AGE = DEFAULTS["sessions"]["web_h"] * 3600
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PORTAL_URL.startswith("https://")
 SESSION_COOKIE_NAME = "__Host-gpulab_session" if SESSION_COOKIE_SECURE else "gpulab_session"

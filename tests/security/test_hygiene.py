@@ -1,9 +1,11 @@
 """Small promises that hold for every sign-in, session, answer and secret (docs/security/asvs.csv names them)."""
 
+import base64
 import logging
 import re
 import statistics
 import time
+import zlib
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.test import Client
 from django.urls import reverse
@@ -100,6 +103,23 @@ def test_a_sign_in_makes_a_new_session(alice: User) -> None:
     stolen = Client()
     stolen.cookies[settings.SESSION_COOKIE_NAME] = first
     assert not is_in(stolen)
+
+
+def test_what_a_session_holds_is_not_to_be_read_in_its_column(alice: User) -> None:
+    browser = sign_in(alice.email, PASSWORD)
+    session = browser.session
+    session["shown-once"] = "gpa_a-secret-of-alices"
+    session.save()
+    row = Session.objects.get(pk=session.session_key)
+    assert b"gpa_a-secret" not in unpacked(row.session_data)
+    assert browser.session["shown-once"] == "gpa_a-secret-of-alices"
+
+
+def unpacked(data: str) -> bytes:
+    """What anybody makes of a session's column without a secret: Django's form is base64, packed or not."""
+    payload = data.split(":")[0]
+    raw = base64.urlsafe_b64decode(payload.removeprefix(".") + "=" * (-len(payload.removeprefix(".")) % 4))
+    return zlib.decompress(raw) if payload.startswith(".") else raw
 
 
 def test_a_session_ends_after_eight_hours(alice: User) -> None:
