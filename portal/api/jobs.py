@@ -31,7 +31,7 @@ class TriggerWish(schemas.Strict):
 
     name: str = Field(min_length=1, max_length=32, json_schema_extra={"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"})
     kind: Literal["schedule", "call", "file"]
-    job: schemas.LabWish
+    job: schemas.RunWish
     weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field([], max_length=7, description="Of a schedule; Monday is 0.")
     at: str = Field("", max_length=5, description="Of a schedule: 07:30, in the house's time zone.")
     watch: str = Field("", max_length=200, description="Of a file: the folder below the workspace in which it arrives. `{file}` in the command is its path.")

@@ -22,8 +22,8 @@ class Strict(Schema):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class LabWish(Strict):
-    """A lab to launch."""
+class RunWish(Strict):
+    """What runs: in a lab, or each time that a kept job is started."""
 
     image: int = Field(ge=1, le=EXACT, description="The `id` of an image.")
     gpus: int = Field(0, ge=0, le=MOST, description="Whole GPUs; 0 is a lab without.")
@@ -42,12 +42,17 @@ class LabWish(Strict):
         description="Makes it a job: a program and its arguments, which no shell reads. It runs instead of Jupyter, and the lab ends with it.",
     )
     folder: str = Field("", max_length=MOST_FOLDER, description="Where a job begins, below the workspace; empty for the workspace itself.")
-    template: str = Field("", max_length=40, pattern=r"^[a-z0-9-]*$", description="Begin with this template's files: the `slug` of one of /templates.")
     name: str = Field(
         "",
         description="1 to 32 small letters, digits and hyphens, beginning with a letter; empty for a name of ours.",
         json_schema_extra={"maxLength": 32, "pattern": "^([a-z]([a-z0-9-]{0,30}[a-z0-9])?)?$"},
     )
+
+
+class LabWish(RunWish):
+    """A lab to launch."""
+
+    template: str = Field("", max_length=40, pattern=r"^[a-z0-9-]*$", description="Begin with this template's files: the `slug` of one of /templates.")
 
 
 class LeverPull(Strict):

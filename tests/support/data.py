@@ -27,7 +27,7 @@ def data_furnish(*, root: User, alice: User, team: Group, image: Image, node: No
         else:
             data_copy_failed(data_set_id=made.pk, node_id=node.pk, words="The server does not answer.", now=now)
     checksums_settle()
-    for days, why, state, size, words in ((6, IDLE, FAILED, 0, "The disk of the node is full."), (2, IDLE, READY, 91, ""), (1, BY_HAND, READY, 92, "")):
+    for days, why, state, size, words in ((6, IDLE, FAILED, 0, "The disk of the node is full."), (2, IDLE, READY, 9, ""), (1, BY_HAND, READY, 11, "")):
         at = now - timedelta(days=days)
         Snapshot.objects.create(owner=alice, node=node, why=why, state=state, size=size * GIB, words=words, asked_at=at, made_at=at if state == READY else None)
     common = {"image": image, "digest": image.digest, "lab": "x", "driver": node.driver, "node": node.pk, "asked_at": now, "ended_at": now}

@@ -95,6 +95,15 @@ def gib(mib: int | None) -> str:
 
 
 @register.filter
+def size(count: int | None) -> str:
+    """Bytes in the largest binary unit of which there is one, such as `297.5 MiB`."""
+    left, units = float(count or 0), ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while left >= 1024 and len(units) > 1:
+        left, units = left / 1024, units[1:]
+    return f"{left:.1f}".removesuffix(".0") + f" {units[0]}"
+
+
+@register.filter
 def reading(value: float | None, unit: str) -> str:
     """A measured number with its unit; a dash where nothing was measured."""
     return "–" if value is None or value == "" else f"{value:.0f}{unit}"
