@@ -44,9 +44,14 @@ class Jupyter:
             self._asked("POST", "api/terminals", {"name": name})
 
     def terminal_end(self, name: str) -> None:
-        """End a terminal and what runs in it; nothing happens where there is none."""
-        if name in self.terminals():
+        """End a terminal and what runs in it; nothing happens where there is none, or where it has just ended by itself."""
+        if name not in self.terminals():
+            return
+        try:
             self._asked("DELETE", f"api/terminals/{name}")
+        except JupyterFault:
+            if name in self.terminals():
+                raise
 
     def tool_start(self, name: str, given: list[Any], *, within: float) -> dict[str, Any]:
         """Run the launcher in the terminal; what it says: `port`, or `error` (a word of its own). JupyterFault if it says nothing in time."""

@@ -4,11 +4,15 @@ import json
 import re
 import subprocess
 import sys
+import threading
+from contextlib import nullcontext
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
-from worker.jupyter import SAID, line
+from worker.jupyter import SAID, Jupyter, JupyterFault, line
 
 HOSTILE = "it's $(touch pwned) `touch pwned`; touch pwned \" \\ \n"
 
@@ -55,3 +59,34 @@ def test_the_line_fits_into_a_terminal_that_is_not_read_yet() -> None:
     text = line([[["code-server", "--auth", "none"] * 5] * 2, "é" * 200, "0.0.0.0", 60])
     assert len(text) < 4095
     assert re.fullmatch(r" exec python3 -c '[\w(),;.\"=+/ ]+' [\w=+/]+\r", text)
+
+
+class Ending(BaseHTTPRequestHandler):
+    """A Jupyter whose terminal is there when it is asked for, and has just ended when it is to be ended."""
+
+    open_terminals: ClassVar[list[dict[str, str]]] = []
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(self.open_terminals).encode())
+
+    def do_DELETE(self) -> None:
+        if self.path.endswith("/gone"):
+            self.open_terminals.clear()
+        self.send_response(404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing to say."""
+
+
+@pytest.mark.parametrize(("name", "is_fault"), [("gone", False), ("stays", True)])
+def test_a_terminal_that_ends_by_itself_meanwhile_is_ended(name: str, is_fault: bool) -> None:
+    Ending.open_terminals[:] = [{"name": name}]
+    with HTTPServer(("127.0.0.1", 0), Ending) as served:
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        jupyter = Jupyter(("127.0.0.1", served.server_port), "/", "a-token")
+        with pytest.raises(JupyterFault) if is_fault else nullcontext():
+            jupyter.terminal_end(name)
+        served.shutdown()
