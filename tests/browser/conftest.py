@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.support.pages import PASSWORD
 from tests.support.served import Served, house_at_work, served_house
@@ -82,7 +82,7 @@ def _door(served: Served, chromium: Browser) -> Iterator[Enter]:
         )
         contexts.append(context)
         visit = Visit(context.new_page())
-        visit.page.on("console", lambda line: visit.faults.append(f"{line.text} at {visit.page.url}") if line.type in ("error", "warning") else None)
+        visit.page.on("console", lambda line: visit.faults.append(f"{line.text} at {visit.page.url}") if _is_fault(line) else None)
         visit.page.on("pageerror", lambda error: visit.faults.append(f"{error} at {visit.page.url}"))
         if person:
             sign_in(visit.page, person)
@@ -91,6 +91,11 @@ def _door(served: Served, chromium: Browser) -> Iterator[Enter]:
     yield go
     for context in contexts:
         context.close()
+
+
+def _is_fault(line: ConsoleMessage) -> bool:
+    """An error or a warning, but for a request of htmx's that a newer one took the place of; one that failed is told by other lines."""
+    return line.type in ("error", "warning") and not line.text.startswith(("htmx:sendAbort", "htmx:afterRequest"))
 
 
 def sign_in(page: Page, person: str) -> None:

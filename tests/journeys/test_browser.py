@@ -119,6 +119,6 @@ def test_the_gpu_page_shows_both_cards_live(page, house):
 def test_a_refusal_is_told_in_words_beside_the_form(page, house):
     sign_in(page, house, "bob")
     page.goto(f"{house.url}/launch/")
-    page.locator("input[name=gpus], select[name=gpus]").first.fill("2")
-    page.locator("input[name=gpus]").first.press("Tab")
+    page.locator("#launch input[name=gpus]").fill("2")
+    page.locator("#launch input[name=gpus]").press("Tab")
     expect(page.get_by_text(re.compile("your limit is 1")).first).to_be_visible(timeout=10_000)
