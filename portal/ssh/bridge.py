@@ -139,7 +139,12 @@ class Near(asyncssh.SSHServerSession[bytes]):
     @property
     def asks(self) -> bool:
         """Does a person sit before it, who can be asked something: a shell on a terminal?"""
-        return bool(self._chan.get_terminal_type()) and self._chan.get_command() is None and self._chan.get_subsystem() is None
+        return self._on_terminal and self._chan.get_command() is None and self._chan.get_subsystem() is None
+
+    @property
+    def _on_terminal(self) -> bool:
+        """Did the client ask for one? Its type may be empty: scripts run without TERM."""
+        return self._chan.get_terminal_type() is not None
 
     def tell(self, words: str, *, end: str = "\r\n") -> None:
         """Write on the person's terminal, before the lab does."""
@@ -158,7 +163,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
 
     def refuse(self, words: str) -> None:
         """Say why there is no session, and end it."""
-        if self._chan.get_terminal_type():
+        if self._on_terminal:
             self.tell(words)
         else:
             self.said(f"{words}\n".encode(), asyncssh.EXTENDED_DATA_STDERR)
@@ -172,7 +177,7 @@ class Near(asyncssh.SSHServerSession[bytes]):
                 self._chan.get_command(),
                 subsystem=self._chan.get_subsystem(),
                 env=_environment(self._chan),
-                request_pty=bool(self._chan.get_terminal_type()),
+                request_pty="force" if self._on_terminal else False,
                 term_type=self._chan.get_terminal_type(),
                 term_size=self._size or (0, 0, 0, 0),
                 term_modes=dict(self._chan.get_terminal_modes()),

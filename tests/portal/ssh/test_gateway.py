@@ -391,6 +391,13 @@ def test_a_shell_that_waits_for_its_lab_is_cut_when_its_key_is_removed(house: Ho
         assert terminal.client.wait(5) == 255
 
 
+@pytest.mark.parametrize("term", [{"TERM": "xterm"}, {}], ids=["of a type", "of none"])
+def test_a_terminal_is_one_whatever_its_type(house: House, term: dict[str, str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "TERM"} | term
+    ran = house.ssh("test -t 0 && test -t 1 && echo both", options=("-tt",), env=environment)
+    assert ran.stdout == b"both\r\n", ran.stderr
+
+
 def test_a_session_is_cut_when_the_lab_ends_and_its_processes_hang_up_when_a_client_goes(house: House, tmp_path: Path) -> None:
     client = house.open(f"trap 'echo bye > {tmp_path}/bye; exit' HUP; echo here; while :; do sleep 0.1; done", options=("-tt",))
     assert client.stdout is not None and client.stdout.readline() == b"here\r\n"

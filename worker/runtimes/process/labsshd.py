@@ -163,7 +163,7 @@ async def client_to_terminal(process: asyncssh.SSHServerProcess[bytes], descript
 async def session(process: asyncssh.SSHServerProcess[bytes]) -> None:
     """One channel: a shell or a command."""
     try:
-        code = await (run_on_terminal(process) if process.term_type else run_on_pipes(process))
+        code = await (run_on_pipes(process) if process.term_type is None else run_on_terminal(process))  # its type may be empty
     except OSError as error:
         process.stderr.write(f"{error}\n".encode())
         code = 126
