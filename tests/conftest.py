@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import logging
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from labs.people.services import group_create, person_create
 from labs.policy.models import RoleLimits
 
 PASSWORD = "correct-horse-battery-9"
+# It tells every address that a test asks for, tickets in them too: here it stands for a browser, which is no part of the house.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.fixture

@@ -78,12 +78,13 @@ def tidy(runtime: DockerRuntime, api: Any, maker: Maker) -> None:
 
 
 def ssh(seen: Observed, key: Path, command: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the lab by OpenSSH's own client."""
+    """Run a command in the lab by OpenSSH's own client, which hands on no language but the lab's own."""
     assert seen.ssh is not None
     host, port = seen.ssh
     quiet = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LC_")} | {"LANG": "C.UTF-8"}
     line = ["ssh", "-i", str(key), "-p", str(port), *quiet, *options, f"lab@{host}", command]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "LANG": "C.UTF-8"})
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, env=own)
 
 
 def inside(api: Any, spec: LabSpec, *command: str) -> tuple[int, str]:

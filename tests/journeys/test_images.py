@@ -124,7 +124,7 @@ def test_a_list_of_packages_is_built_in_a_lab_and_its_log_is_told(house, lab, al
 
 @pytest.fixture(scope="module")
 def curator(house: House) -> Door:
-    house.manage("shell", "--no-imports", "-c", ROOT)
+    house.manage("shell", "--no-imports", typed=ROOT)
     return Door(house, "curator")
 
 
