@@ -26,8 +26,10 @@ SERVICES = ROOT / ".ci/services"
 ENGINE = ROOT / "tests/engine/engine.sh"
 #: What the embedded default offers, run on SQLite a second time.
 ON_SQLITE = ["tests/labs", "tests/portal", "tests/worker"]
+#: Of those, what has nothing to do with a database: once is enough.
+WITHOUT_RECORDS = ["tests/labs/scheduler", "tests/worker/carrying", "tests/worker/desk", "tests/worker/relay"]
 #: What stands on records and single parts; everything else furnishes whole houses.
-RECORDS = [*ON_SQLITE, "tests/architecture", "tests/cli", "tests/benchmarks", "tests/nvml", "tests/embedded"]
+RECORDS = [*ON_SQLITE, "tests/architecture", "tests/cli", "tests/benchmarks", "tests/nvml", "tests/embedded", "tests/deploy"]
 
 #: Read by every Python of this environment when it starts, whatever else its surroundings are; it does nothing outside such a run.
 WITNESS = Path(sysconfig.get_path("purelib")) / "gpulab-witness.pth"
@@ -141,7 +143,8 @@ def all_runs(environment: Mapping[str, str]) -> int:
         if "GPULAB_TEST_DATABASE_URL" in environment:
             say("again on SQLite, as the embedded default runs")
             without = {name: value for name, value in environment.items() if name != "GPULAB_TEST_DATABASE_URL"}
-            status = pytest_run(without, ["-m", "not long and not postgres and not engine and not browser", *ON_SQLITE]) or status
+            once = [f"--ignore={folder}" for folder in WITHOUT_RECORDS]
+            status = pytest_run(without, ["-m", "not long and not postgres and not engine and not browser", *ON_SQLITE, *once]) or status
         say("waiting for the tests of whole houses")
         return houses.result() or status
 
