@@ -10,6 +10,7 @@ from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
 from labs.lifecycle.nodes import node_drain, node_drain_cancel
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
+from tests.support.waiting import wait_for
 from worker.loops import alone, reconcile, warn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,8 +76,8 @@ def test_a_node_that_is_cut_off_ends_a_lab_whose_time_is_up(cut_off, monkeypatch
     house.hands.limits_at -= alone.AWAY_S
     assert alone.tick(hands=house.hands, now=house.now + 119 * MINUTE) == 0
     assert alone.tick(hands=house.hands, now=house.now + 121 * MINUTE) == 1
-    alone.pool.submit(lambda: None).result()
-    assert [one.name for one in house.runtime.observe()] == []
+    wait_for(lambda: not house.runtime.observe(), what="the end of its container")
+    wait_for(lambda: not house.hands.limits, what="its limit being forgotten")
     assert alone.tick(hands=house.hands, now=house.now + 122 * MINUTE) == 0
     monkeypatch.undo()
     house.now += 122 * MINUTE
