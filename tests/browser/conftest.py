@@ -3,10 +3,12 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
 
 from tests.support.pages import PASSWORD
 from tests.support.served import Served, house_at_work, served_house
@@ -82,7 +84,7 @@ def _door(served: Served, chromium: Browser) -> Iterator[Enter]:
         )
         contexts.append(context)
         visit = Visit(context.new_page())
-        visit.page.on("console", lambda line: visit.faults.append(f"{line.text} at {visit.page.url}") if _is_fault(line) else None)
+        visit.page.on("console", lambda line: visit.faults.append(f"{line.text} at {visit.page.url}") if line.type in ("error", "warning") else None)
         visit.page.on("pageerror", lambda error: visit.faults.append(f"{error} at {visit.page.url}"))
         if person:
             sign_in(visit.page, person)
@@ -93,9 +95,18 @@ def _door(served: Served, chromium: Browser) -> Iterator[Enter]:
         context.close()
 
 
-def _is_fault(line: ConsoleMessage) -> bool:
-    """An error or a warning, but for a request of htmx's that a newer one took the place of; one that failed is told by other lines."""
-    return line.type in ("error", "warning") and not line.text.startswith(("htmx:sendAbort", "htmx:afterRequest"))
+@contextmanager
+def verdict_of(page: Page, door: str, **asked: int) -> Iterator[None]:
+    """What is done in it makes a form ask for its verdict: the answer to just these values has come, and nothing is on its way any more."""
+
+    def is_it(answer: Response) -> bool:
+        where = urlsplit(answer.url)
+        told = parse_qs(where.query)
+        return where.path == f"/{door}/verdict/" and all(told.get(name) == [str(value)] for name, value in asked.items())
+
+    with page.expect_response(is_it):
+        yield
+    expect(page.locator(".htmx-request")).to_have_count(0)
 
 
 def sign_in(page: Page, person: str) -> None:

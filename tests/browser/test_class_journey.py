@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import Enter, verdict_of
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +26,7 @@ def reserve(page: Page, cards: int) -> None:
     page.get_by_label("To", exact=True).fill(f"{begin + timedelta(hours=2):%H:%M}")
     page.get_by_label("First day").fill(f"{begin:%Y-%m-%d}")
     page.get_by_label("Last day").fill(f"{begin:%Y-%m-%d}")
-    with page.expect_response(re.compile("/calendar/reserve/verdict/")):
+    with verdict_of(page, "calendar/reserve", cards=cards):
         page.get_by_label("GPUs together").fill(str(cards))
         page.get_by_label("GPUs together").blur()
 

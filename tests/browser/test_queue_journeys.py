@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Enter
+from tests.browser.conftest import Enter, verdict_of
 
 pytestmark = pytest.mark.browser
 
@@ -17,7 +17,7 @@ def fill(page: Page, name: str, gpus: int) -> None:
     """The launch form; the verdict beside it has answered to these numbers."""
     page.goto("/launch/")
     page.get_by_label("Name").fill(name)
-    with page.expect_response(re.compile("/launch/verdict/")):
+    with verdict_of(page, "launch", gpus=gpus):
         page.get_by_label("Number of GPUs").fill(str(gpus))
         page.get_by_label("Number of GPUs").blur()
 

@@ -47,7 +47,7 @@ class House:
     def ssh_port(self) -> int:
         return self.port - 5778
 
-    def start(self, within: float = 240) -> None:
+    def start(self, within: float = 90) -> None:
         """Start and wait until the portal serves."""
         self.process = subprocess.Popen(
             [*self.before, sys.executable, "-m", "tools.up"],
