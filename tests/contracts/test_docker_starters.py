@@ -56,7 +56,7 @@ def run_all(runtime: DockerRuntime, make_spec: Maker, *, quick: bool, within_s: 
     return told
 
 
-def check(told: dict[str, Any]) -> None:
+def assert_all_ran(told: dict[str, Any]) -> None:
     assert sorted(told) == sorted(one.slug for one in TEMPLATES) and len(told) >= 6
     for slug, one in told.items():
         assert '"kept": false, "first": true' in one["placed"], (slug, one)
@@ -66,11 +66,11 @@ def check(told: dict[str, Any]) -> None:
 @pytest.mark.engine
 @pytest.mark.timeout(600)
 def test_every_notebook_that_ships_runs_to_its_last_cell_in_a_lab(runtime: DockerRuntime, make_spec: Maker):
-    check(run_all(runtime, make_spec, quick=True, within_s=540))
+    assert_all_ran(run_all(runtime, make_spec, quick=True, within_s=540))
 
 
 @pytest.mark.engine
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_notebook_that_ships_runs_whole(runtime: DockerRuntime, make_spec: Maker):
-    check(run_all(runtime, make_spec, quick=False, within_s=3500))
+    assert_all_ran(run_all(runtime, make_spec, quick=False, within_s=3500))

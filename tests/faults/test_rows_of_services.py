@@ -70,7 +70,9 @@ def test_row_06_a_worker_whose_link_to_the_broker_is_reset_consumes_again(world:
     began = time.monotonic()
     wait_for(lambda: set(world.broker.consumers()) - before, within=60, what="a consumer with a new link")
     print(f"\nafter CLIENT KILL: consuming after {time.monotonic() - began:.1f} s")
+    assert not before & set(world.broker.consumers()), "the old links are gone"
     world.stop(world.running())
+    world.books()
 
 
 def test_row_06_a_worker_that_lives_and_consumes_no_more_is_ended_and_started_again(world: World):

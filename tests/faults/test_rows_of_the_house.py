@@ -35,7 +35,7 @@ def containers(world: World) -> dict[str, int]:
     return {name: world.engine.inspect_container(name)["State"]["Pid"] for name in names}
 
 
-def away(world: World, seconds: float) -> None:
+def assert_all_lives_on_without_the_house(world: World, seconds: float) -> None:
     """Everything but the engine and the relay away for so long: labs and links live on, requests are served, and then the books are right."""
     stays, dies = world.running(), world.running()
     url, headers = world.door(stays)
@@ -66,13 +66,13 @@ def away(world: World, seconds: float) -> None:
 
 
 def test_with_the_whole_control_plane_away_labs_and_links_live_on_and_the_books_are_right_afterwards(world: World):
-    away(world, SHORT_S)
+    assert_all_lives_on_without_the_house(world, SHORT_S)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_with_the_whole_control_plane_away_for_ten_minutes_labs_and_links_live_on_and_the_books_are_right_afterwards(world: World):
-    away(world, LONG_S)
+    assert_all_lives_on_without_the_house(world, LONG_S)
 
 
 # ------------------------------------------------------------------ row 27

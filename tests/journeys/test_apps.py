@@ -169,3 +169,4 @@ def test_an_announcement_stands_on_the_page_and_in_the_terminal(alice: BrowserCo
     wait_for(lambda: "GPU Lab: The house moves." in screen(terminal), within=30, what="the words in the terminal")
     page = lab_page(alice, house, lab)  # the house looks for announcements every few seconds, not once a page
     wait_for(lambda: page.reload() and page.get_by_text("The house moves.").is_visible(), within=15, every=1, what="the banner")
+    assert screen(terminal).count("GPU Lab: The house moves.") == 1, "it is written once"

@@ -58,7 +58,17 @@ def test_a_private_range_is_taken() -> None:
     assert read(env.network, "172.20.0.0/16", "10.213.0.0/16") == IPv4Network("172.20.0.0/16")
 
 
-@pytest.mark.parametrize("value", ["", "short", "a" * 60, "django-insecure-" + "aB3$fG7!" * 5, "please-change-me-0123456789abcdefghij"])
+#: By names, not by themselves: the name of a test is in the environment of what the test starts, where no secret may be.
+DEFAULTS = {
+    "none": "",
+    "short": "short",
+    "plain": "a" * 60,
+    "Django's": "django-insecure-" + "aB3$fG7!" * 5,
+    "a known one": "change-me-please-0123456789-abcdefghijk",
+}
+
+
+@pytest.mark.parametrize("value", DEFAULTS.values(), ids=DEFAULTS)
 def test_a_secret_that_is_missing_short_plain_or_a_known_default_is_refused(value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=NAME):
         read(env.secret, value)
@@ -172,7 +182,7 @@ def test_production_starts_on_whole_settings(deployed: dict[str, str]) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-@pytest.mark.parametrize("key", ["", "change-me-please-0123456789-abcdefghijk"])
+@pytest.mark.parametrize("key", [DEFAULTS["none"], DEFAULTS["a known one"]], ids=["none", "a known one"])
 def test_production_does_not_start_on_a_default_secret(deployed: dict[str, str], key: str) -> None:
     checked = check_of(**deployed | {"GPULAB_SECRET_KEY": key})
     assert checked.returncode != 0

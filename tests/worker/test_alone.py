@@ -1,6 +1,7 @@
 """A node that is cut off and whose worker is started anew keeps time: from a file of its own, until the record answers."""
 
 import stat
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def test_a_file_that_is_not_there_or_broken_ends_nothing(runtime: Ends, tmp_path
 
 
 def test_a_record_that_is_there_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    assert node._record_answers() is True
     node.record_await(every_s=60)
 
 

@@ -74,7 +74,7 @@ QUERIES = [
 HEADERS_KEY = ["a b", "ä", "k" * 81, "tab\tkey", "\x7f"]
 
 
-def _refused(answer: Any, *statuses: int) -> None:
+def assert_refused(answer: Any, *statuses: int) -> None:
     """A problem with words, and nothing made."""
     assert answer.status_code in (statuses or (400, 409, 422)), answer.content[:300]
     problem = answer.json()
@@ -86,65 +86,65 @@ def _refused(answer: Any, *statuses: int) -> None:
 @pytest.mark.parametrize("value", NO_SIZE, ids=repr)
 @pytest.mark.parametrize("field", ["image", *SIZES])
 def test_a_size_that_is_none_is_refused(calls: Any, alice: Any, wish: Any, field: str, value: Any) -> None:
-    _refused(calls(alice).post("/labs", wish | {field: value}))
+    assert_refused(calls(alice).post("/labs", wish | {field: value}))
 
 
 @pytest.mark.parametrize("field", ["image", "cpus", "memory_gib", "shm_gib", "hours"])
 def test_nothing_at_all_is_no_size(calls: Any, alice: Any, wish: Any, field: str) -> None:
-    _refused(calls(alice).post("/labs", wish | {field: 0}))
+    assert_refused(calls(alice).post("/labs", wish | {field: 0}))
     if field != "shm_gib":  # there it means half of the memory
-        _refused(calls(alice).post("/labs", wish | {field: None}))
+        assert_refused(calls(alice).post("/labs", wish | {field: None}))
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[:20])
 def test_a_name_that_is_none_is_refused(calls: Any, alice: Any, wish: Any, name: Any) -> None:
-    _refused(calls(alice).post("/labs", wish | {"name": name}))
+    assert_refused(calls(alice).post("/labs", wish | {"name": name}))
 
 
 @pytest.mark.parametrize("model", ["H100\0", "é", "x" * 97, "no such card", 7, None, []], ids=lambda model: ascii(model)[:20])
 def test_a_model_that_is_none_is_refused(calls: Any, alice: Any, wish: Any, model: Any) -> None:
-    _refused(calls(alice).post("/labs", wish | {"gpu_model": model}))
+    assert_refused(calls(alice).post("/labs", wish | {"gpu_model": model}))
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: ascii(body[:20]))
 def test_a_body_that_is_no_wish_is_refused(calls: Any, alice: Any, node: Any, body: bytes) -> None:
-    _refused(calls(alice).post("/labs", raw=body))
+    assert_refused(calls(alice).post("/labs", raw=body))
 
 
 def test_half_a_surrogate_in_a_name_is_refused(calls: Any, alice: Any, wish: Any) -> None:
-    _refused(calls(alice).post("/labs", raw=b'{"image": %d, "name": "\\ud800"}' % wish["image"]))
+    assert_refused(calls(alice).post("/labs", raw=b'{"image": %d, "name": "\\ud800"}' % wish["image"]))
 
 
 def test_a_body_beyond_the_limit_is_refused(calls: Any, alice: Any, wish: Any) -> None:
-    _refused(calls(alice).post("/labs", wish | {"name": "a" * 2_000_000}), 413)
+    assert_refused(calls(alice).post("/labs", wish | {"name": "a" * 2_000_000}), 413)
 
 
 @pytest.mark.parametrize("field", ["Gpus", "owner", "state", "id", "memory_gib ", "idempotency_key"])
 def test_an_unknown_field_is_a_mistake_that_is_told(calls: Any, alice: Any, wish: Any, field: str) -> None:
     answer = calls(alice).post("/labs", wish | {field: 1})
-    _refused(answer, 422)
+    assert_refused(answer, 422)
     assert answer.json()["errors"][0]["field"] == field
 
 
 @pytest.mark.parametrize("key", HEADERS_KEY, ids=ascii)
 def test_a_key_that_is_none_is_refused(calls: Any, alice: Any, wish: Any, key: str) -> None:
     answer = calls(alice).post("/labs", wish, key=key)
-    _refused(answer, 422)
+    assert_refused(answer, 422)
     assert answer.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
 @pytest.mark.parametrize("asked", [{"shm_gib": 5}, {"memory_gib": 129}, {"cpus": 33}, {"gpus": 5}, {"hours": 73}, {"shm_gib": 33, "memory_gib": 64}], ids=str)
 def test_a_wish_above_the_cap_is_refused_by_field(calls: Any, alice: Any, wish: Any, asked: dict[str, int]) -> None:
     answer = calls(alice).post("/labs", wish | asked)
-    _refused(answer, 422)
+    assert_refused(answer, 422)
     assert answer.json()["errors"][0]["field"] in asked
 
 
 def test_an_image_that_is_unknown_or_retired_is_refused(calls: Any, alice: Any, wish: Any, image: Any) -> None:
-    _refused(calls(alice).post("/labs", wish | {"image": image.pk + 1}), 422)
+    assert_refused(calls(alice).post("/labs", wish | {"image": image.pk + 1}), 422)
     image.is_active = False
     image.save()
-    _refused(calls(alice).post("/labs", wish), 422)
+    assert_refused(calls(alice).post("/labs", wish), 422)
 
 
 @pytest.mark.parametrize("hours", [0, -1, HUGE, 2**63, 1.5, "2", True, None, [], {}], ids=repr)

@@ -91,6 +91,7 @@ async def test_a_withdrawn_share_cuts_the_guest_and_leaves_the_owner(apps: World
         apps.say(guests={})
         await apps.table.refresh()
         await eventually(lambda: len(apps.links) == 1, what="the end of the guest's link")
+        assert await owner.content.readline(), "the owner's goes on"
 
 
 async def test_a_port_where_nothing_listens_says_what_to_do(apps: World) -> None:

@@ -110,6 +110,7 @@ async def test_a_ring_makes_a_lab_reachable_long_before_the_clock(house: World, 
         house.route(jupyter=("127.0.0.1", 1))
         house.table.wake()
         await eventually(lambda: house.table.snapshot.routes[LAB].jupyter is not None, within=1, what="the route")
+        assert house.table.snapshot.routes[LAB].jupyter == ("127.0.0.1", 1)
     finally:
         clock.cancel()
 
