@@ -1,11 +1,11 @@
 """The caller's own keys, tokens and messages."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Router, Schema
+from ninja import Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
@@ -18,10 +18,9 @@ from labs.people.models import ApiToken, SshKey
 from labs.people.services import ssh_key_add, ssh_key_remove, token_create, token_revoke
 from portal.api.auth import Scope, caller, may_launch
 from portal.api.pagination import Cursor, Limit, PageOf, page
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import Number, Strict
 
 router = Router(tags=["me"])
-Number = Annotated[int, Path(ge=1, le=EXACT)]
 
 
 class Key(Schema):

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Query, Router, Schema
+from ninja import Query, Router, Schema
 from pydantic import Field
 
 from labs.fleet.models import Gpu, Node
@@ -18,11 +18,10 @@ from labs.policy.asking import request_decline, request_grant
 from labs.policy.queries import request_for_answerer, requests_to_answer
 from portal.api.auth import caller, may_administer
 from portal.api.pagination import Cursor, Limit, PageOf, page
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import Number, Strict
 from portal.api.schemas_me import More, QuotaRequest
 
 router = Router(tags=["administration"])
-Number = Annotated[int, Path(ge=1, le=EXACT)]
 
 
 class NodeCheck(Schema):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Query, Router, Schema
+from ninja import Query, Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
@@ -15,10 +15,9 @@ from labs.people.queries import people_all
 from labs.people.services import group_create, person_create, person_disable, person_enable, person_groups_set, person_update
 from portal.api.auth import caller, may_administer
 from portal.api.pagination import Cursor, Limit, PageOf, page
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import EXACT, Number, Strict
 
 router = Router(tags=["administration"])
-Number = Annotated[int, Path(ge=1, le=EXACT)]
 Role = Literal["student", "researcher", "teacher", "administrator"]
 PLAIN = r"^[^\x00-\x1f]*$"
 

@@ -49,7 +49,8 @@ def lab_create(request: HttpRequest, wish: schemas.LabWish, idempotency_key: Key
     """201 with the new lab; 200 with the lab that this Idempotency-Key has made before."""
     may_launch(request)
     now = timezone.now()
-    asked = Wish(image_id=wish.image, command=tuple(wish.command), **wish.model_dump(exclude={"image", "command", "template"}))
+    data = None if wish.datasets is None else tuple(dict.fromkeys(wish.datasets))
+    asked = Wish(image_id=wish.image, command=tuple(wish.command), data=data, **wish.model_dump(exclude={"image", "command", "template", "datasets"}))
     begin = partial(template_start, slug=wish.template) if wish.template else lab_request
     lab = begin(owner=caller(request), wish=asked, now=now, actor=caller(request), idempotency_key=idempotency_key or "")
     is_new = lab.requested_at == now
@@ -152,6 +153,7 @@ def lab_view(lab: Lab, wait: QueueEntry | None) -> dict[str, Any]:
         "command": lab.command,
         "folder": lab.folder,
         "output": lab.output_folder,
+        "datasets": lab.data,
         "exit_code": lab.exit_code,
         "end": lab.reason_code,
         "attempt": lab.attempt,
@@ -203,6 +205,7 @@ def _same_wish(lab: Lab, asked: Wish, template: str) -> None:
     differs = then != (asked.image_id, asked.cpus, asked.memory_gib * 1024, asked.hours) or asked.name not in ("", lab.name)
     differs |= (list(asked.command), asked.folder) != (lab.command, lab.folder)
     differs |= asked.shm_gib not in (None, lab.shm_mib // 1024)
+    differs |= asked.data is not None and list(asked.data) != lab.data
     start = start_of(lab=lab)
     differs |= template != (start.version.template.slug if start else "")
     model = asked.gpu_model if asked.gpus else ""

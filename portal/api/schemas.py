@@ -1,11 +1,12 @@
 """What the API takes and gives. Sizes are whole GiB; moments are ISO 8601 in UTC."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from ninja import Schema
+from ninja import Path, Schema
 from pydantic import ConfigDict, Field
 
+from labs.datasets.rules import MOST_WANTED
 from labs.lifecycle.jobs import MOST_ARGUMENTS, MOST_FOLDER
 from labs.lifecycle.wishes import MOST
 from portal.api.pagination import PageOf
@@ -13,6 +14,8 @@ from portal.api.schemas_queue import Waiting
 
 #: The largest whole number that every JSON reader keeps exact.
 EXACT = 2**53 - 1
+#: The id of a record, in a path.
+Number = Annotated[int, Path(ge=1, le=EXACT)]
 State = Literal["queued", "offered", "starting", "running", "stopping", "stopped", "failed"]
 
 
@@ -53,6 +56,11 @@ class LabWish(RunWish):
     """A lab to launch."""
 
     template: str = Field("", max_length=40, pattern=r"^[a-z0-9-]*$", description="Begin with this template's files: the `slug` of one of /templates.")
+    datasets: list[str] | None = Field(
+        default=None,
+        max_length=MOST_WANTED,
+        description="Data sets that must be where it runs, as `name` or `name@version` of /datasets; null for the template's own.",
+    )
 
 
 class LeverPull(Strict):
@@ -189,6 +197,7 @@ class Lab(Schema):
     command: list[str] = Field(description="Of a job; empty for a lab that is worked in.")
     folder: str
     output: str = Field(description="The folder below the workspace in which a job's log and results are kept; empty for a lab that is none.")
+    datasets: list[str] = Field(description="Data sets that must be where it runs.")
     exit_code: int | None = Field(description="How a job's program ended; null before, and when the lab ended otherwise.")
     end: str = Field(description="Why it ended, as a word for programs; empty while it lives.")
     attempt: int
@@ -236,34 +245,3 @@ class GpuPage(PageOf):
     """A page of cards, by node and index."""
 
     items: list[Gpu]
-
-
-class ImageOnNode(Schema):
-    """How far a node is with an image."""
-
-    node: str
-    state: Literal["absent", "pulling", "present", "failed"]
-    percent: int
-    words: str
-
-
-class Image(Schema):
-    """An image that labs can be launched from."""
-
-    id: int = Field(description="What `image` of a new lab takes.")
-    slug: str
-    title: str
-    description: str
-    runtime: Literal["docker", "process"]
-    digest: str
-    torch: str
-    cuda: str = Field(description="Empty for a build without CUDA.")
-    python: str
-    ready: bool = Field(description="At least one node holds it, so that a lab need not wait for it.")
-    nodes: list[ImageOnNode]
-
-
-class ImagePage(PageOf):
-    """A page of images."""
-
-    items: list[Image]

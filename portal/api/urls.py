@@ -18,6 +18,7 @@ from portal.api import (
     announcements,
     apps,
     calendar,
+    datasets,
     devices,
     files,
     gpus,
@@ -83,8 +84,8 @@ api = LabApi(
     urls_namespace="api-v1",
 )
 install(api)
-ROOMS = (labs, lab_actions, jobs, queue, gpus, images, house, me, account, announcements, apps, starters, calendar, usage, webhooks, devices, files, nodes)
-for room in (*ROOMS, admin_people, admin_house):
+ROOMS = (labs, lab_actions, jobs, queue, gpus, images, datasets, house, me, account, announcements, apps, starters, calendar, usage, webhooks, devices)
+for room in (*ROOMS, files, nodes, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls

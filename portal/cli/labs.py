@@ -28,14 +28,16 @@ class Wish:
     shm: int
     hours: int | None
     template: str = ""
+    data: tuple[str, ...] = ()
 
     def body(self, client: Api) -> dict[str, Any]:
         """What the API takes: what was typed, else what the template takes, else the usual."""
         usual: dict[str, Any] = USUAL | (_template(client, self.template)["sizes"] if self.template else {})
         typed = {"gpus": self.gpus, "cpus": self.cpus, "memory_gib": self.memory, "hours": self.hours, "shm_gib": self.shm or None}
         sizes = usual | {name: value for name, value in typed.items() if value is not None}
-        sizes["image"] = sizes.get("image") if sizes.get("image") and not self.image else _image(client, self.image)
-        return sizes | {"name": self.name, "gpu_model": self.model} | ({"template": self.template} if self.template else {})
+        sizes["image"] = sizes.get("image") if sizes.get("image") and not self.image else image_find(client, self.image)
+        begin: dict[str, Any] = {name: value for name, value in (("template", self.template), ("datasets", list(self.data))) if value}
+        return sizes | {"name": self.name, "gpu_model": self.model} | begin
 
 
 def launch(wish: Wish, *, wait: bool) -> None:
@@ -92,7 +94,8 @@ def open_page(name: str) -> None:
     show.result({"url": lab["urls"]["page"]}, lab["urls"]["page"])
 
 
-def _image(client: Api, text: str) -> int:
+def image_find(client: Api, text: str) -> int:
+    """The id of the image that is named so: its slug, its title or a part of them, or the id itself."""
     rows = list(client.all("/images"))
     if text.isdigit():
         return int(text)

@@ -96,13 +96,14 @@ def launch(
     shm: Annotated[int, typer.Option(help="GiB of shared memory; 0 for half of the memory.")] = 0,
     hours: Annotated[int | None, typer.Option(help="It ends by itself after that; left out, the template's or 4.")] = None,
     template: Annotated[str, typer.Option(help="Begin with a template's files; `gpulab templates` lists them.")] = "",
+    data: Annotated[list[str] | None, typer.Option(help="A data set that must be where it runs, as `flowers` or `flowers@2`; may be given again.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait until it runs.")] = True,
     json: Json = False,
 ) -> None:
     """Launch a lab."""
     from . import labs
 
-    labs.launch(labs.Wish(name, image, gpus, model, cpus, memory, shm, hours, template), wait=wait)
+    labs.launch(labs.Wish(name, image, gpus, model, cpus, memory, shm, hours, template, tuple(data or ())), wait=wait)
 
 
 @app.command()
@@ -233,11 +234,16 @@ def top(once: Annotated[bool, typer.Option("--once", help="Print once and end.")
 
 
 @app.command()
-def images(json: Json = False) -> None:
-    """The images that labs can be launched from."""
+def images(
+    image: Annotated[str, typer.Argument(metavar="[IMAGE]", help="Part of its name, or its id: all that is known of it.")] = "", json: Json = False
+) -> None:
+    """The images that labs can be launched from, or one of them."""
     from . import house
 
-    house.images()
+    if image:
+        house.image(image)
+    else:
+        house.images()
 
 
 @app.command()

@@ -78,6 +78,8 @@ def test_a_job_whose_time_was_up_ends_with_124(signed_in: SignedIn, alice: Any, 
 def test_lists_are_tables_for_people_and_json_for_programs(signed_in: SignedIn, alice: Any, node: Any, image: Any) -> None:
     program = signed_in(alice)
     assert image.title in program("images") and program.json("images")[0]["slug"] == image.slug
+    assert "not looked for" in program("images", image.slug) and program.json("images", str(image.pk))[0]["offered"]
+    assert "There is no image" in program("images", "no-such-image", expect=4)
     assert "NVIDIA H200" in program("top", "--once") and len(program.json("top")) == 2
     assert "GPUs at once" in program("quota") and program.json("quota")[0]["limits"]["gpus_max"] == 4
     assert "Nobody waits" in program("queue") and program.json("queue") == []

@@ -72,6 +72,7 @@ ENDPOINTS = {
     ("post", "/classes/{meeting_id}/lab"),
     ("get", "/usage"),
     ("get", "/templates"),
+    ("get", "/datasets"),
     ("get", "/files"),
     ("post", "/files/link"),
     ("get", "/webhooks"),

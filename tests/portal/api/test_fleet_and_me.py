@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from labs.catalogue.models import Image
+from labs.catalogue.models import Contents, Image, Qualification
 from labs.fleet.models import Gpu, NodeImage
 from labs.policy.asking import request_grant
 from labs.policy.services import group_limits_set, override_set, window_add
@@ -47,6 +47,25 @@ def test_an_image_under_way_says_how_far_and_a_retired_one_is_not_listed(calls: 
     Image.objects.create(slug="old", title="Old", repository="x/y", tag="1", is_active=False, created_at=now)
     [listed] = calls(alice).get("/images").json()["items"]
     assert not listed["ready"] and listed["nodes"] == [{"node": "n1", "state": "pulling", "percent": 62, "words": "layer 3 of 5"}]
+
+
+def test_one_image_tells_what_is_in_it_where_it_computes_and_how_it_is_used(calls: Any, alice: Any, lab_of: Any, node: Any, now: Any) -> None:
+    image = lab_of(alice).image
+    Image.objects.filter(pk=image.pk).update(inside={"cudnn": "9.1", "sass": ["9.0"], "size": 9 * GIB, "sshd": True}, looked_at=now, cuda="12.8", torch="2.9.1")
+    Contents.objects.create(image=image, packages=[{"name": "numpy", "version": "2.3", "kind": "python", "licence": "BSD"}], read_at=now)
+    Qualification.objects.create(image=image, digest="", card="CPU", lab="l", state="passed", words="All well.", asked_at=now, ended_at=now)
+    seen = calls(alice).get(f"/images/{image.pk}").json()
+    assert (seen["slug"], seen["offered"], seen["cudnn"], seen["sass"], seen["size"], seen["nccl"]) == (image.slug, True, "9.1", ["9.0"], 9 * GIB, None)
+    assert seen["packages"] == [{"name": "numpy", "version": "2.3", "kind": "python", "licence": "BSD"}]
+    assert (seen["tried"][0]["card"], seen["tried"][0]["state"], seen["used"], seen["weaknesses"]) == ("CPU", "passed", {"labs": 1, "people": 1}, None)
+
+
+def test_an_image_of_others_is_no_image_and_a_retired_one_is_shown_as_such(calls: Any, alice: Any, bob: Any, root_admin: Any, node: Any, now: Any) -> None:
+    own = Image.objects.create(slug="own", title="Own", repository="x/y", tag="1", made_by=bob, created_at=now)
+    assert [calls(who).get(f"/images/{own.pk}").status_code for who in (bob, alice, root_admin)] == [200, 404, 200]
+    old = Image.objects.create(slug="old", title="Old", repository="x/y", tag="1", is_active=False, created_at=now)
+    assert calls(alice).get(f"/images/{old.pk}").json()["offered"] is False
+    assert calls(alice).get(f"/images/{2**53 - 1}").status_code == 404
 
 
 def test_me_tells_limits_held_and_left(calls: Any, alice: Any, lab_of: Any, running: Any) -> None:
