@@ -21,9 +21,9 @@ from labs.lifecycle.wishes import Wish
 from labs.people.models import User
 from tests.conftest import need
 from tests.faults.hands import AtOnce, House
+from tests.faults.second import urls_for_nodes
 from tests.faults.tiny import REPOSITORY, tiny_images
 from tests.faults.world import World, entered, inside, world_made
-from tests.hosts.second import urls_for_nodes
 from worker.loops import reconcile
 
 #: Each run has a range of its own, so that what a killed one left behind is in nobody's way.

@@ -356,12 +356,12 @@ def _furnished(folder: Path, namespace: str, address: str, more: dict[str, str])
     house = FaultyHouse(home=home, port=PORT, environment=dict(environment) | more)
     world = World(folder, namespace, address, postgres, broker, house, scratch)
     try:
-        house.start()
+        house.start(within=240)
         house.people_make()
         with house.api("alice") as client:
             wait_for(
                 lambda: world.trusted() and len(client.get("/gpus").json()["items"]) == CARDS and client.get("/images").json()["items"],
-                within=60,
+                within=180,
                 what="cards and image",
             )
         yield world

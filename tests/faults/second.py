@@ -114,5 +114,5 @@ def second_host(world: World) -> Iterator[Second]:
         second.start()
         ends.callback(second.stop)
         with inside(world.namespace):
-            second.until("ready", 60)
+            second.until("ready", 180)
         yield second
