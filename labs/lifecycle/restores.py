@@ -32,7 +32,7 @@ def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
     with transaction.atomic():
         # no_key: whoever places a lab of theirs takes the same lock first, so that none begins beside it
         User.objects.select_for_update(no_key=True).get(pk=snapshot.owner_id)
-        if not Snapshot.objects.filter(pk=snapshot.pk, state=READY).exists():
+        if not Snapshot.objects.select_for_update().filter(pk=snapshot.pk, state=READY):  # locked, so that nobody lets go of it meanwhile
             raise Refused("This snapshot is not there any more.", code="state")
         busy = list(Lab.objects.filter(owner_id=snapshot.owner_id, node_id=snapshot.node_id, state__in=states.HOLDING).order_by("name"))
         if busy:

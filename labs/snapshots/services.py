@@ -30,11 +30,13 @@ def snapshot_ask(*, owner: User, node_id: str, why: str, actor: Actor | None, no
 def snapshot_delete(*, snapshot: Snapshot, actor: User, now: datetime) -> None:
     """Let the node remove it. Refused while it is made, or a restore needs it."""
     with transaction.atomic():
+        list(Snapshot.objects.select_for_update().filter(pk=snapshot.pk))  # so that no restore of it begins meanwhile
         if snapshot.restores.filter(state__in=RESTORING).exists():
             raise Refused("It is being restored at this moment.", code="state")
         if not Snapshot.objects.filter(pk=snapshot.pk, state__in=(READY, FAILED)).update(state=LEAVING):
             raise Refused("It is being made, or was deleted already.", code="state")
-        event_record(kind="snapshot.deleted", subject=f"person:{snapshot.owner_id}", words=f"Snapshot {snapshot} was deleted.", actor=actor, now=now)
+        words = f"The snapshot of {snapshot.asked_at:%F %H:%M} UTC on {snapshot.node_id} was deleted."
+        event_record(kind="snapshot.deleted", subject=f"person:{snapshot.owner_id}", words=words, actor=actor, now=now)
         ring("worker.snapshots", queue=node_queue(snapshot.node_id))
 
 
@@ -63,12 +65,18 @@ def snapshot_forget(*, snapshot: Snapshot) -> None:
 
 
 def snapshots_retire(*, rows: list[Snapshot], most: int, days: int, now: datetime) -> int:
-    """Let go of what each workspace has too many of, and of what is too old; how many. `rows`: newest first."""
-    by_owner: dict[int, list[tuple[int, datetime]]] = {}
+    """Let go of what each workspace has too many of, and of what is too old; how many. `rows`: newest first.
+
+    Those that could not be made are counted apart: a disk that is full must not push out what was kept before.
+    """
+    alike: dict[tuple[int, str], list[tuple[int, datetime]]] = {}
     for row in rows:
-        by_owner.setdefault(row.owner_id, []).append((row.pk, row.asked_at))
-    gone = [number for own in by_owner.values() for number in too_many(own, most=most, days=days, now=now)]
-    return Snapshot.objects.filter(pk__in=gone, state__in=(READY, FAILED)).update(state=LEAVING)
+        alike.setdefault((row.owner_id, row.state), []).append((row.pk, row.asked_at))
+    gone = [number for own in alike.values() for number in too_many(own, most=most, days=days, now=now)]
+    with transaction.atomic():
+        held = list(Snapshot.objects.select_for_update().filter(pk__in=gone, state__in=(READY, FAILED)).order_by("pk").values_list("pk", flat=True))
+        used = Restore.objects.filter(snapshot__in=held, state__in=RESTORING).values("snapshot_id")  # one was asked for since
+        return Snapshot.objects.filter(pk__in=held).exclude(pk__in=used).update(state=LEAVING)
 
 
 def undo_begin(*, restore: Restore, now: datetime) -> Snapshot:

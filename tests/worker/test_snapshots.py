@@ -1,6 +1,7 @@
 """Snapshots: a workspace is packed, broken and restored to the very same tree; labs wait; a worker that ends in the middle leaves nothing half."""
 
 import os
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from labs.snapshots.services import snapshot_ask, snapshot_delete
 from labs.storage.models import WorkspaceUse
 from labs.storage.queries import disk_held
 from tests.support.hands import AtOnce, Round, round_of  # noqa: F401  (fixture)
-from worker.carrying.here import Here, Size
+from worker.carrying.here import Here, Size, Stuck
 from worker.keeping import snapshot_file
 from worker.loops import snapshots
 from worker.loops.snapshots import Keeper
@@ -160,7 +161,7 @@ def test_open_files_are_closed_before_a_restore_and_open_again_after_it(house: H
     assert desk_ask(user=house.alice, node_id="n1", now=house.round.now).state == "opening"
 
 
-@pytest.mark.parametrize("step", ["snapshot_write", *(pytest.param(one, marks=pytest.mark.long) for one in ("unpack", "set_aside", "tidy")), "landing", "land"])
+@pytest.mark.parametrize("step", ["snapshot_write", *(pytest.param(one, marks=pytest.mark.long) for one in ("unpack", "set_aside", "tidy")), "landing", "land", "restore_end"])
 def test_a_worker_that_ends_at_any_step_leaves_neither_half_a_snapshot_nor_half_a_restore(house: House, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _fill(house.workspace, house.alice.uid)
     before = house.digest()
@@ -199,6 +200,41 @@ def test_a_snapshot_that_is_broken_on_the_disk_leaves_the_workspace_as_it_was(ho
     made = house.restored(row)
     assert (made.state, "broken" in made.words or "could not be carried" in made.words) == ("failed", True), made.words
     assert (house.digest(), house.left_beside()) == (before, [])
+
+
+def test_snapshots_that_could_not_be_made_push_none_out_that_was(house: House, settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SNAPSHOT_COUNT, settings.SNAPSHOT_DAYS = 2, 30
+    good = house.kept()
+
+    def full(*_: object) -> int:
+        raise Stuck("The disk is full.")
+
+    monkeypatch.setattr(snapshots, "snapshot_write", full)
+    for _ in range(4):
+        house.round.now += timedelta(hours=1)
+        assert house.kept().state == "failed"
+    house.tick()
+    house.tick()
+    good.refresh_from_db()
+    assert (good.state, house.keeper.file(good).exists()) == ("ready", True)
+    assert Snapshot.objects.filter(state="failed").count() == 2, "what failed long ago is forgotten"
+
+
+def test_a_tool_that_breaks_ends_a_restore_after_its_tries_with_the_workspace_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    (house.workspace / "file").write_bytes(os.urandom(1000))
+    row, before = house.kept(), house.digest()
+
+    def broken(*_: object, **__: object) -> None:
+        raise subprocess.CalledProcessError(1, "sync")
+
+    monkeypatch.setattr(Here, "unpack", broken)
+    monkeypatch.setattr(Here, "tidy", broken)
+    made = house.restored(row)
+    for _ in range(3):
+        house.tick()
+    made.refresh_from_db()
+    assert (made.state, made.tries) == ("failed", 3)
+    assert house.digest() == before
 
 
 def test_the_newest_are_kept_and_old_ones_let_go(house: House, settings) -> None:

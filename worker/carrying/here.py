@@ -91,10 +91,15 @@ class Here:
             _remove(staging)
             raise
 
+    @property
+    def has_landed(self) -> bool:
+        """Is there no arrived copy of this try any more? Once all of it was brought: it is in its place."""
+        return not self._beside(f"in-{self.mark}-{self.tries}").is_dir()
+
     def land(self) -> None:
         """Put the arrived copy in place. Files that were there already are kept in a folder of it."""
         folder, staging = self._folder(make=True), self._beside(f"in-{self.mark}-{self.tries}")
-        if not staging.is_dir():  # it has landed
+        if self.has_landed:
             return
         if folder.is_dir() and any(folder.iterdir()):
             folder.rename(_unused(staging / f"files-that-were-on-{self.name}"))
@@ -178,7 +183,8 @@ def _counted(folder: Path, *, quick: bool) -> Size:
     how = ["--quick"] if quick else []
     ran = subprocess.run([sys.executable, "-I", str(DIGEST), *how, str(folder)], capture_output=True, text=True, check=False)
     if ran.returncode:
-        raise Stuck(f"The workspace could not be read: {ran.stderr.strip().splitlines()[-1:]}")
+        said = ran.stderr.strip().splitlines() or [f"the program that reads it ended with {ran.returncode}"]
+        raise Stuck(f"The workspace could not be read: {said[-1]}")
     found = json.loads(ran.stdout)
     return Size(found["size"], found["files"], "" if quick else found["digest"])
 

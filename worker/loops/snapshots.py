@@ -1,6 +1,7 @@
 """Snapshots of this node's workspaces: made in the background, restored, and let go of."""
 
 import logging
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,8 @@ from worker.spec import workspace_name
 log = logging.getLogger(__name__)
 #: One after the other: what they wait for is the disk.
 pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
+#: What stands in the way of a folder's work: words of ours, the engine, the disk, a tool of the system's.
+HINDERED = (Stuck, RuntimeFault, OSError, subprocess.SubprocessError)
 #: A restore that failed so often is given up; the workspace is as it was.
 MOST_TRIES = 3
 
@@ -88,7 +91,7 @@ def make(*, keeper: Keeper, snapshot: Snapshot) -> bool:
         if snapshot.why == IDLE and here.size().size > settings.SNAPSHOT_IDLE_GIB * 1024**3:
             raise Stuck(f"It holds more than {settings.SNAPSHOT_IDLE_GIB} GiB: no snapshot is made of that by itself.", final=True)
         size = snapshot_write(here, keeper.file(snapshot), lambda percent: snapshot_begin(snapshot=snapshot, percent=percent))
-    except (Stuck, RuntimeFault, OSError) as fault:
+    except HINDERED as fault:
         log.warning("no snapshot of person %d: %s", snapshot.owner_id, fault)
         snapshot_failed(snapshot=snapshot, words=getattr(fault, "words", "The disk of the node could not be written."), now=keeper.hands.clock())
         return False
@@ -102,17 +105,18 @@ def bring_back(*, keeper: Keeper, restore: Restore) -> None:
         if restore.state != LANDING:
             _unpacked(keeper, restore)
         here = keeper.here(restore.owner, restore.mark, restore.tries)
-        here.set_aside()
-        here.land()
+        if not here.has_landed:  # else what stands there is the restored workspace itself, which nobody sets aside
+            here.set_aside()
+            here.land()
         here.tidy()
-    except (Stuck, RuntimeFault, OSError) as fault:
+    except HINDERED as fault:
         if restore.state == LANDING:  # what was there is set aside: it is only ever finished
             raise
         words = str(getattr(fault, "words", "The disk of the node could not be written."))
         log.warning("the workspace of person %d is not restored: %s", restore.owner_id, fault)
         if restore.tries >= MOST_TRIES or getattr(fault, "final", False):
-            keeper.here(restore.owner, restore.mark, restore.tries).tidy()
             restore_end(restore=restore, words=words, now=keeper.hands.clock())
+            keeper.here(restore.owner, restore.mark, restore.tries).tidy()
         return
     restore_end(restore=restore, now=keeper.hands.clock())
 
