@@ -161,7 +161,10 @@ def test_open_files_are_closed_before_a_restore_and_open_again_after_it(house: H
     assert desk_ask(user=house.alice, node_id="n1", now=house.round.now).state == "opening"
 
 
-@pytest.mark.parametrize("step", ["snapshot_write", *(pytest.param(one, marks=pytest.mark.long) for one in ("unpack", "set_aside", "tidy")), "landing", "land", "restore_end"])
+LONGER = [pytest.param(one, marks=pytest.mark.long) for one in ("unpack", "set_aside", "tidy")]
+
+
+@pytest.mark.parametrize("step", ["snapshot_write", *LONGER, "landing", "land", "restore_end"])
 def test_a_worker_that_ends_at_any_step_leaves_neither_half_a_snapshot_nor_half_a_restore(house: House, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _fill(house.workspace, house.alice.uid)
     before = house.digest()
