@@ -34,7 +34,7 @@ class Second:
 
     @property
     def engine(self) -> Any:
-        return docker.APIClient(base_url=self.engine_address, version="auto", timeout=20)
+        return docker.APIClient(base_url=self.engine_address, version="auto", timeout=60)
 
     @property
     def containers(self) -> list[str]:
@@ -75,7 +75,7 @@ class Second:
         """Both away."""
         if self.process and self.process.poll() is None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(90)
 
     def state(self) -> str:
         """What the house thinks of it."""

@@ -158,7 +158,7 @@ def test_row_01_a_worker_killed_before_or_after_every_step_of_taking_cards_back_
 
 
 @pytest.mark.long
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_row_01_a_worker_killed_at_any_step_of_a_taking_back_as_it_goes_is_followed_by_another(house, dispute, clean):
     first = dispute()
     steps, undisturbed = recorded(house, lambda hands: first.work(hands))
