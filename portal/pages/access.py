@@ -5,7 +5,7 @@ from functools import wraps
 from typing import cast
 
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
+from django.core.exceptions import BadRequest, ObjectDoesNotExist, PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import add_never_cache_headers
 
@@ -21,12 +21,14 @@ class PersonRequest(HttpRequest):
 
 
 def person_required(view: View) -> View:
-    """Send strangers to the sign-in page, turn missing rows into 404, and keep the answer out of every cache."""
+    """Send strangers to the sign-in page, refuse what no record can hold, turn missing rows into 404, and keep the answer out of every cache."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if not request.user.is_authenticated:
             return _to_login(request)
+        if _illegible(request):
+            raise BadRequest("A NUL is in no text that anybody types.")
         try:
             response = view(request, *args, **kwargs)
         except ObjectDoesNotExist as missing:
@@ -54,3 +56,8 @@ def _to_login(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return HttpResponse(status=401, headers={"HX-Refresh": "true"})
     return redirect_to_login(request.get_full_path())
+
+
+def _illegible(request: HttpRequest) -> bool:
+    """Does the address or the form hold a NUL? PostgreSQL takes none, and not every value goes through a form that refuses it."""
+    return any("\0" in value for sent in (request.GET, request.POST) for _, values in sent.lists() for value in values)

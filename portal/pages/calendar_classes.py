@@ -44,6 +44,7 @@ from labs.timetable.services import (
 )
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.calendar import MeetingForm, ReservationForm, reservation_initial, usual_class
+from portal.pages.numbers import row_numbers
 from portal.pages.telling import first_error, try_form, try_or_tell
 
 
@@ -81,8 +82,8 @@ def reservation(request: PersonRequest, reservation_id: int) -> HttpResponse:
 def reserve_verdict(request: PersonRequest) -> HttpResponse:
     """What saving would do with the form as it stands; asked for at every change."""
     _reserver(request)
-    asked = request.GET.get("reservation", "")
-    row = reservation_for_editor(user=request.user, reservation_id=int(asked)) if asked.isdecimal() else None
+    asked = row_numbers(request.GET.getlist("reservation"))
+    row = reservation_for_editor(user=request.user, reservation_id=asked[0]) if asked else None
     return render(request, "calendar/_verdict.html", _verdict(request, _form(request, request.GET), row))
 
 

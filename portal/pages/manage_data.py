@@ -11,6 +11,7 @@ from labs.datasets.services import NewData, data_set_groups_set, data_set_look_a
 from labs.people.models import Group
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.data import DataForm
+from portal.pages.numbers import row_numbers
 from portal.pages.telling import try_form
 
 
@@ -37,7 +38,7 @@ def manage_data(request: PersonRequest) -> HttpResponse:
 def manage_data_groups(request: PersonRequest, data_set_id: int) -> HttpResponse:
     """Who may use it from now on."""
     row = data_set_by_id(data_set_id=data_set_id)
-    groups = list(Group.objects.filter(pk__in=[value for value in request.POST.getlist("groups") if value.isdigit()]))
+    groups = list(Group.objects.filter(pk__in=row_numbers(request.POST.getlist("groups"))))
     data_set_groups_set(data_set=row, groups=groups, actor=request.user, now=timezone.now())
     messages.success(request, f"{row} is for {', '.join(map(str, groups)) or 'everybody'} now. Running labs keep what they have.")
     return redirect("manage_data")

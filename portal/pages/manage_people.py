@@ -28,6 +28,7 @@ from labs.people.services import (
 )
 from portal.pages.access import PersonRequest, administrator_required
 from portal.pages.forms.manage import PersonEditForm, PersonForm
+from portal.pages.numbers import row_numbers
 from portal.pages.quota import bars_of
 from portal.pages.spreadsheet import cell
 from portal.pages.telling import try_form, try_or_tell
@@ -98,7 +99,7 @@ def _row(person: User, may: Allowance) -> list[object]:
 @administrator_required
 def manage_people_role(request: PersonRequest) -> HttpResponse:
     """Give everybody who is ticked a role."""
-    ticked = [int(pk) for pk in request.POST.getlist("person") if pk.isdecimal()][:PAGE]
+    ticked = row_numbers(request.POST.getlist("person"))[:PAGE]
     role = request.POST.get("role", "")
     users = list(people_all().filter(pk__in=ticked))
     if not users:

@@ -119,3 +119,17 @@ def test_records_are_entered_by_the_same_sign_in(client: Client, as_root: Client
     assert as_root.get("/admin/lifecycle/lab/").status_code == 200
     assert as_root.get("/admin/lifecycle/lab/add/").status_code == 403
     assert as_bob.get("/admin/").status_code in (302, 403)
+
+
+@pytest.mark.parametrize(("name", "sent"), [("launch", {"name": "a\0"}), ("manage_people", {"text": "\0"}), ("manage_quotas_preview", {"role": "\0"})])
+def test_what_no_record_can_hold_is_no_request(as_root: Client, node: object, name: str, sent: dict[str, str]) -> None:
+    assert as_root.get(reverse(name), sent).status_code == 400
+
+
+def test_a_form_with_what_no_record_can_hold_is_no_request_either(as_alice: Client) -> None:
+    assert as_alice.post(reverse("snapshot_make"), {"node": "\0"}).status_code == 400
+
+
+def test_a_number_that_no_row_has_is_passed_over(as_root: Client, node: object) -> None:
+    assert as_root.get(reverse("reserve_verdict"), {"reservation": "9" * 5000}).status_code == 200
+    assert as_root.post(reverse("manage_people_role"), {"person": ["9" * 5000, "\u00b2"], "role": "student"}).status_code == 302
