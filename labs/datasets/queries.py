@@ -1,14 +1,16 @@
 """Which data sets there are, and which a person's labs see on a node."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db.models import F, Max, Q, QuerySet
 
 from labs.datasets.models import DataCopy, DataSet
-from labs.datasets.rules import targets
+from labs.datasets.rules import Shelf, lacking, matching, targets
 from labs.people.models import User
-from labs.people.queries import group_ids_with_ancestors
+from labs.people.queries import group_ids_with_ancestors, groups_by_person
+from labs.scheduler.snapshot import NodeView, Waiting
 
 #: What is ready is looked at again so often; what is not there, sooner.
 ANEW, SOONER = timedelta(days=7), timedelta(minutes=10)
@@ -33,6 +35,53 @@ def data_usable(*, user: User) -> list[tuple[DataSet, int]]:
     """The person's data sets that are ready anywhere, each with its size in bytes."""
     rows = data_sets_for(user=user).filter(copies__state=DataCopy.State.READY).annotate(size=Max("copies__size"))
     return [(row, row.size) for row in rows]
+
+
+def shelves_for(*, user: User) -> list[Shelf]:
+    """The versions that the person may use, newest first, and where each is; in one query where all are everybody's."""
+    shelves = _shelves()
+    groups = group_ids_with_ancestors(user=user) if any(one.groups for one in shelves) else ()
+    return [one for one in shelves if one.is_for(groups)]
+
+
+def data_unknown(*, user: User, wanted: Sequence[str]) -> str:
+    """The first of the names that is no set of the person's; empty when all are."""
+    shelves = shelves_for(user=user) if wanted else []
+    return next((one for one in wanted if not matching(one, shelves)), "")
+
+
+def waiting_for_data(*, labs: Iterable[Waiting], nodes: Sequence[NodeView]) -> tuple[Waiting, ...]:
+    """The labs, those that ask for data with the nodes that lack some of it. No query where none does."""
+    labs = tuple(labs)
+    owners = {lab.owner_id for lab in labs if lab.data and not lab.placed}
+    if not owners:
+        return labs
+    shelves = _shelves()
+    groups, names = groups_by_person(user_ids=owners), {node.id: node.name for node in nodes}
+    own = {owner: [one for one in shelves if one.is_for(groups.get(owner, ()))] for owner in owners}
+    return tuple(replace(lab, lacks=lacking(lab.data, own[lab.owner_id], names)) if lab.data and not lab.placed else lab for lab in labs)
+
+
+def _shelves() -> list[Shelf]:
+    """In one query: each version that is offered, with its groups and what every node says of it."""
+    found: dict[int, Shelf] = {}
+    names = ("pk", "name", "version", "title", "licence", "checksum")
+    copies = ("copies__node_id", "copies__state", "copies__words", "copies__size", "copies__checksum")
+    rows = DataSet.objects.filter(retired_at=None).values_list("groups", *names, *copies)
+    for group, pk, name, version, title, licence, checksum, node, state, words, size, read in rows:
+        one = found.get(pk) or Shelf(name, version, title, licence, 0, frozenset(), {})
+        if group is not None:
+            one = replace(one, groups=one.groups | {group})
+        if node is not None:
+            one = replace(one, size=max(one.size, size), places={**one.places, node: _place(state, words, checksum, read)})
+        found[pk] = one
+    return list(found.values())
+
+
+def _place(state: str, words: str, checksum: str, read: str) -> str:
+    if state != DataCopy.State.READY:
+        return words or "it could not be read."
+    return "its files are other ones than those that were registered." if checksum and read != checksum else ""
 
 
 def data_sets_all() -> Sequence[DataSet]:

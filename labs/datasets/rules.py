@@ -1,12 +1,18 @@
 """Where data sets may lie, and how their names become folders of a lab. Pure."""
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,19}")
 #: A folder of the host's in /data already has this name: the house's own.
 RESERVED = "shared"
 FOLDER, VOLUME, NFS, S3 = "folder", "volume", "nfs", "s3"
+#: How many a lab may ask for.
+MOST_WANTED = 20
+UNREAD = "the node has not read it yet."
+_WANTED = re.compile(rf"({NAME.pattern})(@{VERSION.pattern})?")
 _HOST, _PATH = r"[A-Za-z0-9][A-Za-z0-9.-]{0,200}", r"[A-Za-z0-9_./@+-]{0,200}"
 _SOURCES = {
     FOLDER: (rf"/{_PATH}", "An absolute folder of the nodes, such as /srv/data/flowers."),
@@ -31,3 +37,53 @@ def targets(sets: list[tuple[str, str]]) -> dict[str, tuple[str, str]]:
         found.setdefault(f"/data/{name}", (name, version))
         found[f"/data/{name}@{version}"] = (name, version)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A version of a set and where it is. `places`: by node, empty where labs see it, else what is the matter. `groups`: for whom; none for everybody."""
+
+    name: str
+    version: str
+    title: str
+    licence: str
+    size: int
+    groups: frozenset[int]
+    places: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+    def is_for(self, groups: Iterable[int]) -> bool:
+        """May somebody of these groups use it?"""
+        return not self.groups or not self.groups.isdisjoint(groups)
+
+
+def wanted_fault(wanted: Iterable[str]) -> str:
+    """What is wrong with the names of sets that a lab asks for, in words; empty when nothing is."""
+    names = list(wanted)
+    if len(names) > MOST_WANTED:
+        return f"A lab asks for at most {MOST_WANTED} data sets."
+    strange = next((one for one in names if not _WANTED.fullmatch(one)), None)
+    return f"{strange[:60]!r} is no name of a data set. It is the folder below /data: flowers, or flowers@2 for one version." if strange is not None else ""
+
+
+def matching(wanted: str, shelves: Iterable[Shelf]) -> list[Shelf]:
+    """The versions that a name stands for: `flowers` for any, `flowers@2` for that one."""
+    return [one for one in shelves if wanted in (one.name, str(one))]
+
+
+def lacking(wanted: Sequence[str], shelves: Iterable[Shelf], nodes: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The nodes (id -> name) that have not all of the sets, each with why, in words. `shelves` are those that the person may use."""
+    held = list(shelves)
+    found = {node_id: [words for one in wanted if (words := _absent(one, held, node_id, name))] for node_id, name in nodes.items()}
+    return tuple((node_id, " ".join(words)) for node_id, words in found.items() if words)
+
+
+def _absent(wanted: str, shelves: Iterable[Shelf], node_id: str, name: str) -> str:
+    places = [one.places for one in matching(wanted, shelves)]
+    if not places:
+        return f"The data set {wanted} is not offered to you any more."
+    if any(one.get(node_id, UNREAD) == "" for one in places):
+        return ""
+    return f"The data set {wanted} is not on node {name}: {places[0].get(node_id, UNREAD)}"

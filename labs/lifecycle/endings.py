@@ -13,7 +13,7 @@ PREEMPTED = "preempted"
 #: Columns of the wish, which a lab that is queued again has from the first.
 WISH = (
     "owner_id", "name", "image_id", "gpus", "gpu_model", "cpus", "memory_mib", "shm_mib", "pids", "wants_slice", "ask_first", "may_borrow", "requeue",
-    "command", "folder",
+    "command", "folder", "data",
 )  # fmt: skip
 
 

@@ -73,6 +73,7 @@ def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
         requeue=lab.requeue,
         command=tuple(lab.command),
         folder=lab.folder,
+        data=tuple(lab.data),
     )
     return lab_request(owner=lab.owner, wish=wish, now=now, actor=actor, idempotency_key=f"again:{lab.pk}")
 
@@ -214,6 +215,7 @@ def _lab_create(owner: User, wish: Wish, image: Image, limits: Limits, idempoten
         requeue=wish.requeue,
         command=list(wish.command),
         folder=wish.folder,
+        data=list(dict.fromkeys(wish.data or ())),
         ask_first=wish.ask_first,
         requested_at=now,
         state_since=now,

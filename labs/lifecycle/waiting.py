@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Q
 
+from labs.datasets.queries import waiting_for_data
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_refused, image_unsafe
 from labs.lifecycle import states
@@ -59,10 +60,11 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = (), floor: Floo
     taken, nodes, may = floor.taken, floor.nodes, floor.may
     spent = [user_id for user_id, one in may.items() if budget_spent(one.held, one.limits, one.shares)]
     moves = dict(QueueMove.objects.filter(undone_at=None).values_list("lab_id", "priority"))
+    waiting = (*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra)
     tree, holds = tree_load(), holds_between(start=now, until=now + AHEAD)
     return Snapshot(
         nodes=nodes,
-        waiting=waiting_for_restores(labs=at_home(labs=(*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra), nodes=nodes, holds=holds)),
+        waiting=waiting_for_data(labs=waiting_for_restores(labs=at_home(labs=waiting, nodes=nodes, holds=holds)), nodes=nodes),
         images=_images(),
         held={user_id: one.held for user_id, one in may.items()},
         limits={user_id: one.limits for user_id, one in may.items()},
@@ -109,6 +111,7 @@ def _waiting(lab: Lab, moves: Mapping[str, int], nodes: Iterable[NodeView]) -> W
         may_borrow=lab.may_borrow,
         priority=moves.get(lab.pk, 0),
         hold_id=lab.hold_id,
+        data=tuple(lab.data),
     )
 
 

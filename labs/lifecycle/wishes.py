@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from labs.catalogue.models import Image
 from labs.catalogue.queries import may_use
+from labs.datasets.queries import data_unknown
+from labs.datasets.rules import wanted_fault
 from labs.fleet.queries import disks_full, image_failed_on_cpu, image_refused, image_unsafe, nodes_all
 from labs.lifecycle.jobs import job_fault
 from labs.lifecycle.occupancy import Nodes, nodes_view, unit_share
@@ -27,6 +29,7 @@ class Wish:
     `may_borrow`: may take free cards beyond the guarantee, which can be taken back. `ask_first`: its owner is asked when its turn comes.
     `wants_slice`: one MIG slice of that profile ("any": of any) instead of a card. `requeue`: wait again when its cards were taken back.
     `command`: a program with its arguments, which makes it a job; `folder`: where that begins, below the workspace.
+    `data`: data sets that must be where it runs; None leaves it to the template, if it begins with one.
     """
 
     image_id: int
@@ -43,6 +46,7 @@ class Wish:
     requeue: bool = True
     command: tuple[str, ...] = ()
     folder: str = ""
+    data: tuple[str, ...] | None = None
 
 
 def wish_whole(*, wish: Wish, limits: Limits) -> Wish:
@@ -65,6 +69,7 @@ def wish_check(
     fault = job_fault(command=wish.command, folder=wish.folder)
     if fault:
         raise Refused(fault.words, field=fault.field)
+    _data_check(owner, wish)
     nodes = nodes or nodes_view()
     waiting = replace(wish_waiting(owner=owner, wish=wish, image=image, now=now, nodes=nodes), on_node=on_node, placed=bool(on_node))
     reasons = beyond_cap(waiting.asked, limits, shares)
@@ -84,6 +89,15 @@ def wish_check(
     full = disks_full(runtime=image.runtime)
     if full:
         raise Refused(full, code="disk_full")
+
+
+def _data_check(owner: User, wish: Wish) -> None:
+    wanted = wish.data or ()
+    fault = wanted_fault(wanted)
+    if fault:
+        raise Refused(fault, field="datasets")
+    if unknown := data_unknown(user=owner, wanted=wanted):
+        raise Refused(f"There is no data set {unknown} for you.", field="datasets")
 
 
 def image_offered(*, image_id: int, owner: User, now: datetime) -> Image:
@@ -113,6 +127,7 @@ def wish_waiting(*, owner: User, wish: Wish, image: Image, now: datetime, nodes:
         image_runtime=image.runtime,
         may_borrow=wish.may_borrow,
         wants_slice=wish.wants_slice,
+        data=wish.data or (),
     )
 
 

@@ -87,7 +87,8 @@ class Ahead:
         for lab in labs:
             asked, own = lab.asked, lab.lab_id if lab.lab_id in self._booked else ""
             cpus, memory = (0, 0) if lab.placed else (asked.cpus, asked.memory_mib)
-            key = (asked.gpus, cpus, memory, asked.hours, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, lab.hold_id, own)
+            where = (lab.image_id, lab.image_runtime, lab.on_node, lab.lacks, lab.hold_id, own)
+            key = (asked.gpus, cpus, memory, asked.hours, lab.gpu_model, lab.wants_slice, *where)
             if key not in shapes:
                 places = self._places(lab)
                 shapes[key] = (len(shapes), places, frozenset(seat for seat, _ in places))

@@ -60,13 +60,13 @@ class House:
         return self._ends.get(hours) or self._ends.setdefault(hours, self.now + timedelta(hours=hours))
 
     def suited(self, lab: Waiting) -> Suit:
-        """Nodes that hold the image and are open; and what is wrong with the others. Remembers the images to fetch."""
-        key = (lab.image_id, lab.image_runtime, lab.on_node, lab.hold_id)
+        """Nodes that hold the image and the data and are open; and what is wrong with the others. Remembers the images to fetch."""
+        key = (lab.image_id, lab.image_runtime, lab.on_node, lab.hold_id, lab.lacks)
         found = self._suited.get(key)
         if found is None:
             hold = self.gates.holds.get(lab.hold_id)
             rooms = [room for room in self.rooms if may_run_on(room.node, lab) and (hold is None or hold.node_id in ("", room.node.id))]
-            found = self._suited[key] = self._open(rooms, lab.image_id)
+            found = self._suited[key] = self._open(rooms, lab)
         return found
 
     def impossible(self, lab: Waiting) -> str:
@@ -170,16 +170,19 @@ class House:
             cards_only = replace(lab, placed=True)
             yield KEPT_CARDS if kind and not beside_bookings(room, kind, cards_only, end) else KEPT_MEMORY
 
-    def _open(self, rooms: list[Room], image_id: int) -> Suit:
+    def _open(self, rooms: list[Room], lab: Waiting) -> Suit:
         suited: list[Room] = []
         reasons: list[str] = []
+        lacks = dict(lab.lacks)
         for room in rooms:
             node = room.node
-            image = self.snapshot.images.get((node.id, image_id))
+            image = self.snapshot.images.get((node.id, lab.image_id))
             if node.closed:
                 reasons.append(closed_words(room))
+            elif node.id in lacks:
+                reasons.append(lacks[node.id])
             elif image is None or not image.present:
-                self.fetch[(node.id, image_id)] = None
+                self.fetch[(node.id, lab.image_id)] = None
                 reasons.append(image.words if image else "The image is about to be prepared.")
             else:
                 suited.append(room)

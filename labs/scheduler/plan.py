@@ -60,7 +60,7 @@ class _Planner:
     def _kind(self, lab: Waiting) -> Shape:
         """Labs of one kind find the same cards."""
         special = lab.lab_id if lab.lab_id in self._special else ""
-        return (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, self.house.gates.own(lab), special)
+        return (lab.asked.gpus, lab.gpu_model, lab.wants_slice, lab.image_id, lab.image_runtime, lab.on_node, lab.lacks, self.house.gates.own(lab), special)
 
     def _try(self, lab: Waiting, kind: Shape) -> tuple[str, ...]:
         """Place the lab, or say why not. What did not fit once does not fit later: a plan only gives away."""

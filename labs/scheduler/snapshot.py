@@ -96,6 +96,8 @@ class Waiting:
     priority: int = 0
     hold_id: str = ""  # for a class: runs on its cards, and counts for it, not for the person
     blocked: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()  # data sets that must be where it runs
+    lacks: tuple[tuple[str, str], ...] = ()  # (node, why): nodes that have not all of those
 
 
 @dataclass(frozen=True, slots=True)

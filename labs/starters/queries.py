@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from labs.catalogue.models import Image
+from labs.datasets.rules import Shelf, matching
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_refused, nodes_all
 from labs.lifecycle import states
@@ -105,6 +106,12 @@ class _Choice:
         held, least = self._held, version_numbers(cuda)
         fits = [one for one in self._images.values() if not on_gpu or version_numbers(one.cuda) >= least]
         return sorted(fits, key=lambda one: (one.pk in held, version_numbers(one.torch), version_numbers(one.cuda), -one.pk), reverse=True)
+
+
+def data_of_template(*, version: Version, shelves: Iterable[Shelf]) -> tuple[str, ...]:
+    """The version's data sets that a lab can wait for: those of the person's that are on a node. Of the others its page tells."""
+    held = [one for one in shelves if "" in one.places.values()]
+    return tuple(name for name in version.data if matching(name, held))
 
 
 def start_of(*, lab: Lab) -> Start | None:

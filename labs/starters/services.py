@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import IntegrityError, transaction
 
 from labs.catalogue.models import Image
+from labs.datasets.queries import shelves_for
 from labs.ledger.services import event_record
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_announce
@@ -16,7 +17,7 @@ from labs.people.errors import Refused
 from labs.people.models import Group, User
 from labs.people.queries import groups_taught
 from labs.starters.models import Start, Template, Version
-from labs.starters.queries import templates_for
+from labs.starters.queries import data_of_template, templates_for
 from labs.starters.rules import Needs, slug_of, wrong
 
 MOST_TRIES = 3
@@ -121,6 +122,8 @@ def template_start(*, owner: User, slug: str, wish: Wish, now: datetime, actor: 
     version = templates_for(user=owner).filter(template__slug=slug).first()
     if version is None:
         raise Refused("There is no such template, or not any more.", field="template")
+    if wish.data is None:
+        wish = replace(wish, data=data_of_template(version=version, shelves=shelves_for(user=owner) if version.data else ()))
     with transaction.atomic():
         lab = lab_request(owner=owner, wish=wish, now=now, actor=actor, idempotency_key=idempotency_key)
         made = lab.requested_at == now and Start.objects.get_or_create(lab=lab, defaults={"version": version, "asked_at": now, "state_since": now})[1]

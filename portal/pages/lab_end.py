@@ -81,8 +81,9 @@ def again_of(*, lab: Lab, now: datetime) -> Again:
         "shm_gib": asked.shm_gib,
         "hours": lab.hours,
         "name": lab.name,
+        "datasets": lab.data,
     }
-    return Again(f"{reverse('launch')}?{urlencode(wish | dict(fix.fields if fix else {}))}", f"Launch again {fix.words}" if fix else "Launch again")
+    return Again(f"{reverse('launch')}?{urlencode(wish | dict(fix.fields if fix else {}), doseq=True)}", f"Launch again {fix.words}" if fix else "Launch again")
 
 
 def _points(values: Sequence[float], top: float) -> str:

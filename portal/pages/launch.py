@@ -15,6 +15,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from labs.catalogue.models import Image
 from labs.catalogue.queries import images_offered
+from labs.datasets.queries import shelves_for
+from labs.datasets.rules import Shelf
 from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_progress, runtimes
 from labs.lifecycle.allowances import Allowance
@@ -28,10 +30,11 @@ from labs.people.errors import Refused
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import Card
 from labs.starters.queries import Offer as StartOffer
-from labs.starters.queries import offers_of, templates_for
+from labs.starters.queries import data_of_template, offers_of, templates_for
 from labs.starters.services import template_start
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.launch import SLICE, LaunchForm
+from portal.pages.launch_data import sets_shown
 from portal.pages.presets import sizes_for
 from portal.pages.quota import bars
 
@@ -83,6 +86,7 @@ class Offer:
     may: Allowance
     images: QuerySet[Image]
     starts: Sequence[StartOffer] = ()
+    sets: Sequence[Shelf] = ()
 
     @property
     def nodes(self) -> Nodes:
@@ -107,7 +111,8 @@ class Offer:
 
 def _offer(request: PersonRequest) -> Offer:
     floor = floor_load(users=(request.user,), now=timezone.now())
-    return Offer(floor, floor.may[request.user.pk], images_offered(runtimes=runtimes(), user=request.user))
+    images = images_offered(runtimes=runtimes(), user=request.user)
+    return Offer(floor, floor.may[request.user.pk], images, sets=shelves_for(user=request.user))
 
 
 def _starts(request: PersonRequest, offer: Offer) -> list[StartOffer]:
@@ -117,7 +122,8 @@ def _starts(request: PersonRequest, offer: Offer) -> list[StartOffer]:
 
 def _form(offer: Offer, data: Any) -> LaunchForm:
     profiles = sorted({card.slice for card in offer.slices})
-    return LaunchForm(data, images=offer.images, models=sorted({card.model for card in offer.cards}), slices=profiles, limits=offer.limits)
+    models = sorted({card.model for card in offer.cards})
+    return LaunchForm(data, images=offer.images, models=models, slices=profiles, limits=offer.limits, sets=offer.sets)
 
 
 def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
@@ -134,6 +140,7 @@ def _initial(request: PersonRequest, offer: Offer) -> dict[str, Any]:
         "hours": sizes.hours,
         "name": _unused_name(request, request.GET.get("name", "")),
         "key": secrets.token_urlsafe(16),
+        "datasets": request.GET.getlist("datasets"),
     }
     asked = ("image", "gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours")
     return usual | _initial_of_template(request, offer) | {name: request.GET[name] for name in asked if request.GET.get(name)}
@@ -145,7 +152,8 @@ def _initial_of_template(request: PersonRequest, offer: Offer) -> dict[str, Any]
     if chosen is None or chosen.image is None:
         return {}
     sizes = {name: getattr(chosen.sizes, name) for name in ("gpus", "cpus", "memory_gib", "hours")}
-    return sizes | {"image": chosen.image.pk, "shm_gib": chosen.sizes.shm_gib or "", "template": chosen.template.slug}
+    reads = [*data_of_template(version=chosen.version, shelves=offer.sets), *request.GET.getlist("datasets")]
+    return sizes | {"image": chosen.image.pk, "shm_gib": chosen.sizes.shm_gib or "", "template": chosen.template.slug, "datasets": reads}
 
 
 def _unused_name(request: PersonRequest, name: str) -> str:
@@ -164,6 +172,7 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
         "slices": _slices(offer),
         "starts": offer.starts,
         "start_key": secrets.token_urlsafe(16),
+        "sets": sets_shown(sets=offer.sets, ticked=form["datasets"].value() or (), nodes=nodes),
         "images": [(image, *progress.get(image.pk, ABSENT)) for image in offer.images],
         "most_cpus": min(limits.cpus, max((node.cpus for node in nodes), default=limits.cpus)),
         "most_memory": min(limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=limits.memory_gib)),

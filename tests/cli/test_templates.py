@@ -25,4 +25,5 @@ def test_a_template_says_image_and_sizes_and_what_is_typed_goes_before_them(
     lab = program.json("launch", "tour", "--template", "gpu-tour", "--hours", "1", "--gpus", "0", "--no-wait")
     assert (lab["limits"]["gpus"], lab["limits"]["cpus"], lab["limits"]["memory_gib"], lab["limits"]["hours"]) == (0, 4, 16, 1)
     assert Start.objects.get().lab_id == Lab.objects.get().pk == lab["id"]
+    assert "no data set flowers" in program("launch", "--data", "flowers", "--no-wait", expect=1)
     assert "no template 'nothing'" in program("launch", "--template", "nothing", expect=4)

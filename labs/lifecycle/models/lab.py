@@ -60,6 +60,7 @@ class Lab(models.Model):
 
     command = models.JSONField(default=list, help_text="A job's program and its arguments; empty for a lab that somebody works in.")
     folder = models.CharField(max_length=200, blank=True, help_text="Where a job begins, below the workspace.")
+    data = models.JSONField(default=list, blank=True, help_text="Data sets that must be where it runs.")
     exit_code = models.SmallIntegerField(null=True, help_text="How a job's program ended.")
 
     target = models.CharField(max_length=10, choices=Target.choices, default=Target.RUNNING)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from django import forms
 
 from labs.catalogue.models import Image
+from labs.datasets.rules import Shelf
 from labs.lifecycle.models import name_validator
 from labs.lifecycle.wishes import MOST, Wish
 from labs.policy.rules import Limits
@@ -31,12 +32,17 @@ class LaunchForm(forms.Form):
     once = forms.BooleanField(label="If they are taken back, do not queue it again", required=False)
     inside = forms.BooleanField(label="Rather wait than run over my guarantee", required=False)
     ask_first = forms.BooleanField(required=False)
+    datasets = forms.MultipleChoiceField(label="Data sets", required=False, error_messages={"invalid_choice": "There is no data set %(value)s for you."})
+    chosen = forms.BooleanField(required=False, widget=forms.HiddenInput)  # the data sets were shown: none ticked is none wanted
     template = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
     key = forms.CharField(max_length=80, required=False, widget=forms.HiddenInput)
 
-    def __init__(self, *args: object, images: Sequence[Image], models: Sequence[str], slices: Sequence[str], limits: Limits, **kwargs: object) -> None:
+    def __init__(
+        self, *args: object, images: Sequence[Image], models: Sequence[str], slices: Sequence[str], limits: Limits, sets: Sequence[Shelf] = (), **kwargs: object
+    ) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self.fields["image"].queryset = images  # type: ignore[attr-defined]
+        self.fields["datasets"].choices = [(name, name) for one in sets for name in (one.name, str(one))]  # type: ignore[attr-defined]
         self.models = models
         self.slices = slices
         self.limits = limits
@@ -64,5 +70,6 @@ class LaunchForm(forms.Form):
             wants_slice=kind.removeprefix(SLICE) if is_slice and data["gpus"] else "",
             may_borrow=not data["inside"],
             requeue=not data["once"],
+            data=tuple(data["datasets"]) if data["chosen"] else None,
             **{name: data[name] for name in names},
         )

@@ -7,7 +7,7 @@ import pytest
 
 from labs.datasets.models import DataSet
 from labs.datasets.queries import data_due, data_seen, data_usable
-from labs.datasets.rules import source_fault
+from labs.datasets.rules import Shelf, lacking, source_fault, wanted_fault
 from labs.datasets.services import (
     NewData,
     checksums_settle,
@@ -118,3 +118,17 @@ def test_a_version_is_registered_once_and_names_are_names(root_admin: User, now:
 )
 def test_a_place_is_what_its_kind_allows_and_nothing_else(backend: str, source: str, sound: bool):
     assert (source_fault(backend, source) == "") is sound
+
+
+def test_a_wanted_name_is_a_set_or_one_version_of_it():
+    assert [wanted_fault([one]) == "" for one in ("flowers", "flowers@2", "Flowers", "flowers@", "../etc", "")] == [True, True, False, False, False, False]
+    assert "at most" in wanted_fault(["flowers"] * 21)
+
+
+def test_a_node_lacks_what_is_not_ready_on_it_and_any_version_will_do_for_a_name():
+    old = Shelf("flowers", "1", "Flowers", "CC", 1, frozenset(), {"n1": ""})
+    new = Shelf("flowers", "2", "Flowers", "CC", 1, frozenset({7}), {"n1": "It is gone.", "n2": ""})
+    nodes = {"n1": "one", "n2": "two", "n3": "three"}
+    assert [node for node, _ in lacking(("flowers",), [new, old], nodes)] == ["n3"]
+    assert lacking(("flowers@2",), [new, old], {"n1": "one"}) == (("n1", "The data set flowers@2 is not on node one: It is gone."),)
+    assert (old.is_for([]), new.is_for([1]), new.is_for([7])) == (True, False, True)
