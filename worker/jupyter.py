@@ -1,11 +1,9 @@
 """A lab's own Jupyter, spoken to from its node: its terminals, in which the house runs tools for the lab's owner."""
 
 import base64
-import http.client
 import json
 import re
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -14,10 +12,14 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
+from worker.asking import Unanswered, ask, understood
+
 DEADLINE_S = 5
 #: What the launcher says, and where it is.
 SAID = re.compile(r"\x1b\]7700;(\{[^\x07]*\})\x07")
 LAUNCHER = Path(__file__).parent / "launcher.py"
+#: What a terminal printed before is sent at once; more than Jupyter keeps of that is nothing that it sent.
+MOST_AT_ONCE = 64 * 1024 * 1024
 #: So much of what a terminal prints is looked through at most.
 LOOKED_THROUGH = 64 * 1024
 
@@ -36,7 +38,10 @@ class Jupyter:
 
     def terminals(self) -> set[str]:
         """The names of the terminals that are open."""
-        return {str(one["name"]) for one in self._asked("GET", "api/terminals")}
+        found = self._asked("GET", "api/terminals")
+        if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
+            raise JupyterFault("its terminals are not listed as Jupyter lists them")
+        return {str(one["name"]) for one in found}
 
     def terminal_open(self, name: str) -> None:
         """Open a terminal of that name; one that is open stays as it is."""
@@ -62,18 +67,22 @@ class Jupyter:
         url = f"ws://{self.address[0]}:{self.address[1]}{self.base_url}terminals/websocket/{name}"
         until, heard = monotonic() + within, ""
         try:
-            with connect(url, additional_headers=self._headers(), open_timeout=DEADLINE_S, max_size=None) as socket:
+            with connect(url, additional_headers=self._headers(), open_timeout=DEADLINE_S, max_size=MOST_AT_ONCE) as socket:
                 socket.send(json.dumps(["stdin", typed]))
                 while not (said := SAID.search(heard)):
+                    if monotonic() >= until:
+                        raise TimeoutError("it says other things, on and on")
                     kind, *text = json.loads(socket.recv(timeout=max(until - monotonic(), 0.01)))
                     if kind == "disconnect":
                         break
                     heard = (heard + str(text[0]))[-LOOKED_THROUGH:] if kind == "stdout" else heard
-        except (OSError, ValueError, TimeoutError, WebSocketException) as error:
+        except (OSError, ValueError, TypeError, LookupError, RecursionError, WebSocketException) as error:
             raise JupyterFault(f"the terminal {name} said nothing: {error}") from error
         if said is None:
             raise JupyterFault(f"the terminal {name} ended: {heard[-300:]!r}")
-        fact: dict[str, Any] = json.loads(said[1])
+        fact = understood(said[1].encode())
+        if not isinstance(fact, dict):
+            raise JupyterFault(f"the terminal {name} said something else")
         return fact
 
     def file_put(self, name: str, content: bytes) -> None:
@@ -84,21 +93,15 @@ class Jupyter:
         return {"Authorization": f"token {self.token}"}
 
     def _asked(self, method: str, path: str, body: Any = None) -> Any:
-        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE_S)
         headers = self._headers() | ({"Content-Type": "application/json"} if body else {})
+        text = json.dumps(body) if body else None
         try:
-            connection.request(method, self.base_url + path, body=json.dumps(body) if body else None, headers=headers)
-            answer = connection.getresponse()
-            text = answer.read()
-        except (OSError, http.client.HTTPException) as error:
+            status, said = ask(address=self.address, path=self.base_url + path, within=DEADLINE_S, method=method, headers=headers, body=text)
+        except Unanswered as error:
             raise JupyterFault(str(error)) from error
-        finally:
-            connection.close()
-        if answer.status >= 300:
-            raise JupyterFault(f"{method} {path} is answered with {answer.status}")
-        with suppress(ValueError):
-            return json.loads(text)
-        return None
+        if status >= 300:
+            raise JupyterFault(f"{method} {path} is answered with {status}")
+        return understood(said)
 
 
 def line(given: list[Any]) -> str:

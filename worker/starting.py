@@ -17,6 +17,7 @@ from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
 from labs.lifecycle.queries import gpus_of
 from labs.lifecycle.tokens import gateway_public_key, upstream_token
 from labs.starters.queries import starts_wanted
+from worker.asking import Unanswered, ask
 from worker.beside import data_of, teams_of
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
@@ -132,14 +133,10 @@ def _answers(spec: LabSpec, observed: Observed, hands: Hands) -> bool:
 
 
 def _api_answers(address: tuple[str, int], base_url: str) -> bool:
-    connection = http.client.HTTPConnection(*address, timeout=2)
     try:
-        connection.request("GET", f"{base_url}api")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+        return ask(address=address, path=f"{base_url}api", within=2)[0] == http.client.OK
+    except Unanswered:
         return False
-    finally:
-        connection.close()
 
 
 def _still_starting(spec: LabSpec, hands: Hands) -> bool:

@@ -2,12 +2,15 @@
 
 import os
 import re
+import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 #: Not /dev/pts/ptmx, which makes a new one when it is opened.
 TERMINAL = re.compile(r"/dev/pts/\d+")
+#: The kernel's numbers of such devices.
+PTS = range(136, 144)
 
 
 def terminals_write(*, pids: Iterable[int], words: str, proc: Path = Path("/proc")) -> int:
@@ -31,9 +34,12 @@ def _terminals(pids: Iterable[int], proc: Path) -> Iterable[Path]:
 
 
 def _write(terminal: Path, text: bytes) -> bool:
-    """Never waits: a terminal that nobody reads from is full at some time."""
-    opened = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    """Never waits: a terminal that nobody reads from is full at some time. What only has a terminal's name is left alone: the lab may have put it there."""
+    opened = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
+        about = os.fstat(opened)
+        if not stat.S_ISCHR(about.st_mode) or os.major(about.st_rdev) not in PTS:
+            return False
         return os.write(opened, text) > 0
     finally:
         os.close(opened)

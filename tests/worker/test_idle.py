@@ -1,14 +1,17 @@
 """What the idle loop sees and where it writes, with real sockets and a real terminal."""
 
+import itertools
 import os
 import pty
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.people.models import User
 from tests.support.waiting import wait_for
+from worker.asking import Unanswered, ask
 from worker.hands import Hands
 from worker.loops import idle
 from worker.runtimes.fake import FakeRuntime
@@ -114,3 +118,48 @@ def test_a_warning_is_written_to_the_labs_terminals_and_has_arrived_by_that(
     idle.tick(hands=Hands(node_id="n1", runtime=runtime, probe=None), now=now + timedelta(minutes=31))  # type: ignore[arg-type]
     assert b"Nothing has used lab" in os.read(shell[1], 1000)
     assert Idleness.objects.get().delivered_at is not None
+
+
+NONSENSE = {
+    "numbers": b"[1]",
+    "an object": b'{"no": "list"}',
+    "half": b"[[",
+    "a deep one": b"[" * 200_000,
+    "no moment": b'[{"last_activity": "yesterday"}]',
+    "a number": b'[{"last_activity": 7}]',
+    "no zone": b'[{"last_activity": "2026-03-02T11:00:00"}]',
+}
+
+
+@pytest.mark.parametrize("said", NONSENSE.values(), ids=NONSENSE)
+def test_whatever_a_lab_answers_the_others_are_looked_at_too(said: bytes, running: Lab, now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Jupyter, "kernels", said)
+    signs = idle.signs_of(lab=running, now=now)
+    assert (signs.kernel_at, signs.kernels_busy) == (None, 0)
+
+
+def test_a_lab_that_answers_a_byte_at_a_time_is_not_listened_to_for_ever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with server.accept()[0] as link, suppress(OSError):
+                for byte in itertools.cycle(b"HTTP/1.1 200 OK\r\nX: "):
+                    link.sendall(bytes([byte]))
+                    time.sleep(0.05)
+
+        threading.Thread(target=drip, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(Unanswered):
+            ask(address=server.getsockname(), path="/", within=0.5)
+        assert time.monotonic() - began < 30
+
+
+def test_a_file_with_a_terminals_name_is_left_alone(tmp_path: Path) -> None:
+    """A lab without walls may show itself whatever `/dev/pts` it likes."""
+    inside = tmp_path / "7" / "root" / "dev" / "pts"
+    inside.mkdir(parents=True)
+    (inside / "3").write_text("mine")
+    (tmp_path / "7" / "fd").mkdir()
+    (tmp_path / "7" / "fd" / "0").symlink_to("/dev/pts/3")
+    assert terminals_write(pids=[7], words="x", proc=tmp_path) == 0
+    assert (inside / "3").read_text() == "mine"

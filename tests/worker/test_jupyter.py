@@ -90,3 +90,10 @@ def test_a_terminal_that_ends_by_itself_meanwhile_is_ended(name: str, is_fault: 
         with pytest.raises(JupyterFault) if is_fault else nullcontext():
             jupyter.terminal_end(name)
         served.shutdown()
+
+
+@pytest.mark.parametrize("listed", [b"null", b"[1]", b"{}", b"[{}]", b"<html>"])
+def test_terminals_that_are_listed_otherwise_are_a_fault_and_no_crash(listed: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.jupyter.ask", lambda **_: (200, listed))
+    with pytest.raises(JupyterFault):
+        Jupyter(("127.0.0.1", 1), "/", "token").terminals()

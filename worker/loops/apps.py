@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from labs.lifecycle import states
+from labs.lifecycle.addresses import app_port_check
 from labs.lifecycle.tokens import upstream_token
 from labs.sharing.models import App
 from labs.sharing.queries import apps_open
@@ -61,7 +62,8 @@ def start(*, app: App, hands: Hands) -> bool:
     except JupyterFault as fault:
         log.warning("%s did not start: %s", app, fault)
         said = {"error": "no answer"}
-    if "port" in said and app_answers(app=app, port=int(said["port"]), now=hands.clock()):
+    port = said.get("port")
+    if isinstance(port, int) and not app_port_check(port) and app_answers(app=app, port=port, now=hands.clock()):
         return True
     words = {"missing": app.kind.missing, "no folder": f"There is no folder {app.folder} in the workspace."}.get(str(said.get("error")), SLOW)
     _end(app, words, hands.clock())

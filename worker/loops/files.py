@@ -4,10 +4,10 @@ A page is a small container of its owner's with a program of ours in it, which s
 """
 
 import http.client
-import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from labs.files.queries import desk_ids, desk_image, desks_on, desks_stirring, e
 from labs.files.rules import REST, is_over
 from labs.files.services import desk_answers, desk_closed, desk_sweep_due, desk_used
 from labs.lifecycle.tokens import upstream_token
+from worker.asking import Unanswered, ask, understood
 from worker.hands import Hands
 from worker.loops import storage
 from worker.runtimes import base
@@ -153,29 +154,22 @@ def _leftovers(seen: list[Observed], hands: Hands) -> None:
 def status(desk: Desk) -> dict[str, object]:
     """What its program says of itself: `idle_s`, and `sweep_at` in seconds of the epoch; nothing when it does not answer."""
     token = upstream_token(lab_id=desk.pk, attempt=desk.attempt)
-    connection = http.client.HTTPConnection(desk.host, desk.port, timeout=DEADLINE_S)
+    headers = {"Authorization": f"token {token}"}
     try:
-        connection.request("GET", f"{desk.base_url}status", headers={"Authorization": f"token {token}"})
-        said = json.loads(connection.getresponse().read())
-    except (OSError, ValueError, http.client.HTTPException):
+        _, text = ask(address=(desk.host, desk.port or 0), path=f"{desk.base_url}status", within=DEADLINE_S, headers=headers)
+    except Unanswered:
         return {}
-    finally:
-        connection.close()
+    said = understood(text)
     return said if isinstance(said, dict) else {}
 
 
 def _answers(address: tuple[str, int], base_url: str) -> bool:
     until = time.monotonic() + WITHIN_S
     while time.monotonic() < until:
-        connection = http.client.HTTPConnection(*address, timeout=DEADLINE_S)
-        try:
-            connection.request("GET", f"{base_url}api")
-            if connection.getresponse().status == http.client.OK:
+        with suppress(Unanswered):
+            if ask(address=address, path=f"{base_url}api", within=DEADLINE_S)[0] == http.client.OK:
                 return True
-        except (OSError, http.client.HTTPException):
-            time.sleep(LOOK_S)
-        finally:
-            connection.close()
+        time.sleep(LOOK_S)
     return False
 
 

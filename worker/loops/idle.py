@@ -1,7 +1,6 @@
 """Is each lab of this node in use? Looks at its cards, CPU, Jupyter and SSH; warns where its owner reads it; stops what nobody uses."""
 
 import http.client
-import json
 import logging
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -18,6 +17,7 @@ from labs.people.errors import Refused
 from labs.snapshots.rules import IDLE
 from labs.snapshots.services import snapshot_ask
 from labs.telemetry.queries import lab_usage_recent
+from worker.asking import Unanswered, ask, understood
 from worker.hands import Hands
 from worker.runtimes.base import RuntimeFault
 from worker.sockets import connections_to
@@ -65,22 +65,27 @@ def _mean(values: list[float | None]) -> float | None:
 
 
 def _latest(rows: list[dict[str, Any]] | None) -> datetime | None:
-    return max((datetime.fromisoformat(one["last_activity"]) for one in rows or () if one.get("last_activity")), default=None)
+    return max((moment for one in rows or () if (moment := _moment(one.get("last_activity")))), default=None)
+
+
+def _moment(said: object) -> datetime | None:
+    """A moment as Jupyter writes it; None for whatever else is there."""
+    with suppress(ValueError):
+        found = datetime.fromisoformat(str(said))
+        return found if found.tzinfo else None
+    return None
 
 
 def _asked(lab: Lab, path: str) -> list[dict[str, Any]] | None:
-    """A list of the lab's own Jupyter; None where it does not answer."""
-    connection = http.client.HTTPConnection(lab.jupyter_host, lab.jupyter_port, timeout=DEADLINE_S)
+    """A list of the lab's own Jupyter; None where it does not answer, or with something else: a lab answers what its owner lets it."""
     token = upstream_token(lab_id=lab.pk, attempt=lab.attempt)
+    address = (lab.jupyter_host, lab.jupyter_port or 0)
     try:
-        connection.request("GET", lab.base_url + path, headers={"Authorization": f"token {token}"})
-        answer = connection.getresponse()
-        found = json.load(answer) if answer.status == http.client.OK else None
-        return found if isinstance(found, list) else None
-    except (OSError, ValueError, http.client.HTTPException):
+        status, said = ask(address=address, path=lab.base_url + path, within=DEADLINE_S, headers={"Authorization": f"token {token}"})
+    except Unanswered:
         return None
-    finally:
-        connection.close()
+    found = understood(said) if status == http.client.OK else None
+    return found if isinstance(found, list) and all(isinstance(one, dict) for one in found) else None
 
 
 def lab_terminals_write(*, hands: Hands, lab: Lab, words: str) -> int:
