@@ -161,11 +161,14 @@ def container_removed(world: World, away_s: float) -> float:
 
 
 def memory_ran_out(world: World, away_s: float) -> float:
-    """In the lab's main process."""
+    """In the lab's main process, which the kernel has killed for it."""
     lab_id = world.running()
-    port = world.engine.inspect_container(f"gpulab-{lab_id}-1")["NetworkSettings"]["Ports"]["8888/tcp"][0]["HostPort"]
-    began = time.monotonic()
+    engine, name = world.engine, f"gpulab-{lab_id}-1"
+    port = engine.inspect_container(name)["NetworkSettings"]["Ports"]["8888/tcp"][0]["HostPort"]
+    pid = engine.inspect_container(name)["State"]["Pid"]
     httpx.get(f"http://127.0.0.1:{port}/grow", timeout=10)
+    wait_for(lambda: not Path(f"/proc/{pid}/exe").exists(), within=60, what="the end of a process that grows")
+    began = time.monotonic()
     world.house.lab_until("alice", lab_id, "failed", within=60)
     return since(began)
 
