@@ -11,7 +11,7 @@ from labs.people.models import User
 from labs.snapshots.models import Snapshot
 from labs.snapshots.rules import READY
 from labs.storage.models import WorkspaceUse
-from labs.storage.rules import GIB, Measurement
+from labs.storage.rules import GIB, NEAR, Measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,12 @@ def disk_held(*, user_ids: Iterable[int]) -> dict[int, Disk]:
     rows = WorkspaceUse.objects.filter(owner_id__in=list(user_ids)).order_by().values("owner_id").annotate(kept=kept)
     found = rows.annotate(size=Sum("size"), oldest=Min("measured_at")).values_list("owner_id", "size", "kept", "oldest")
     return {owner: Disk(int(size) + int(snapshots), oldest) for owner, size, snapshots, oldest in found}
+
+
+def disk_near(*, user_id: int, limit_gib: int) -> Disk | None:
+    """What a person holds where that is nearly the limit, or more; None while there is room. One query."""
+    disk = disk_held(user_ids=[user_id]).get(user_id, Disk())
+    return disk if disk.size and 100 * disk.size >= NEAR * limit_gib * GIB else None
 
 
 def workspaces_of(*, user: User) -> QuerySet[WorkspaceUse]:

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 OFTEN, SELDOM = timedelta(minutes=10), timedelta(days=1)
 #: Percent of the limit of which the owner is told, and how far below it must fall before that is told again.
 LEVELS, SLACK = (80, 95, 100), 5
+#: Percent of the limit from which the pages of running labs say it.
+NEAR = 95
 GIB = 1024**3
 
 

@@ -21,6 +21,7 @@ from labs.lifecycle.waiting import snapshot_load
 from labs.policy.queries import limits_of
 from labs.scheduler.snapshot import Snapshot
 from labs.starters.queries import start_of
+from labs.storage.queries import disk_near
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.lab_apps import apps_context
 from portal.pages.lab_end import end_card
@@ -90,6 +91,8 @@ def _state_context(request: PersonRequest, row: Lab, snapshot: Snapshot | None =
         "guarantee": limits.gpus if limits.gpus_max > limits.gpus else None,
         "ssh_command": ssh_command(row.name),
         "reclaim": reclaim_of(lab=row) if row.state == states.RUNNING else None,
+        "disk": disk_near(user_id=row.owner_id, limit_gib=limits.disk_gib) if row.state == states.RUNNING else None,
+        "disk_gib": limits.disk_gib,
         "idle": idle_clock(lab=row, now=now) if row.state == states.RUNNING else None,
         "card": None if row.is_live else end_card(lab=row, now=now),
     }

@@ -226,3 +226,15 @@ def test_a_folder_swapped_for_a_link_while_it_is_counted_leads_nowhere(tmp_path:
     assert found["size"] < 10**6
     assert found["whole"] is True
     sys.modules.pop("walk")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_jupyter_of_a_running_lab_is_told_what_its_owner_holds_and_may_hold(house: Round, alice: User, root_admin: User, lab_of: Ask) -> None:
+    lab = lab_of(alice)
+    house.until(lab, "running")
+    _lies(house, alice, 3)
+    override_set(user=alice, values={"disk_gib": 2}, until=None, note="", actor=root_admin, now=house.now)
+    _tick(house)
+    told = house.runtime.rooms[f"gpulab-{lab.pk}-1"]
+    assert (told.held, told.limit) == (3 * GIB, 2 * GIB)
+    assert told.ask.endswith("/quota/")

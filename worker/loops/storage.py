@@ -5,17 +5,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Max
 
 from labs.fleet.models import Node
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
-from labs.storage.queries import measurements_on
-from labs.storage.rules import Doings, Measurement, is_due
+from labs.people.models import User
+from labs.policy.queries import limits_of_people
+from labs.storage.queries import Disk, disk_held, measurements_on
+from labs.storage.rules import GIB, Doings, Measurement, is_due
 from labs.storage.services import workspace_record, workspaces_forget
 from worker.hands import Hands
 from worker.loops.idle import lab_terminals_write
 from worker.runtimes.base import RuntimeFault
+from worker.runtimes.mounts import Room
 from worker.spec import workspace_name, workspace_owner
 
 log = logging.getLogger(__name__)
@@ -37,7 +41,20 @@ def tick(*, hands: Hands, now: datetime) -> int:
         if time.monotonic() > until:
             break
         measured += measure(hands=hands, owner_id=owner_id)
+    rooms_tell(hands=hands, now=now)
     return measured
+
+
+def rooms_tell(*, hands: Hands, now: datetime) -> None:
+    """Tell the Jupyter of each running lab of the node what its owner holds and may hold."""
+    labs = list(Lab.objects.filter(node_id=hands.node_id, state=states.RUNNING))
+    if not labs:
+        return
+    owners = {lab.owner_id for lab in labs}
+    held, limits = disk_held(user_ids=owners), limits_of_people(users=User.objects.filter(pk__in=owners), now=now)
+    for lab in labs:
+        room = Room(held.get(lab.owner_id, Disk()).size, limits[lab.owner_id].disk_gib * GIB, f"{settings.PORTAL_URL}/quota/")
+        hands.runtime.room_tell(f"gpulab-{lab.pk}-{lab.attempt}", room)
 
 
 def measure(*, hands: Hands, owner_id: int) -> bool:

@@ -23,7 +23,7 @@ from worker.runtimes.base import (
 )
 from worker.runtimes.folders import folder_found
 from worker.runtimes.makes import Hear, Layer, Layers, Saved, Saving
-from worker.runtimes.mounts import Mount
+from worker.runtimes.mounts import Mount, Room
 
 #: Nothing listens there: a lab at this address is never ready.
 SILENT = ("127.0.0.1", 1)
@@ -70,6 +70,7 @@ class FakeRuntime:
         self.networks: set[str] = set()
         self.told: list[tuple[str, Notice | None]] = []
         self.shut: dict[str, str] = {}
+        self.rooms: dict[str, Room] = {}
         self.begun: list[str] = []
         self.saved: list[Saving] = []
         self.registry: dict[str, str] = {}
@@ -247,6 +248,10 @@ class FakeRuntime:
     def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
         """What `files` says."""
         return dict(list(self.files.get((name, folder), {}).items())[:most])
+
+    def room_tell(self, name: str, room: Room) -> None:
+        """Kept in `rooms`."""
+        self.rooms[name] = room
 
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """What `sizes` says."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import Measured, RuntimeFault
+from worker.runtimes.mounts import CONTENTS_CONFIG, CONTENTS_CONFIGURATION, CONTENTS_PROGRAM, CONTENTS_ROOM, Room
 
-PROGRAM, SUMS = Path(__file__).with_name("walk.py"), Path(__file__).with_name("sums.py")
+PROGRAM, SUMS, CONTENTS = (Path(__file__).with_name(name) for name in ("walk.py", "sums.py", "contents.py"))
 #: How much longer than its own time the program may take to begin and to end.
 SPARE_S = 15.0
 
@@ -74,6 +75,26 @@ def _marks(handle: int, most: int) -> Iterator[tuple[str, str]]:
             state = os.stat(name, dir_fd=handle, follow_symlinks=False)
             if stat.S_ISREG(state.st_mode):
                 yield name, f"{state.st_size}-{state.st_mtime_ns}"
+
+
+def contents_write(folder: Path) -> None:
+    """What a lab's Jupyter is handed for its files; everybody may read it."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    for name, text in ((CONTENTS_PROGRAM, CONTENTS.read_text()), (CONTENTS_CONFIG, CONTENTS_CONFIGURATION)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o644)
+
+
+def room_write(folder: Path, room: Room) -> None:
+    """Beside it, how much its owner holds; nothing where the lab was never handed such a folder, or holds what is said already."""
+    file, text = folder / CONTENTS_ROOM, room.text()
+    if not folder.is_dir() or (file.exists() and file.read_text() == text):
+        return
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o644)
+    new.rename(file)
 
 
 def folder_measure(folder: Path, deadline_s: float) -> Measured:

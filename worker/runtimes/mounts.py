@@ -1,5 +1,6 @@
 """Folders that a lab sees beside its workspace: data sets, teams' folders, scratch. Pure; what a runtime does with them are its verbs."""
 
+import json
 import re
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -48,6 +49,35 @@ class Measured:
     whole: bool = True
 
 
+#: What a lab's Jupyter is handed, so that it says in words when there is no room: its manager of files, how it is told of it, and where the room is said.
+CONTENTS, CONTENTS_PROGRAM, CONTENTS_CONFIG, CONTENTS_ROOM = "contents", "gpulab_contents.py", "jupyter_config.py", "room.json"
+#: An image may have a Jupyter that knows no such manager: it starts without.
+CONTENTS_CONFIGURATION = """import os
+import sys
+
+sys.path.append(os.path.dirname(__file__))
+try:
+    import gpulab_contents
+except ImportError:
+    pass
+else:
+    c.ServerApp.contents_manager_class = gpulab_contents.Contents
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a person's workspaces hold and may hold, in bytes, and the page where more is asked for."""
+
+    held: int
+    limit: int
+    ask: str
+
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps({"held": self.held, "limit": self.limit, "ask": self.ask}) + "\n"
+
+
 class VolumeVerbs(Protocol):
     """The verbs of a runtime that are about people's and the house's files."""
 
@@ -68,6 +98,10 @@ class VolumeVerbs(Protocol):
 
         RuntimeFault where this worker cannot look into the workspace.
         """
+        ...
+
+    def room_tell(self, name: str, room: Room) -> None:
+        """Tell the Jupyter of a lab how much its owner holds; nothing where the lab is gone."""
         ...
 
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:

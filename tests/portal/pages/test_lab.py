@@ -12,6 +12,9 @@ from labs.ledger.models import Event
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end, lab_gone, lab_notice, lab_ready, lab_stage, lab_torch_seen
 from labs.people.models import User
+from labs.policy.services import override_set
+from labs.storage.rules import GIB
+from labs.storage.services import workspace_record
 
 Ask = Callable[..., Lab]
 
@@ -56,6 +59,17 @@ def test_a_running_lab_shows_access_limits_and_what_does_not_hold(as_alice: Clie
     page = page_of(as_alice, running)
     for words in ("ssh resnet@", "Open JupyterLab", "4 GiB", "CPU time is not limited on this machine.", "Running"):
         assert words in page
+
+
+@pytest.mark.parametrize(("gib", "words"), [(30, ""), (48, "nearly full: 48.0 of 50 GiB"), (51, "over its quota: 51.0 of 50 GiB")])
+def test_a_workspace_without_room_is_said_on_the_page_of_a_running_lab(
+    as_alice: Client, root_admin: User, running: Lab, now: datetime, gib: int, words: str
+) -> None:
+    override_set(user=running.owner, values={"disk_gib": 50}, until=None, note="", actor=root_admin, now=now)
+    workspace_record(owner_id=running.owner_id, node_id="n1", size=gib * GIB, files=9, whole=True, now=now)
+    page = page_of(as_alice, running)
+    assert words in page
+    assert ("new labs with GPUs wait" in page) is bool(words)
 
 
 def test_a_kernel_killed_for_memory_is_told_while_the_lab_runs(as_alice: Client, running: Lab, now: datetime) -> None:

@@ -10,7 +10,7 @@ from worker.runtimes import desk
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
 from worker.runtimes.docker.mounts import mounts_config
-from worker.runtimes.mounts import mount_sound, shared_target
+from worker.runtimes.mounts import CONTENTS, mount_sound, shared_target
 
 JUPYTER_PORT = "8888/tcp"
 SSH_PORT = "2222/tcp"
@@ -100,6 +100,7 @@ def _environment(spec: LabSpec) -> dict[str, str]:
         # Said even where the device request says it again: the official images ask for all cards.
         "NVIDIA_VISIBLE_DEVICES": ",".join(spec.gpu_uuids) or NO_GPU,
         NOTICE_VARIABLE: f"{GIVEN}/{NOTICE}",
+        "JUPYTER_CONFIG_PATH": f"{GIVEN}/{CONTENTS}",
     }
     return dict(spec.environment) | own
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from worker.runtimes import desk, job
 from worker.runtimes.base import JOB_GO, JOB_PLAN, JOB_PROGRAM, LabSpec
-from worker.runtimes.mounts import DATA, SHARED, shared_target
+from worker.runtimes.folders import contents_write, room_write
+from worker.runtimes.mounts import CONTENTS, DATA, SHARED, Room, shared_target
 
 USERS = "root:x:0:0:root:/root:/usr/sbin/nologin\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 #: What the lab's programs are told, beside what it was handed at its start.
@@ -60,8 +61,14 @@ class Handover:
             (secrets / desk.PROGRAM).write_bytes(desk.desk_program())
             _own(secrets / desk.PROGRAM, 0o444, None)
             _put(secrets / desk.PLAN, desk_plan, 0o400, spec)
+        if not (job_plan or desk_plan):
+            contents_write(secrets / CONTENTS)
         _own(secrets, 0o500, spec)
         return given
+
+    def room(self, name: str, room: Room) -> None:
+        """Put what its owner holds where the container's Jupyter sees it."""
+        room_write(self._folder / name / "secrets" / CONTENTS, room)
 
     def notice(self, name: str, text: str) -> bool:
         """Put what the lab's programs are told where they see it (empty: take it away); False when there is no such container."""

@@ -4,10 +4,11 @@ from contextlib import AbstractContextManager
 
 from worker.runtimes.base import Measured
 from worker.runtimes.docker.client import Engine
+from worker.runtimes.docker.handover import Handover
 from worker.runtimes.docker.images import Images
 from worker.runtimes.docker.mounts import data_opened, scratch_prune
 from worker.runtimes.docker.volumes import Sizes, workspaces_list
-from worker.runtimes.mounts import Mount
+from worker.runtimes.mounts import Mount, Room
 
 
 class VolumeVerbs:
@@ -15,6 +16,7 @@ class VolumeVerbs:
 
     node_id: str
     _engine: Engine
+    _handover: Handover
     _images: Images
     _sizes: Sizes
 
@@ -33,6 +35,10 @@ class VolumeVerbs:
     def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
         """In the volume's folder."""
         return self._sizes.files(self._engine.api, name, folder, most)
+
+    def room_tell(self, name: str, room: Room) -> None:
+        """By a file among those that the lab was handed."""
+        self._handover.room(name, room)
 
     def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
         """By counting in the volume's folder, or by the engine where that is out of this worker's reach."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import NOTICE_VARIABLE, LabSpec
+from worker.runtimes.mounts import CONTENTS
 from worker.runtimes.process.state import NOTICE
 
 # Found by measuring: language servers and the notebook shim cost start time and memory, and a lab works without.
@@ -70,7 +71,7 @@ def environment(*, spec: LabSpec, inside: Inside) -> Mapping[str, str]:
         "JUPYTER_TOKEN_FILE": f"{inside.run}/token",
         "JUPYTER_RUNTIME_DIR": f"{inside.run}/jupyter",
         "JUPYTER_PATH": f"{inside.env}/share/jupyter",
-        "JUPYTER_CONFIG_PATH": f"{inside.env}/etc/jupyter",
+        "JUPYTER_CONFIG_PATH": f"{inside.run}/{CONTENTS}:{inside.env}/etc/jupyter",
         "JUPYTER_PLATFORM_DIRS": "0",
         "OMP_NUM_THREADS": threads,
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",

@@ -12,8 +12,8 @@ from typing import Any
 
 from worker.runtimes import desk, job
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, MIB, LabSpec, RuntimeFault, job_plan
-from worker.runtimes.folders import group_keep
-from worker.runtimes.mounts import NFS, SCRATCH, TEAM, VOLUME, mount_sound, shared_target
+from worker.runtimes.folders import contents_write, group_keep
+from worker.runtimes.mounts import CONTENTS, NFS, SCRATCH, TEAM, VOLUME, mount_sound, shared_target
 from worker.runtimes.process import jupyter
 from worker.runtimes.process.cgroups import Cgroups, Limits
 from worker.runtimes.process.environment import Environment, base_python, python_version
@@ -119,6 +119,7 @@ def _files(spec: LabSpec, folder: LabFolder, configuration: dict[str, Any], host
     for name in ("jupyter", "tmp", "root"):
         (path / name).mkdir(mode=0o700)
     json_write(path / "jupyter_config.json", configuration, mode=0o644)
+    contents_write(path / CONTENTS)
     token = os.open(path / TOKEN, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o400)
     with os.fdopen(token, "w") as file:
         file.write(spec.token)

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from worker.runtimes.base import (
@@ -19,7 +18,6 @@ from worker.runtimes.base import (
     Check,
     ImageFacts,
     LabSpec,
-    Measured,
     Notice,
     Observed,
     Progress,
@@ -28,9 +26,7 @@ from worker.runtimes.base import (
     Usage,
     Verification,
 )
-from worker.runtimes.folders import folder_files, folder_found, folder_measure
 from worker.runtimes.makes import Hear, Layers, Saved, Saving
-from worker.runtimes.mounts import FOLDER, Mount
 from worker.runtimes.process import measure, verify
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.environment import Environment, driver_is_there, environment_ask, environment_build, environment_of
@@ -38,6 +34,7 @@ from worker.runtimes.process.plan import Host, plan_make
 from worker.runtimes.process.state import LOG, NOTICE, LabFolder, folders, pids_kill, wait_gone
 from worker.runtimes.process.tell import catchers_signal
 from worker.runtimes.process.view import can_unshare
+from worker.runtimes.process.volume_verbs import VolumeVerbs
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_WITHIN_S = 5.0
@@ -46,7 +43,7 @@ NO_IMAGES = "Labs on this machine are no containers, so no image is made of them
 LOST = "The lab's processes were lost: the machine was restarted, or their keeper was killed."
 
 
-class ProcessRuntime:
+class ProcessRuntime(VolumeVerbs):
     """Labs as groups of processes of this machine. `home` holds run/ and workspaces/, `envs` the environments."""
 
     kind = "process"
@@ -253,28 +250,6 @@ class ProcessRuntime:
     def networks_prune(self, keep: set[str]) -> list[str]:
         """There are no networks in this runtime."""
         return []
-
-    def data_opened(self, mount: Mount, image: str) -> AbstractContextManager[str]:
-        """Folders of this machine; there is no engine that could mount anything else."""
-        if mount.kind != FOLDER:
-            raise RuntimeFault("Labs of this node are plain processes: only folders of the machine can be data sets here.", transient=False)
-        return nullcontext(str(folder_found(mount.source)))
-
-    def scratch_prune(self) -> None:
-        """It lies in the lab's own folder and goes with that."""
-
-    def workspaces(self) -> list[str]:
-        """The folders of people."""
-        return [folder.name for folder in self.homes.iterdir() if folder.is_dir()]
-
-    def workspace_files(self, name: str, folder: str, most: int) -> dict[str, str]:
-        """In the person's home."""
-        return folder_files(self.homes / Path(name).name, folder, most)
-
-    def workspace_measure(self, name: str, deadline_s: float) -> Measured | None:
-        """By counting."""
-        folder = self.homes / Path(name).name
-        return folder_measure(folder, deadline_s) if folder.is_dir() else None
 
     def _folder(self, name: str) -> LabFolder:
         if "/" in name or name.startswith("."):
