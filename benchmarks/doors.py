@@ -33,7 +33,8 @@ from benchmarks.doors_wire import Door, Figure, Lab, messages, requests
 from labs.lifecycle import states
 from labs.lifecycle.passes import mint
 from labs.lifecycle.routes import Person, RelaySnapshot, Route
-from tests.deploy.nginx import LABS, Site, binary, free_port, site_make
+from tests.deploy.nginx import LABS, Site, binary, site_make
+from tests.support.ports import port_free
 from tests.support.waiting import wait_for
 from worker.relay.app import House
 from worker.relay.origins import Origins
@@ -116,7 +117,7 @@ def peer(folder: Path, lab_port: int) -> Iterator[tuple[int, int]]:
     command = folder / "node_modules/.bin/configurable-http-proxy"
     if not command.exists():
         subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder, PEER], check=True)
-    port, api = free_port(), free_port()
+    port, api = port_free(), port_free()
     started = [command, "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1", "--api-port", str(api), "--log-level", "error"]
     with program(started, api) as pid:
         body = json.dumps({"target": f"http://127.0.0.1:{lab_port}"}).encode()
@@ -137,7 +138,7 @@ def measure(door: Door, proxies: dict[str, int], *, connections: int, seconds: f
 
 def doors_measure(*, folder: Path, chp: Path | None, rounds: int, connections: int, seconds: float) -> list[Measured]:
     """All ways to one lab, one after another, so many times over; the median of each."""
-    lab_port, relay_port, bytes_port = free_port(), free_port(), free_port()
+    lab_port, relay_port, bytes_port = port_free(), port_free(), port_free()
     cookie = "__Host-gpulab_pass=" + mint(key=KEY, kind="browser", user_id=1, lab_id=ID, role="owner", now=time.time())
     with ExitStack() as stack:
         stack.enter_context(process(lab_run, lab_port))
@@ -146,12 +147,12 @@ def doors_measure(*, folder: Path, chp: Path | None, rounds: int, connections: i
         ways: list[tuple[Door, dict[str, int]]] = [
             (Door("direct", lab_port, "127.0.0.1", PATH), {}),
             (Door("relay", relay_port, HOST, PATH, cookie), {"relay": relay}),
-            (Door("nginx + relay", site.https, HOST, PATH, cookie, _trusting(site)), {"nginx": _worker(master), "relay": relay}),
+            (Door("nginx + relay", site.https, HOST, PATH, cookie, _trusting(site)), {"nginx": worker_of(master), "relay": relay}),
         ]
         if chp:
             port, pid = stack.enter_context(peer(chp, lab_port))
             site, master = stack.enter_context(nginx(folder / "peer", port))
-            ways.append((Door("nginx + chp", site.https, HOST, PATH, "", _trusting(site)), {"nginx": _worker(master), "chp": pid}))
+            ways.append((Door("nginx + chp", site.https, HOST, PATH, "", _trusting(site)), {"nginx": worker_of(master), "chp": pid}))
         for door, _ in ways:
             uvloop.run(requests(door, connections, 1.0))  # warm: the peer compiles what it runs often
         taken = [measure(door, proxies, connections=connections, seconds=seconds) for _ in range(rounds) for door, proxies in ways]
@@ -169,7 +170,7 @@ def _trusting(site: Site) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(site.certificate))
 
 
-def _worker(master: int) -> int:
+def worker_of(master: int) -> int:
     """The process of nginx that does the work."""
     children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
     return int(children[0]) if children else master

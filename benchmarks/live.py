@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.live_client import Crowd, percentile  # noqa: E402  (needs the path)
+from tests.support.ports import port_free  # noqa: E402
 
 GOAL_P95_MS, GOAL_CPU_PCT = 500.0, 20.0
 WARM_UP_S = 5
@@ -66,7 +67,7 @@ def house(people: int) -> Iterator[tuple[dict[str, str], list[str]]]:
     if broker is None:
         raise SystemExit("Neither valkey-server nor redis-server is on PATH.")
     with ExitStack() as stack:
-        home, port = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpulab-bench-")), free_port()
+        home, port = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpulab-bench-")), port_free()
         stack.enter_context(running([broker, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", home], os.environ))
         environ = dict(os.environ) | {
             "DJANGO_SETTINGS_MODULE": "portal.settings",
@@ -84,7 +85,7 @@ def house(people: int) -> Iterator[tuple[dict[str, str], list[str]]]:
 
 def measure(side: str, options: argparse.Namespace, environ: Mapping[str, str], cookies: list[str]) -> dict[str, float]:
     """Serve one side, connect the crowd, feed it, and watch."""
-    port = free_port()
+    port = port_free()
     command = [sys.executable, "-m", "uvicorn", SIDES[side], "--host", "127.0.0.1", "--port", str(port), "--ws", options.ws]
     command += ["--ws-per-message-deflate", "false", "--log-level", "warning", "--no-access-log", "--timeout-graceful-shutdown", "1"]
     feed = [sys.executable, "-m", "benchmarks.live_feed", "feed", str(options.cards), str(WARM_UP_S + options.seconds + 2)]
@@ -143,13 +144,6 @@ def running(command: list[str], environ: Mapping[str, str]) -> Iterator["subproc
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until_listens(port: int, within_s: float = 30) -> None:

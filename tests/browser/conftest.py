@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, expect,
 from tests.support.pages import PASSWORD
 from tests.support.served import Served, house_at_work, served_house
 
+expect.set_options(timeout=30_000)  # five seconds are few where others are at work
 CHROMIUM = "/usr/bin/chromium"
 WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 

@@ -60,7 +60,7 @@ class DeskContract:
         spec = make_spec(cpus=1, memory_mib=512, shm_mib=16, pids=128, desk=Desk(portal="http://localhost:8000", node="local", left=10_000_000))
         seen = runtime.start(spec)
         assert not runtime.verify(spec).differences
-        wait_for(lambda: answers(seen, spec), within=30, what="the file page")
+        wait_for(lambda: answers(seen, spec), within=90, what="the file page")
         put(seen, spec, "eleven.ipynb", json.dumps(NOTEBOOK).encode())
         status, _, body = asked(seen, spec, "GET", "api/list")
         listed: dict[str, Any] = json.loads(body)

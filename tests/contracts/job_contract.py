@@ -7,7 +7,7 @@ from tests.support.waiting import wait_for
 from worker.runtimes.base import LabSpec, Observed, Runtime
 
 Specs = Callable[..., LabSpec]
-WITHIN_S = 30.0
+WITHIN_S = 90.0
 TELLS = """
 import os, sys
 print("begins in", os.getcwd(), sys.argv[1:])

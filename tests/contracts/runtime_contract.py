@@ -47,7 +47,7 @@ with open("large", "wb") as file:
 """
 WHAT_THEY_DID = """
 import json, os, time
-home, until = os.path.expanduser("~"), time.monotonic() + 10
+home, until = os.path.expanduser("~"), time.monotonic() + 60
 while not os.path.exists(f"{home}/heard") and time.monotonic() < until: time.sleep(0.05)
 state = open(f"/proc/{open(f'{home}/quiet').read()}/stat").read().rpartition(")")[2].split()[0]
 print(json.dumps({"heard": json.load(open(f"{home}/heard")), "lives": state in "SR"}))
@@ -56,7 +56,7 @@ print(json.dumps({"heard": json.load(open(f"{home}/heard")), "lives": state in "
 
 def get(address: tuple[str, int], path: str, token: str = "") -> tuple[int, bytes]:
     """One request; status 0 while nothing answers there."""
-    connection = http.client.HTTPConnection(*address, timeout=5)
+    connection = http.client.HTTPConnection(*address, timeout=20)
     try:
         connection.request("GET", path, headers={"Authorization": f"token {token}"} if token else {})
         answer = connection.getresponse()
@@ -74,7 +74,7 @@ def jupyter_of(seen: Observed | None) -> tuple[str, int]:
     return seen.jupyter
 
 
-def ready(runtime: Runtime, spec: LabSpec, within: float = 60.0) -> Observed:
+def ready(runtime: Runtime, spec: LabSpec, within: float = 120.0) -> Observed:
     """Start it and wait until its Jupyter answers."""
     seen = runtime.start(spec)
     address = jupyter_of(seen)

@@ -32,7 +32,7 @@ from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.network import network_ensure
 from worker.runtimes.docker.runtime import DockerRuntime
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 CARDS = ("GPU-11111111-aaaa", "GPU-22222222-bbbb")
 ALLOCATE = "x = bytearray(2 << 30); import time; time.sleep(5)"
 
@@ -191,7 +191,7 @@ def test_a_main_process_killed_for_memory_is_told_apart_from_other_ends(runtime,
     runtime.start(killed)
     api.kill(killed.name)
     for spec, oom in ((hungry, True), (killed, False)):
-        seen = wait_for(lambda spec=spec: (one := named(runtime, spec.name)) and not one.running and one, 30, f"{spec.name} ended")
+        seen = wait_for(lambda spec=spec: (one := named(runtime, spec.name)) and not one.running and one, 90, f"{spec.name} ended")
         assert (seen.exit_code, seen.oom_killed, seen.jupyter) == (137, oom, None)
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.contracts.engine import api, engine_address, engine_image, gateway, inside, make_spec, runtime  # noqa: F401  (fixtures)
 from worker.runtimes.docker.devices import DEVICE
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 
 def test_a_device_that_the_labs_user_can_no_longer_open_is_named(runtime, make_spec, api: Any):

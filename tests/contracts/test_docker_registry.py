@@ -79,7 +79,7 @@ def test_a_pull_is_cancelled_where_it_is_and_begun_again(node, api, registry, fo
 
     with pytest.raises(Cancelled):
         node.image_prepare(reference, watch)
-    wait_for(lambda: door.links() == 0, within=15, what="the engine letting the registry go")
+    wait_for(lambda: door.links() == 0, within=60, what="the engine letting the registry go")
     assert door.passed < 11_000_000
     assert node.image_inspect(reference) is None
     door.rate = 10**9

@@ -19,7 +19,7 @@ from worker.runtimes.docker import firewall
 from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.probe import METADATA, reached_from
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 WORLD = "gpl-world"
 PUBLIC, PRIVATE = ("203.0.113.10", 80), ("10.99.77.10", 80)
@@ -54,7 +54,7 @@ def world(engine_address: str) -> Iterator[None]:
     finally:
         if server:
             server.terminate()
-            server.wait(5)
+            server.wait(30)
         _ip("link", "del", "glw0", check=False)
         _ip("netns", "del", WORLD, check=False)
 

@@ -10,7 +10,7 @@ from tests.contracts.specs import Maker
 from worker.runtimes.base import LabSpec, RuntimeFault
 from worker.runtimes.fake import FakeRuntime, NeverReadyRuntime, RefusingRuntime, SlowRuntime
 
-pytestmark = pytest.mark.timeout(30)
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_the_slow_runtime_starts_only_when_it_is_let_go(make_spec):
     thread.start()
     assert runtime.observe() == []
     runtime.go()
-    thread.join(5)
+    thread.join(60)
     assert named(runtime, spec.name) is not None
 
 

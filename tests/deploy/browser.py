@@ -22,4 +22,4 @@ def session_of(site: Site) -> aiohttp.ClientSession:
     """A new visitor of that site."""
     trust = ssl.create_default_context(cafile=str(site.certificate))
     connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=trust, force_close=True)
-    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=30))
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=120))

@@ -3,10 +3,11 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.ports import port_free
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "deploy/nginx/gpulab.conf.template"
@@ -18,13 +19,6 @@ LAB = f"lab-abcdefgh2345.{LABS}"
 def binary() -> str | None:
     """Debian keeps it out of a plain user's PATH."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +81,7 @@ def rendered(values: dict[str, str]) -> str:
 
 def site_make(folder: Path, *, portal: int, relay: int, second: int = 0) -> Site:
     """Write everything that nginx needs below `folder`; `portal`, `relay` and, where there is one, `second` are the upstreams' ports."""
-    site = Site(folder, http=free_port(), https=free_port(), portal=portal, relay=relay)
+    site = Site(folder, http=port_free(), https=port_free(), portal=portal, relay=relay)
     certificate_make(folder)
     values = {
         "GPULAB_PORTAL_HOST": PORTAL,

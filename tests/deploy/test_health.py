@@ -18,7 +18,7 @@ HEALTH = Path(__file__).resolve().parents[2] / "deploy/health.py"
 
 
 def health(name: str, **environment: str) -> int:
-    return subprocess.run([sys.executable, HEALTH, name], env=environment, capture_output=True, check=False, timeout=30).returncode
+    return subprocess.run([sys.executable, HEALTH, name], env=environment, capture_output=True, check=False, timeout=90).returncode
 
 
 @contextmanager

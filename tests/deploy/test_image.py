@@ -35,7 +35,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def manage(image: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """One command as the image would run it, home and all."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("GPULAB_", "DJANGO_", "PYTHON"))}
-    own = {"GPULAB_SECRET_KEY": secrets.token_urlsafe(48), "GPULAB_HOME": str(image.parent / "home"), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"GPULAB_SECRET_KEY": secrets.token_urlsafe(48), "GPULAB_HOME": str(image.parent / "home"), "PYTHONPYCACHEPREFIX": str(image.parent / "compiled")}
     return subprocess.run([sys.executable, "manage.py", *arguments], cwd=image, env=plain | own | environment, capture_output=True, text=True, check=False)
 
 

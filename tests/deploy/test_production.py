@@ -18,7 +18,8 @@ import pytest
 
 from tests.conftest import need
 from tests.deploy.browser import session_of
-from tests.deploy.nginx import LABS, PORTAL, Site, binary, free_port, site_make
+from tests.deploy.nginx import LABS, PORTAL, Site, binary, site_make
+from tests.support.ports import port_free
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(folder: Path) -> Site:
-    return site_make(folder, portal=free_port(), relay=free_port())
+    return site_make(folder, portal=port_free(), relay=port_free())
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def environment(folder: Path, site: Site, database: str) -> dict[str, str]:
         "GPULAB_DATABASE_URL": database,
         "GPULAB_REDIS_URL": need("GPULAB_TEST_REDIS_URL", "a Redis server"),
         "GPULAB_RELAY_BIND": f"127.0.0.1:{site.relay}",
-        "GPULAB_RELAY_BYTES_BIND": f"127.0.0.1:{free_port()}",
+        "GPULAB_RELAY_BYTES_BIND": f"127.0.0.1:{port_free()}",
     }
 
 
@@ -104,13 +105,13 @@ def served(environment: dict[str, str], site: Site, folder: Path, password: str)
         for name, command in commands.items():
             with (folder / name).open("w") as out:
                 children.append(subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out))
-        wait_for(lambda: _answers(site.portal) and _well("relay", environment) and _answers(site.https), within=60, what="portal, relay and proxy")
+        wait_for(lambda: _answers(site.portal) and _well("relay", environment) and _answers(site.https), within=120, what="portal, relay and proxy")
         yield site
     finally:
         for child in children:
             child.terminate()
         for child in children:
-            child.wait(10)
+            child.wait(60)
 
 
 def _answers(port: int) -> bool:

@@ -36,7 +36,7 @@ def url_of(spec: LabSpec, observed: Observed) -> str:
 def lab_up(runtime: ProcessRuntime, spec: LabSpec) -> Observed:
     """Start and wait until Jupyter answers."""
     observed = runtime.start(spec)
-    wait_for(lambda: status_of(f"{url_of(spec, observed)}api", {}) == 200, within=30, what=f"Jupyter; its log: {runtime.logs(spec.name, 50)}")
+    wait_for(lambda: status_of(f"{url_of(spec, observed)}api", {}) == 200, within=90, what=f"Jupyter; its log: {runtime.logs(spec.name, 50)}")
     return observed
 
 
@@ -154,7 +154,7 @@ def test_stop_ends_everything_in_time_and_keeps_the_files(runtime: ProcessRuntim
     pids = wait_for(lambda: [pid for pid in runtime.processes(spec.name) if _command(pid).startswith("sleep")], what="the stray process")
     began = time.monotonic()
     runtime.stop(spec.name, 30)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15, "half of its grace: nothing waited for it"
     assert runtime.observe() == []
     assert not [pid for pid in pids if _command(pid)]
     assert (runtime.host.home / "workspaces/gpulab-ws-1/file.txt").read_text() == "kept\n"
@@ -178,7 +178,7 @@ def test_a_lab_that_ignores_the_request_is_killed_after_the_grace(runtime: Proce
         os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     runtime.stop(spec.name, 0.5)
-    assert 0.5 <= time.monotonic() - began < 6
+    assert 0.5 <= time.monotonic() - began < 20
     assert runtime.observe() == []
 
 
@@ -201,7 +201,7 @@ def test_a_kernel_killed_for_memory_leaves_the_lab_running(runtime: ProcessRunti
 @as_root
 def test_a_main_process_killed_for_memory_is_told_apart(runtime: ProcessRuntime, spec_of: Specs) -> None:
     runtime.start(spec_of(memory_mib=24))
-    wait_for(lambda: not only(runtime).running, within=20, what="the end of a lab with 24 MiB")
+    wait_for(lambda: not only(runtime).running, within=60, what="the end of a lab with 24 MiB")
     assert only(runtime).oom_killed
     assert only(runtime).exit_code == 137
 
@@ -262,7 +262,7 @@ def test_ssh_forwards_to_the_labs_own_loopback_only(runtime: ProcessRuntime, spe
         forward.stdin.flush()
         assert b"200 OK" in forward.stdout.readline()
         forward.kill()
-    refused = subprocess.run([*command, "192.0.2.1:80"], input="", capture_output=True, text=True, timeout=30, check=False)
+    refused = subprocess.run([*command, "192.0.2.1:80"], input="", capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 255
 
 

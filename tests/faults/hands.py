@@ -53,7 +53,7 @@ class House:
         """The node is there."""
         Node.objects.filter(pk=self.node.pk).update(heartbeat_at=now)
 
-    def until(self, lab_id: str, *wanted: str, within: float = 30.0, hands: Hands | None = None) -> int:
+    def until(self, lab_id: str, *wanted: str, within: float = 90.0, hands: Hands | None = None) -> int:
         """Tick until the lab is in one of the states; the number of periods that it took."""
         mine = hands or self.hands()
         ends = time.monotonic() + within
@@ -70,7 +70,7 @@ class House:
         """Let a worker begin a lab that never answers; end it as soon as the container is there."""
         pid = self.fork(self.tick)
         begun = Lab.objects.filter(pk=lab_id, stage="jupyter") | Lab.objects.filter(pk=lab_id, tries=1) | Lab.objects.filter(pk=lab_id, state="stopping")
-        wait_for(begun.exists, within=15, what="a lab that is begun")
+        wait_for(begun.exists, within=60, what="a lab that is begun")
         os.kill(pid, signal.SIGKILL)
         self.wait(pid)
 

@@ -24,7 +24,7 @@ async def come_back(web: Web, count: int) -> float:
     await before.connect(count)
     await until(before, lambda one: one.samples > 0)
     web.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not all(one.transport.is_closing() for one in before.sockets):
             await asyncio.sleep(0.02)
     web.start()

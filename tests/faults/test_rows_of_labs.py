@@ -30,7 +30,7 @@ def running(house, ask, alice):
 def tell(lab_id: str, path: str) -> None:
     """Ask the lab for something, past the relay."""
     lab = Lab.objects.get(pk=lab_id)
-    connection = http.client.HTTPConnection(lab.jupyter_host, lab.jupyter_port, timeout=10)
+    connection = http.client.HTTPConnection(lab.jupyter_host, lab.jupyter_port, timeout=60)
     try:
         connection.request("GET", f"{lab.base_url}{path}")
         connection.getresponse().read()
@@ -105,7 +105,7 @@ def test_row_13_an_engine_that_refuses_is_asked_three_times_with_growing_waits(h
 
 def test_row_14_memory_that_ran_out_in_the_main_process_ends_the_lab_in_words(house, engine, running, clean):
     tell(running, "grow")
-    wait_for(lambda: not engine.inspect_container(f"gpulab-{running}-1")["State"]["Running"], within=15, what="a lab that was killed for memory")
+    wait_for(lambda: not engine.inspect_container(f"gpulab-{running}-1")["State"]["Running"], within=60, what="a lab that was killed for memory")
     assert house.until(running, "failed") <= MOST_PERIODS
     lab = Lab.objects.get(pk=running)
     assert lab.reason_code == "out_of_memory" and "more memory" in lab.end.advice
@@ -114,7 +114,7 @@ def test_row_14_memory_that_ran_out_in_the_main_process_ends_the_lab_in_words(ho
 
 def test_row_14_memory_that_ran_out_in_a_child_is_told_and_the_lab_goes_on(house, running, clean):
     tell(running, "grow-child")
-    assert house.told(running, within=15)
+    assert house.told(running, within=60)
     notice = Lab.objects.get(pk=running).notices[-1]
     assert notice["code"] == "out_of_memory" and "more memory" in notice["words"]
     clean(running={running})

@@ -131,7 +131,7 @@ def _crashed(one: Dispute, part: Part, at: int, when: str) -> int:
     return 0 if part.done(one) else part.work(one, one.house.hands())
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(600)
 def test_row_01_a_worker_killed_before_or_after_every_step_of_taking_cards_back_is_followed_by_another(house, dispute, clean):
     first = dispute()
     steps = {part.name: recorded(house, lambda hands, part=part: part.work(first, hands))[0] for part in PARTS}

@@ -14,7 +14,7 @@ from tests.faults.world import World, signed_in
 from tests.support.product import ROOT
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.timeout(600)]
 #: How long a service is away: shortened from the minute of FAULTS.md.
 AWAY = pytest.mark.parametrize("away_s", [6, pytest.param(60, marks=pytest.mark.long)])
 #: How often a launch is tried: a person's rate of requests that change something is 60 a minute, and each try may spend three.
@@ -45,7 +45,7 @@ def test_row_04_with_redis_away_people_read_sign_in_and_ask_and_nothing_is_lost(
         world.broker.start()
     back = time.monotonic()
     world.house.lab_until("alice", asked, "running", within=30)
-    wait_for(world.broker.consumers, within=30, what="workers that consume again")
+    wait_for(world.broker.consumers, within=60, what="workers that consume again")
     print(f"\nafter Redis: running and consuming after {time.monotonic() - back:.1f} s")
     assert is_in(person)
     for one in (lab_id, asked):
@@ -64,7 +64,7 @@ def test_row_05_an_emptied_redis_held_nothing_of_value(world: World, person: htt
 
 
 def test_row_06_a_worker_whose_link_to_the_broker_is_reset_consumes_again(world: World):
-    wait_for(world.broker.consumers, within=30, what="a consumer")
+    wait_for(world.broker.consumers, within=60, what="a consumer")
     before = set(world.broker.consumers())
     world.broker.client.client_kill_filter(_type="normal")
     began = time.monotonic()
@@ -81,7 +81,7 @@ def test_row_06_a_worker_that_lives_and_consumes_no_more_is_ended_and_started_ag
     began = time.monotonic()
     with world.broker.thieves("gpulab.node.n1", "gpulab.control"):
         wait_for(lambda: world.pid_of("worker") not in (None, worker), within=60, what="a worker that was started again")
-    wait_for(world.broker.consumers, within=30, what="a new worker that consumes")
+    wait_for(world.broker.consumers, within=60, what="a new worker that consumes")
     print(f"\nafter it got no task any more: a new one consumes after {time.monotonic() - began:.1f} s")
     world.stop(world.running())
     world.books()
@@ -98,10 +98,10 @@ def test_row_07_with_the_database_away_labs_serve_on_and_the_api_says_503(world:
         with world.house.api("alice") as client:
             answer = client.get("/labs")
             assert answer.status_code == 503 and answer.json()["code"] == "database_away" and "Retry-After" in answer.headers
-        page = httpx.get(f"{world.house.url}/accounts/login/", timeout=20)
+        page = httpx.get(f"{world.house.url}/accounts/login/", timeout=60)
         assert page.status_code in (200, 503)
         while time.monotonic() - began < away_s:
-            assert httpx.get(url + "api", headers=headers, timeout=10).status_code == 200
+            assert httpx.get(url + "api", headers=headers, timeout=30).status_code == 200
             asked += 1
     finally:
         world.postgres.start()
@@ -143,7 +143,7 @@ def test_row_10_an_engine_that_hangs_makes_its_node_unknown_and_holds_no_worker_
         wait_for(lambda: node_state(world) == "unknown", within=35, what="an unknown node")
         noticed = time.monotonic() - began
         asked = world.launch()
-        assert world.broker.consumers(), "the worker consumes"
+        wait_for(world.broker.consumers, what="the worker consumes")
         with world.house.api("alice") as client:
             assert client.get(f"/labs/{asked}").json()["state"] == "queued"
             assert client.get(f"/labs/{stays}").json()["state"] == "running"
@@ -169,14 +169,14 @@ def test_row_15_a_full_disk_refuses_launches_in_words_and_running_labs_live(worl
     with filler.open("wb") as file:
         file.write(bytes(60 << 20))
     try:
-        refused = wait_for(lambda: _refusal(world), within=30, every=ASKED_EVERY_S, what="a launch that is refused")
+        refused = wait_for(lambda: _refusal(world), within=90, every=ASKED_EVERY_S, what="a launch that is refused")
         assert "full" in refused and "scratch" in refused
         assert world.house.lab_until("alice", lab_id, "running")["state"] == "running" and is_in(person)
         told = world.rows("SELECT words FROM notices_notice WHERE kind = 'disk'")
         assert told and "scratch" in told[0][0]
     finally:
         filler.unlink()
-    wait_for(lambda: not _refusal(world), within=30, every=ASKED_EVERY_S, what="a launch that is not refused")
+    wait_for(lambda: not _refusal(world), within=90, every=ASKED_EVERY_S, what="a launch that is not refused")
     world.stop(lab_id)
     world.books()
 
@@ -217,9 +217,9 @@ def test_row_19_a_node_whose_clock_is_a_day_ahead_stops_nobody_and_counts_to_the
         [(state, started_at, opened_at, sees)] = world.rows(f"SELECT state, started_at, ({lease}), now() FROM lifecycle_lab lab WHERE id = %s", other)
         assert state == "running" and 0 <= (sees - started_at).total_seconds() < 60 and 0 <= (started_at - opened_at).total_seconds() < 60
     finally:
-        wrong.terminate()
-        wrong.wait(30)
         os.kill(worker, signal.SIGCONT)
+        wrong.terminate()
+        wrong.wait(60)
     for lab_id, name in ((first, "alice"), (other, "bob")):
         world.stop(lab_id, name)
     world.books()
@@ -243,5 +243,5 @@ def test_row_26_a_person_who_is_sent_away_is_refused_everywhere_within_seconds(w
     with world.house.api(name) as client:
         assert client.get("/labs").status_code == 401
     print(f"\nrefused everywhere after {time.monotonic() - began:.1f} s")
-    wait_for(lambda: world.rows("SELECT state FROM lifecycle_lab WHERE id = %s", lab_id)[0][0] == "stopped", within=30, what="the end of their lab")
+    wait_for(lambda: world.rows("SELECT state FROM lifecycle_lab WHERE id = %s", lab_id)[0][0] == "stopped", within=90, what="the end of their lab")
     world.books()

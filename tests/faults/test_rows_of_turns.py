@@ -22,6 +22,7 @@ from worker.loops import reconcile, schedule
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 ROUNDS = 100
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ def test_row_18_a_scheduler_stopped_by_a_signal_between_its_plan_and_its_writes_
     if pid == 0:
         _paused_scheduler(lab_id, node.pk, tell)
     assert os.read(told, 1) == b"p"
-    wait_for(lambda: _state(pid) == "T", within=10, what="a paused scheduler")
+    wait_for(lambda: _state(pid) == "T", within=60, what="a paused scheduler")
     _lapse()
     fence = turn_take(name="schedule", holder="awake")
     assert fence is not None and schedule.tick(now=timezone.now(), fence=fence) == 1
@@ -94,8 +95,11 @@ def test_row_19_a_worker_whose_clock_jumps_stops_nobody_and_counts_to_the_second
         schedule.tick(now=clock.now())
         reconcile.tick(hands=house.hands, now=clock.now())
 
+    before = database_now()
     tick()
-    wait_for(lambda: Lab.objects.get(pk=lab_id).state == "running" or tick(), within=10, what="running")
+    opened = Lease.objects.get(lab=lab_id).opened_at
+    assert before - SECOND <= opened <= database_now() + SECOND
+    wait_for(lambda: Lab.objects.get(pk=lab_id).state == "running" or tick(), within=60, what="running")
     real: Any = time.time
     monkeypatch.setattr("time.time", lambda: real() + jump.total_seconds())
     monkeypatch.setattr("worker.clock.LOOK_EVERY_S", 0.0)
@@ -104,6 +108,5 @@ def test_row_19_a_worker_whose_clock_jumps_stops_nobody_and_counts_to_the_second
         tick()
     lab = Lab.objects.get(pk=lab_id)
     assert lab.state == "running" and lab.target == "running"
-    held = clock.now() - Lease.objects.get(lab=lab).opened_at
-    assert abs((held - (database_now() - lab.requested_at)).total_seconds()) < 1 + 1
-    assert abs((clock.now() - database_now()).total_seconds()) < 1
+    assert Lease.objects.get(lab=lab).opened_at == opened
+    assert database_now() - SECOND <= clock.now() <= database_now() + SECOND

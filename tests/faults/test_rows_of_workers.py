@@ -163,7 +163,7 @@ def _lived(house: House, lab_id: str, alice: User, life: tuple[Part, ...]) -> di
     return steps
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_by_another(house, ask, alice, clean, forget):
     moments = _tried(house, ask, alice, clean, forget, LIFE)
     made_once, made = ("launch", "POST networks/create"), ("launch", "_create: POST containers/create")
@@ -171,7 +171,7 @@ def test_row_01_a_worker_killed_before_or_after_every_durable_step_is_followed_b
         assert any(known in moment.step for moment in moments[part]), f"no step {known!r} was seen in {part}: {moments[part]}"
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_row_01_a_worker_killed_before_or_after_every_step_of_a_drain_is_followed_by_another(house, ask, alice, clean, forget, root_admin):
     moments = _tried(house, ask, alice, clean, forget, DRAINED)
     assert any("lab_end: commit" in moment.step for moment in moments["drain"]), moments["drain"]

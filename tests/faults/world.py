@@ -111,13 +111,13 @@ class Broker:
 
     @property
     def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url, socket_timeout=2)
+        return redis.Redis.from_url(self.url, socket_timeout=15)
 
     def start(self) -> None:
         """Up, and empty."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(self.folder)]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        wait_for(self._answers, within=10, what="Redis")
+        wait_for(self._answers, within=60, what="Redis")
 
     def stop(self) -> None:
         """Away at once."""
@@ -183,7 +183,7 @@ class Link:
     def end(self) -> None:
         """Enough was heard."""
         self._ending.set()
-        self._thread.join(5)
+        self._thread.join(30)
 
 
 @dataclass
@@ -200,7 +200,7 @@ class World:
 
     @property
     def engine(self) -> Any:
-        return docker.APIClient(base_url=self.engine_address, version="auto", timeout=20)
+        return docker.APIClient(base_url=self.engine_address, version="auto", timeout=60)
 
     def host(self, verb: str) -> None:
         """`hosts.sh verb` for this host."""
@@ -234,7 +234,7 @@ class World:
             assert answer.status_code == 201, answer.text
             return str(answer.json()["id"])
 
-    def running(self, name: str = "alice", *, within: float = 45, **wish: Any) -> str:
+    def running(self, name: str = "alice", *, within: float = 90, **wish: Any) -> str:
         """A lab that runs; its id."""
         lab_id = self.launch(name, **wish)
         self.house.lab_until(name, lab_id, "running", within=within)
@@ -244,7 +244,7 @@ class World:
         """End it and wait until it has ended."""
         with self.house.api(name) as client:
             client.post(f"/labs/{lab_id}/stop")
-            wait_for(lambda: client.get(f"/labs/{lab_id}").json()["state"] in ("stopped", "failed"), within=45, what="the end of a lab")
+            wait_for(lambda: client.get(f"/labs/{lab_id}").json()["state"] in ("stopped", "failed"), within=90, what="the end of a lab")
 
     def stop_all(self) -> None:
         """End every lab, whosever it is, and wait until all have ended."""
@@ -255,14 +255,15 @@ class World:
         for lab_id, name in self.rows(live):
             with self.house.api(name) as client:
                 client.post(f"/labs/{lab_id}/stop")
-        wait_for(lambda: not self.rows(live), within=45, what="the end of all labs")
+        wait_for(lambda: not self.rows(live), within=90, what="the end of all labs")
 
     def control_stop(self) -> None:
         """Everything but the engine and the relay away at once: portal, worker, SSH gateway, database, broker, and who would start them again."""
         assert self.house.process
+        pids = [wait_for(lambda word=word: self.pid_of(word), what=word) for word in ("portal.asgi:application", "worker", "ssh_gateway")]
         self.house.process.send_signal(signal.SIGSTOP)
-        for word in ("portal.asgi:application", "worker", "ssh_gateway"):
-            os.kill(self.pid_of(word) or 0, signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         self.postgres.stop()
         self.broker.stop()
 
@@ -272,7 +273,7 @@ class World:
         self.postgres.start()
         self.broker.start()
         self.house.process.send_signal(signal.SIGCONT)
-        wait_for(self.house._serves, within=60, what="the portal")
+        wait_for(self.house._serves, within=120, what="the portal")
 
     def door(self, lab_id: str, name: str = "alice") -> tuple[str, dict[str, str]]:
         """Where the lab is reached through the relay, and with which headers."""
@@ -285,20 +286,20 @@ class World:
         headers = {"Host": f"lab-{lab_id}.localhost:{self.house.labs_port}", "Authorization": f"token {secret}"}
 
         def opens() -> bool:
-            return httpx.get(url + "api", headers=headers, timeout=5).status_code == 200
+            return httpx.get(url + "api", headers=headers, timeout=30).status_code == 200
 
-        wait_for(opens, within=10, what="the way into the lab")
+        wait_for(opens, within=60, what="the way into the lab")
         return url, headers
 
     def link(self, url: str, headers: dict[str, str]) -> Link:
         """An open link, with something heard of it already."""
         made = Link(url + "stream", headers)
-        wait_for(lambda: made.lines > 3, within=10, what="lines of an open link")
+        wait_for(lambda: made.lines > 3, within=60, what="lines of an open link")
         return made
 
     def books(self) -> None:
         """No orphan, no card booked twice, no lab stuck: read from the database and the engine, once they agree."""
-        wait_for(self._agree, within=30, what="containers and records that agree")
+        wait_for(self._agree, within=60, what="containers and records that agree")
         assert not self.rows("SELECT gpu_id FROM lifecycle_lease WHERE closed_at IS NULL GROUP BY gpu_id HAVING count(*) > 1")
         assert not self.rows("SELECT id FROM lifecycle_lab WHERE state IN ('starting', 'stopping') AND deadline_at < now()")
 
@@ -310,7 +311,7 @@ class World:
 
 def signed_in(world: World, name: str = "alice", url: str = "") -> httpx.Client:
     """A browser, signed in by the form."""
-    browser = httpx.Client(base_url=url or world.house.url, timeout=20)
+    browser = httpx.Client(base_url=url or world.house.url, timeout=60)
     form = browser.get("/accounts/login/").text
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
     assert token

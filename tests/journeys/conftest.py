@@ -8,13 +8,14 @@ from pathlib import Path
 
 import docker
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.conftest import need
 from tests.support.ports import port_base_free
 from tests.support.product import PASSWORD, ROOT, House, house_environment
 from tests.support.waiting import wait_for
 
+expect.set_options(timeout=30_000)  # five seconds are few where others are at work
 CARDS = [
     "driver fail=0",
     "gpu GPU-aaaaaaaa-0000-4000-8000-000000000001 name=NVIDIA_H200 total=143771 used=512 util=3 temp=35 power=80000",
@@ -25,7 +26,7 @@ CARDS = [
 @pytest.fixture(scope="session")
 def engine() -> docker.DockerClient:
     """The private engine of the tests."""
-    return docker.DockerClient(base_url=need("GPULAB_TEST_DOCKER", "a container engine"), timeout=30)
+    return docker.DockerClient(base_url=need("GPULAB_TEST_DOCKER", "a container engine"), timeout=60)
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
         made.start()
         made.people_make()
         with made.api("alice") as client:
-            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=60, what="cards and image")
+            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=120, what="cards and image")
         realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         yield made
     finally:

@@ -27,7 +27,7 @@ def ask(house: House, person: str, /, **wish: Any) -> httpx.Response:
 def stop(house: House, name: str, lab_id: str) -> dict[str, Any]:
     with house.api(name) as client:
         assert client.post(f"/labs/{lab_id}/stop").status_code < 300
-    return house.lab_until(name, lab_id, "stopped", within=45)
+    return house.lab_until(name, lab_id, "stopped", within=90)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ def test_memory_overrun_of_a_child_is_told_in_words_and_the_lab_goes_on(house, e
     made = house.lab_until("charlie", ask(house, "charlie", memory_gib=1, shm_gib=1).json()["id"], "running")
     container = engine.containers.get(f"gpulab-{made['id']}-1")
     container.exec_run(["python3", "-c", "x = bytearray(3 << 30)"])
-    words = wait_for(lambda: notices(house, made["id"]), within=20, what="a notice")
+    words = wait_for(lambda: notices(house, made["id"]), within=60, what="a notice")
     assert "memory" in words
     assert house.lab_until("charlie", made["id"], "running")["state"] == "running"
     stop(house, "charlie", made["id"])
@@ -130,7 +130,7 @@ def notices(house: House, lab_id: str) -> str:
 def test_a_container_removed_by_hand_ends_the_lab_with_that_reason(house, engine):
     made = house.lab_until("charlie", ask(house, "charlie").json()["id"], "running")
     engine.containers.get(f"gpulab-{made['id']}-1").remove(force=True)
-    ended = house.lab_until("charlie", made["id"], "failed", within=20)
+    ended = house.lab_until("charlie", made["id"], "failed", within=60)
     assert "removed by hand" in ended["reason"]
 
 
@@ -165,7 +165,7 @@ class TestSsh:
 
     def ssh(self, house: House, key: Path, user: str, command: str) -> "subprocess.CompletedProcess[str]":
         line = ["ssh", *self.options(house, key, "-p"), f"{user}@localhost", command]
-        return subprocess.run(line, capture_output=True, text=True, timeout=30)
+        return subprocess.run(line, capture_output=True, text=True, timeout=90)
 
     def test_ssh_runs_a_command_in_the_owners_lab_with_the_labs_environment(self, house, lab, key):
         ran = self.ssh(house, key, "resnet", "id -u; echo $NVIDIA_VISIBLE_DEVICES; exit 7")

@@ -38,5 +38,5 @@ def test_kernels_and_terminals_of_a_real_lab_are_seen_and_words_reach_its_termin
     for path in ("terminals", "kernels"):
         call = f'curl -sf -X POST -H "Authorization: token $(cat /run/gpulab/token)" http://127.0.0.1:8888/l/{lab}/api/{path}'
         assert container.exec_run(["sh", "-c", call]).exit_code == 0
-    assert wait_for(lambda: (seen := look(house, lab))[4] and seen, within=20, what="a terminal") == [True, 1, 1, 0, 1]
+    assert wait_for(lambda: (seen := look(house, lab))[4] and seen, within=90, what="a terminal") == [True, 1, 1, 0, 1]
     stop(house, "alice", lab)

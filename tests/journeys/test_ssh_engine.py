@@ -55,7 +55,7 @@ def lab(house: House) -> Iterator[dict[str, Any]]:
         made = client.post("/labs", json=wish, headers={"Idempotency-Key": uuid.uuid4().hex}).json()
         yield house.lab_until("charlie", made["id"], "running")
         client.post(f"/labs/{made['id']}/stop")
-        house.lab_until("charlie", made["id"], "stopped", within=45)
+        house.lab_until("charlie", made["id"], "stopped", within=90)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def container(lab: dict[str, Any], engine: docker.DockerClient) -> Any:
 def ssh(house: House, key: Path, *command: str, options: tuple[str, ...] = (), **how: Any) -> "subprocess.CompletedProcess[str]":
     flags = ["-F", "/dev/null", "-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
              "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-p", str(house.ssh_port)]  # fmt: skip
-    return subprocess.run(["ssh", *flags, *options, "editor@localhost", *command], capture_output=True, text=True, timeout=60, **how)
+    return subprocess.run(["ssh", *flags, *options, "editor@localhost", *command], capture_output=True, text=True, timeout=120, **how)
 
 
 def notebook(house: House, lab: dict[str, Any], code: str) -> str:
@@ -99,7 +99,7 @@ def test_neither_the_labs_sshd_nor_the_engine_lets_anybody_in_past_the_gateway(h
     direct = ports["2222/tcp"][0]["HostPort"]
     past = subprocess.run(
         ["ssh", "-F", "/dev/null", "-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-         "-o", "BatchMode=yes", "-p", direct, "lab@127.0.0.1", "true"], capture_output=True, text=True, timeout=30,
+         "-o", "BatchMode=yes", "-p", direct, "lab@127.0.0.1", "true"], capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert past.returncode == 255 and "Permission denied (publickey)" in past.stderr
     out = ssh(
@@ -111,7 +111,7 @@ def test_neither_the_labs_sshd_nor_the_engine_lets_anybody_in_past_the_gateway(h
 def test_a_lab_that_was_stopped_is_started_again_from_a_shell(house, lab, key):
     with house.api("charlie") as client:
         client.post(f"/labs/{lab['id']}/stop")
-    house.lab_until("charlie", lab["id"], "stopped", within=45)
+    house.lab_until("charlie", lab["id"], "stopped", within=90)
     said = ssh(house, key, "true")
     assert said.returncode == 255 and said.stderr.startswith("editor is not running. Start it again at ") and "ssh editor@" in said.stderr
     shell = subprocess.Popen(
@@ -131,10 +131,10 @@ def test_a_lab_that_was_stopped_is_started_again_from_a_shell(house, lab, key):
         assert b"Start it again (1 GPU" in said
         shell.stdin.write(b"echo back in $GPULAB_LAB; exit 5\n")
         shell.stdin.flush()
-        assert shell.wait(30) == 5
+        assert shell.wait(60) == 5
     finally:
         shell.kill()
     with house.api("charlie") as client:
         again = next(one for one in client.get("/labs").json()["items"] if one["name"] == "editor" and one["state"] == "running")
         client.post(f"/labs/{again['id']}/stop")
-    wait_for(lambda: house.lab_until("charlie", again["id"], "stopped", within=45), within=60, what="the end of the second lab")
+    wait_for(lambda: house.lab_until("charlie", again["id"], "stopped", within=90), within=120, what="the end of the second lab")

@@ -13,7 +13,7 @@ from worker.probes.nvml.probe import NvmlProbe
 
 def main() -> None:
     """Answers: {"reading"} or {"fault"}, with the seconds it took; `choose` names the probe that auto takes."""
-    probe = NvmlProbe(read_within_s=0.5, open_within_s=float(sys.argv[1]))
+    probe = NvmlProbe(read_within_s=1.0, open_within_s=float(sys.argv[1]))
     for line in sys.stdin:
         began = time.monotonic()
         if line.startswith("choose"):

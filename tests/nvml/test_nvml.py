@@ -134,9 +134,9 @@ def test_a_driver_that_hangs_holds_nobody_up_and_is_read_again_when_it_answers(d
     for _ in range(3):
         answer = driver.read()
         assert "has not answered" in answer["fault"]
-        assert answer["seconds"] < 0.9
+        assert answer["seconds"] < 2
     driver.says(ONE)
-    wait_for(lambda: "reading" in driver.read(), within=20, what="the reading after the hang", every=0.2)
+    wait_for(lambda: "reading" in driver.read(), within=60, what="the reading after the hang", every=0.2)
 
 
 def _machine(root: Path, *, module: bool = False, card: bool = False) -> Path:

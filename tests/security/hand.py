@@ -34,7 +34,7 @@ def hand_of(environ: dict[str, str]) -> Iterator[Hand]:
         yield Hand(process)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(30)
 
 
 class Acts:

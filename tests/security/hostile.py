@@ -23,7 +23,8 @@ if __name__ == "__main__":  # models can be imported only once the apps are load
     django.setup()
 
 from tests.support.pages import PASSWORD
-from tests.support.served import ROOT, _answers, _environ, _listens, _running, free_port
+from tests.support.ports import port_free
+from tests.support.served import ROOT, _answers, _environ, _listens, _running
 from tests.support.waiting import wait_for
 
 PAGE = b"<!doctype html><title>notebook</title><h1>A notebook</h1><p id=secret>only-in-this-lab</p>"
@@ -119,7 +120,7 @@ class Hostile:
     def web_again(self) -> None:
         """Start the portal anew after it was killed; it ends with the house."""
         self.stack.enter_context(_running(_uvicorn(self.portal), self.environ))
-        wait_for(lambda: _answers(f"{self.portal}/accounts/login/"), within=60, what="the portal answers")
+        wait_for(lambda: _answers(f"{self.portal}/accounts/login/"), within=90, what="the portal answers")
 
     def ask(self, question: str) -> Any:
         """What the database says now."""
@@ -150,7 +151,7 @@ def furnished_home(home: Path) -> Iterator[Furnished]:
     with LabServer().running() as notebook, LabServer().running() as other:
         environ = _environ(str(home), 8000, 1)
         command = [sys.executable, "-m", "tests.security.hostile", str(notebook.port), str(other.port)]
-        told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=180)
+        told = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=280)
         if told.returncode:
             raise RuntimeError(told.stderr)
         yield Furnished(home, {"GPULAB_SECRET_KEY": environ["GPULAB_SECRET_KEY"]}, json.loads(told.stdout), notebook, other)
@@ -160,15 +161,15 @@ def furnished_home(home: Path) -> Iterator[Furnished]:
 def hostile_house(mode: str, made: Furnished) -> Iterator[Hostile]:
     """Serve it; `mode` is that of GPULAB_LABS_ORIGIN."""
     with ExitStack() as stack:
-        port, redis_port, labs_port, bytes_port = (free_port() for _ in range(4))
+        port, redis_port, labs_port, bytes_port = (port_free() for _ in range(4))
         domain = "127.0.0.1" if mode == "single" else "localhost"
         binds = {"GPULAB_RELAY_BIND": f"127.0.0.1:{labs_port}", "GPULAB_RELAY_BYTES_BIND": f"127.0.0.1:{bytes_port}"}
         environ = _environ(str(made.home), port, redis_port) | made.secret | binds | {"GPULAB_LABS_ORIGIN": mode, "GPULAB_LABS_DOMAIN": domain}
         stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", str(made.home)], environ))
         web = stack.enter_context(_running(_uvicorn(environ["GPULAB_PORTAL_URL"]), environ))
         stack.enter_context(_running([sys.executable, "manage.py", "relay"], environ))
-        wait_for(lambda: _listens(labs_port), within=60, what="the relay listens")
-        wait_for(lambda: _answers(f"http://localhost:{port}/accounts/login/"), within=60, what="the portal answers")
+        wait_for(lambda: _listens(labs_port), within=90, what="the relay listens")
+        wait_for(lambda: _answers(f"http://localhost:{port}/accounts/login/"), within=90, what="the portal answers")
         ids = made.ids | {"b": made.ids["bobs" if mode == "single" else "b"]}
         yield Hostile(mode, f"http://localhost:{port}", labs_port, ids, made.notebook, made.other, environ, web, stack)
 

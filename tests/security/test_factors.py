@@ -1,5 +1,6 @@
 """Second factors: what they keep out, who must have one, and what is said of a new browser."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from labs.notices.models import Notice
 from labs.people.models import User
 from portal.live.access import subscribe
 from tests.conftest import PASSWORD
+from tests.support.waiting import wait_for
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -31,7 +33,8 @@ def enter(user: User, browser: Client | None = None) -> Client:
 
 
 def code_of(secret: str) -> str:
-    """What an app shows now."""
+    """What an app shows now, and for a moment yet."""
+    wait_for(lambda: time.time() % 30 < 27, what="a code that is not the next one in a moment")
     return totp.format_hotp_value(totp.hotp_value(secret, next(iter(totp.yield_hotp_counters_from_time()))))
 
 

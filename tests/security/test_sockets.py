@@ -35,8 +35,8 @@ def headers(browser: Client) -> list[tuple[bytes, bytes]]:
 async def meets(path: str, browser: Client) -> str:
     """`in` where the stream greets, `out` where it closes."""
     socket: Any = WebsocketCommunicator(websocket_application, path, headers=headers(browser))
-    await socket.connect(10)
-    output = await socket.receive_output(10)
+    await socket.connect(60)
+    output = await socket.receive_output(60)
     await socket.disconnect()
     return "out" if output["type"] == "websocket.close" else "in"
 

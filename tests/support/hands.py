@@ -73,7 +73,7 @@ class Round:
             row = Lab.objects.get(pk=lab.pk)
             return row.state == state and attempt in (None, row.attempt)
 
-        wait_for(there, within=20, what=f"lab {lab} {state}")
+        wait_for(there, within=60, what=f"lab {lab} {state}")
 
 
 @pytest.fixture

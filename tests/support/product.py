@@ -88,7 +88,7 @@ class House:
         except httpx.HTTPError:
             return False
 
-    def stop(self, within: float = 40) -> None:
+    def stop(self, within: float = 90) -> None:
         """Ctrl-C."""
         house_kept(self.environment, self.home)
         if self.process and self.process.poll() is None:
@@ -99,7 +99,7 @@ class House:
         """`manage.py …` in the house's environment, with what is `typed` into it; its output."""
         environment = self.environment | self._secrets()
         command = [sys.executable, "manage.py", *arguments]
-        ran = subprocess.run(command, cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, timeout=60)
+        ran = subprocess.run(command, cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, ran.stdout + ran.stderr
         return ran.stdout
 
@@ -133,7 +133,7 @@ class House:
         """An API client as that person."""
         return httpx.Client(base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {self.tokens[name]}"}, timeout=30)
 
-    def lab_until(self, name: str, lab_id: str, state: str, within: float = 60) -> dict[str, Any]:
+    def lab_until(self, name: str, lab_id: str, state: str, within: float = 120) -> dict[str, Any]:
         """The lab as the API shows it, once it is in that state."""
         with self.api(name) as client:
 

@@ -21,7 +21,7 @@ def racing(threads: int) -> Iterator[Race]:
 
             def one(n: int) -> Any:
                 connection.ensure_connection()
-                together.wait(30)
+                together.wait(120)
                 return what(n)
 
             return list(pool.map(one, range(count)))
@@ -30,7 +30,7 @@ def racing(threads: int) -> Iterator[Race]:
         hang_up = Barrier(threads)
 
         def close(_: int) -> None:
-            hang_up.wait(30)
+            hang_up.wait(120)
             connections.close_all()
 
         list(pool.map(close, range(threads)))

@@ -49,7 +49,7 @@ class MailServer:
 def mail_server() -> Iterator[MailServer]:
     """A mail server on a port of its own."""
     server = MailServer(port_free())
-    controller = Controller(server, hostname="127.0.0.1", port=server.port)
+    controller = Controller(server, hostname="127.0.0.1", port=server.port, ready_timeout=60)
     controller.start()
     try:
         yield server

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.kept import house_kept
+from tests.support.ports import port_free
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +37,7 @@ def served_house() -> Iterator[Served]:
     """Serve a furnished house, in which nothing moves, for as long as the block lasts."""
     with _house() as (environ, stack):
         command = [sys.executable, "-m", "tests.support.house"]
-        furnished = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=120)
+        furnished = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=300)
         if furnished.returncode:
             raise RuntimeError(furnished.stderr)
         yield _serve(environ, stack, furnished.stdout)
@@ -58,10 +59,10 @@ def _house() -> Iterator[tuple[dict[str, str], ExitStack]]:
     """A folder, a Redis and an environment of this house's own; what else is entered on the stack ends before them."""
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="gpulab-browser-"))
-        port, redis_port = free_port(), free_port()
+        port, redis_port = port_free(), port_free()
         environ = _environ(home, port, redis_port)
         stack.enter_context(_running(["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--dir", home], environ))
-        wait_for(lambda: _listens(redis_port), within=10, what="Redis answers")
+        wait_for(lambda: _listens(redis_port), within=30, what="Redis answers")
         yield environ, stack
 
 
@@ -71,15 +72,8 @@ def _serve(environ: dict[str, str], stack: ExitStack, facts: str) -> Served:
     port = url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--host", "127.0.0.1", "--port", port, "--log-level", "warning"]
     stack.enter_context(_running(command, environ))
-    wait_for(lambda: _answers(f"{url}/accounts/login/"), within=30, what="the portal answers")
+    wait_for(lambda: _answers(f"{url}/accounts/login/"), within=90, what="the portal answers")
     return Served(url, told["labs"], told["invitation"], told.get("series", 0), told.get("meeting", 0))
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _environ(home: str, port: int, redis_port: int) -> dict[str, str]:

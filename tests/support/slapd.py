@@ -12,7 +12,7 @@ from pathlib import Path
 import ldap3
 import pytest
 
-from tests.support.served import free_port
+from tests.support.ports import port_free
 from tests.support.waiting import wait_for
 
 SLAPD, SCHEMAS, MODULES = "/usr/sbin/slapd", "/etc/ldap/schema", "/usr/lib/ldap"
@@ -62,10 +62,10 @@ def directory() -> Iterator[Directory]:
     _certificate(folder)
     conf = folder / "slapd.conf"
     conf.write_text(CONF.format(schemas=SCHEMAS, modules=MODULES, folder=folder, base=BASE, root=ROOT, password=ROOT_PASSWORD))
-    made = Directory(f"ldaps://localhost:{free_port()}", f"ldap://localhost:{free_port()}", str(folder / "cert.pem"))
+    made = Directory(f"ldaps://localhost:{port_free()}", f"ldap://localhost:{port_free()}", str(folder / "cert.pem"))
     process = subprocess.Popen([SLAPD, "-f", str(conf), "-h", f"{made.ldaps}/ {made.ldap}/", "-d", "0"], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _answers(made), within=20, what="slapd answers")
+        wait_for(lambda: _answers(made), within=60, what="slapd answers")
         _fill(made)
         yield made
     finally:

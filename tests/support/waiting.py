@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], within: float = 10.0, what: str = "the condition", every: float = 0.05) -> T:
+def wait_for(condition: Callable[[], T], within: float = 30.0, what: str = "the condition", every: float = 0.05) -> T:
     """The first truthy answer of `condition`; fails in words after `within` seconds."""
     deadline = time.monotonic() + within
     while True:

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from benchmarks.live import free_port, house, running, until_listens
+from benchmarks.live import house, running, until_listens
 from benchmarks.live_client import Crowd
+from tests.support.ports import port_free
 
 ROOT = Path(__file__).resolve().parents[3]
 CHROMIUM = "/usr/bin/chromium"
@@ -59,7 +60,7 @@ def furnished() -> Iterator[tuple[dict[str, str], list[str]]]:
 def web(furnished: tuple[dict[str, str], list[str]]) -> Iterator[Web]:
     """The portal over them, and a node that samples every second."""
     environ, cookies = furnished
-    made = Web(environ, cookies, free_port())
+    made = Web(environ, cookies, port_free())
     made.start()
     feed = [sys.executable, "-m", "benchmarks.live_feed", "feed", "2", "120"]
     with running(feed, environ):

@@ -1,8 +1,8 @@
 """The gateway before a real sshd, through the relay's own byte door, met by OpenSSH's own client."""
 
 import asyncio
-import getpass
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -21,6 +21,7 @@ from portal.ssh.found import Found, Progress
 from portal.ssh.gateway import Gateway
 from portal.ssh.hostkeys import GatewayKeys, keys_of
 from portal.ssh.tunnel import Way
+from tests.support.ports import port_free
 from tests.support.waiting import wait_for
 from worker.relay.bytes_door import CHUNK, ByteDoor
 from worker.relay.links import Links
@@ -30,13 +31,8 @@ PASS_KEY = b"p" * 32
 ALICE, BOB = 1, 2
 LAB, STOPPED, BOBS = "aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc"
 SSHD = "/usr/sbin/sshd"
-
-
-def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+#: As whom the tests run, whatever their environment says.
+ME = pwd.getpwuid(os.geteuid()).pw_name
 
 
 @dataclass
@@ -103,7 +99,7 @@ class House:
     def ssh(self, *words: str, lab: str = "resnet", person: str = "alice", options: tuple[str, ...] = (), **how: Any) -> "subprocess.CompletedProcess[bytes]":
         """Run OpenSSH's client to its end."""
         command = ["ssh", *options, *self.options(person), "-p", str(self.port), f"{lab}@127.0.0.1", *words]
-        return subprocess.run(command, capture_output=True, timeout=30, **({"stdin": subprocess.DEVNULL} if "input" not in how else {}), **how)
+        return subprocess.run(command, capture_output=True, timeout=90, **({"stdin": subprocess.DEVNULL} if "input" not in how else {}), **how)
 
     def open(self, *words: str, options: tuple[str, ...] = ()) -> "subprocess.Popen[bytes]":
         """Start OpenSSH's client and leave it running."""
@@ -112,7 +108,7 @@ class House:
 
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something on the gateway's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(60)
 
 
 def _make_key(path: Path) -> str:
@@ -138,7 +134,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Gatewa
     keys = keys_of(folder / "gateway-keys", client_key=_pem(folder / "gateway"))
     _make_key(folder / "host")
     (folder / "authorized_keys").write_bytes((folder / "gateway.pub").read_bytes())
-    port = free_port()
+    port = port_free()
     (folder / "sshd_config").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nAuthorizedKeysFile {folder}/authorized_keys\n"
         "AuthenticationMethods publickey\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nAcceptEnv LANG LC_*\nSetEnv LAB_VARIABLE=of-the-lab\n"
@@ -152,7 +148,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Gatewa
         yield port, keys, folder
     finally:
         server.terminate()
-        server.wait(5)
+        server.wait(30)
 
 
 def answers(port: int) -> bool:
@@ -175,11 +171,11 @@ def house(sshd: tuple[int, GatewayKeys, Path], tmp_path: Path) -> Iterator[House
     thread.start()
     served = _serve((port, lab_folder), keys, book, tmp_path, loop)
     try:
-        yield asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result(10)
+        yield asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result(60)
     finally:
-        asyncio.run_coroutine_threadsafe(served.__aexit__(None, None, None), loop).result(10)
+        asyncio.run_coroutine_threadsafe(served.__aexit__(None, None, None), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(5)
+        thread.join(30)
         loop.close()
 
 
@@ -192,7 +188,7 @@ async def _serve(lab: tuple[int, Path], keys: GatewayKeys, book: Book, folder: P
     table = Table(lambda: told[0])
     await table.refresh()
     door = await asyncio.start_server(ByteDoor(table=table, links=Links(table), key=PASS_KEY).serve, "127.0.0.1", 0, limit=CHUNK)
-    gateway = Gateway(book, Way(door.sockets[0].getsockname(), PASS_KEY, keys.clients, username=getpass.getuser()))
+    gateway = Gateway(book, Way(door.sockets[0].getsockname(), PASS_KEY, keys.clients, username=ME))
     acceptor = await gateway.listen("127.0.0.1", 0, host_key=keys.host)
     clock = asyncio.create_task(gateway.sessions.run())
     house = House(folder, book, acceptor.get_port(), loop, gateway, table, snapshot, told, lab_port, lab_folder)
