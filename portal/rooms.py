@@ -16,6 +16,7 @@ ROOMS = (
     "labs.sharing",
     "labs.starters",
     "labs.announcements",
+    "labs.tidying",
     "labs.making",
     "labs.policy",
     "labs.storage",

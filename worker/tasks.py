@@ -4,7 +4,25 @@ from celery import shared_task
 
 from labs.bus.doorbell import node_queue, ring
 from worker import node
-from worker.loops import announce, apps, datasets, files, hooks, images, making, moving, post, reconcile, schedule, shelf, snapshots, starters, storage, warn
+from worker.loops import (
+    announce,
+    apps,
+    chores,
+    datasets,
+    files,
+    hooks,
+    images,
+    making,
+    moving,
+    post,
+    reconcile,
+    schedule,
+    shelf,
+    snapshots,
+    starters,
+    storage,
+    warn,
+)
 from worker.starting import lab_start
 from worker.turns import in_turn, node_in_turn
 
@@ -96,6 +114,12 @@ def starters_now() -> None:
 def files_now() -> None:
     """Open and close file pages on this node."""
     files.tick(hands=node.hands(), now=node.clock().now())
+
+
+@shared_task(name="worker.chores")
+def chores_now() -> None:
+    """Tidy workspaces of this node."""
+    chores.tick(hands=node.hands(), now=node.clock().now())
 
 
 @shared_task(name="worker.datasets")

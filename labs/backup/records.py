@@ -31,6 +31,7 @@ PRESENT = frozenset(
         "enrolment.Credential",
         "snapshots.Snapshot",
         "snapshots.Restore",
+        "tidying.Chore",
         "storage.WorkspaceUse",
         "storage.DiskLevel",
     }

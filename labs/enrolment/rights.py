@@ -53,6 +53,7 @@ def _of_cards(table: str, may: str) -> Right:
 
 
 _MADE = ("state", "percent", "words", "log", "repository", "tag", "digest", "pulled", "size_before", "size_after", "began_at", "ended_at")
+_PACKED = ("state", "words", "files", "warnings", "size", "digest", "content", "state_since")
 _SEEN = ("inside", "inside_words", "is_fit", "looked_at", "tag_digest", "tag_checked_at")
 _NOBODY = {"password": "''::varchar", "email": "''::varchar", "first_name": "''::varchar", "last_name": "''::varchar", "last_login": "NULL::timestamptz"}
 RIGHTS: tuple[Right, ...] = (
@@ -69,6 +70,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("datasets_dataset_groups", "S"),
     _mine("datasets_datacopy"),
     _mine("files_desk", "SU"),
+    Right("tidying_chore", "SU", f"node_id = {ME}", update=("state", "found", "count", "freed", "words", "ended_at")),
     _mine("announcements_told", "SIU"),
     Right("relocation_relocation", "S", f"source_id = {ME} OR destination_id = {ME}"),
     Right("announcements_announcement", "S"),
@@ -86,6 +88,9 @@ RIGHTS: tuple[Right, ...] = (
     _of_labs("sharing_app", "SIU"),
     Right("sharing_share", "SU", f"lab_id IN ({_LABS})", update=("withdrawn_at",)),
     _of_labs("starters_start", "SU"),
+    # A folder is copied where it lies; what became of it is the house's, and a node reads the files of versions that it starts.
+    Right("starters_parcel", "SU", f"node_id = {ME}", update=_PACKED),
+    Right("starters_bundle", "S", f"version_id IN ({_STARTED})"),
     Right("starters_version", "S", f"id IN ({_STARTED})"),
     Right("starters_template", "S", f"id IN (SELECT template_id FROM public.starters_version WHERE id IN ({_STARTED}))"),
     _of_labs("telemetry_labminute", "SIU"),

@@ -62,6 +62,22 @@ def desk_token_create(*, desk: Desk, now: datetime) -> tuple[str, datetime]:
     return token, until
 
 
+def desk_chore(*, owner: User, node: Node, now: datetime) -> str:
+    """Open it for something that the house has to do there; it closes by itself when nobody uses it. Why not, in words; empty when it opens or is open."""
+    if node.state not in HEARD:
+        return AWAY
+    if not NodeImage.objects.filter(node=node, state=NodeImage.State.PRESENT).exists():
+        return NO_IMAGE
+    left = _left(owner, now)
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+        if words := exchanged(owner_id=owner.pk):
+            return words
+        if _opening(_desk_of(owner, node, now), left, now):
+            ring("worker.files", queue=node_queue(node.pk))
+    return ""
+
+
 def desk_sweep_due(*, desk: Desk, now: datetime) -> bool:
     """Its trash is due: open it, for a moment. False when it is open or has moved on, or its files are exchanged just now."""
     with transaction.atomic():

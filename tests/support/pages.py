@@ -46,6 +46,7 @@ def of_person(served: Served) -> dict[str, str]:
         "quota": "/quota/",
         "workspace": "/workspace/",
         "snapshots": "/workspace/snapshots/",
+        "tidy": "/workspace/tidy/",
         "quota-ask": "/quota/ask/?gpus_max=8&hours_max=96",
         "account": "/account/",
         "password": "/accounts/password/change/",

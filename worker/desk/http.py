@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 from worker.desk.errors import Wrong, wrong_of
 
-FORM_MOST = 64 * 1024
+FORM_MOST, OBJECT_MOST = 64 * 1024, 2 * 1024**2
 SILENT_S = 300.0
 #: On every answer; a page of ours has a policy of its own besides. Without any referrer a browser names no origin with a form, and the relay lets none such in.
 SAFE = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin"}
@@ -118,13 +118,15 @@ class Request(BaseHTTPRequestHandler):
         self.read = True
         if not self.headers.get("Content-Type", "").startswith("application/json"):
             return _pairs(body.decode("ascii", "replace"))
-        try:
-            found = json.loads(body)
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise Wrong("Send one JSON object.")
-        return {str(name): str(value) for name, value in found.items()}
+        return {str(name): str(value) for name, value in _object(body).items()}
+
+    def object(self) -> "dict[str, Any]":
+        """An object in JSON, as long as lists of files are."""
+        if self.length > OBJECT_MOST:
+            raise Wrong("That is too much at once.", 413)
+        body = self.rfile.read(self.length)
+        self.read = True
+        return _object(body)
 
     def head(self, status: int, headers: "dict[str, str]") -> None:
         """Begin an answer."""
@@ -192,6 +194,16 @@ class Chunks:
         """It is whole."""
         self.flush()
         self._out.write(b"0\r\n\r\n")
+
+
+def _object(body: bytes) -> "dict[str, Any]":
+    try:
+        found = json.loads(body)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Wrong("Send one JSON object.")
+    return found
 
 
 def _pairs(query: str) -> "dict[str, str]":

@@ -9,6 +9,7 @@ from typing import Any
 
 from worker.desk import look, pages
 from worker.desk.archives import KINDS, stream
+from worker.desk.chores import Chores
 from worker.desk.errors import Wrong
 from worker.desk.http import FILE_POLICY, Chunks, Request, path_of
 from worker.desk.listing import SORTS, Entry, View, kind_of, listed
@@ -28,7 +29,7 @@ class Routes:
 
     def __init__(self, store: Store, *, base: str, portal: str, node: str, read: Callable[[str], bytes]) -> None:
         self._store, self._portal, self._node, self._read = store, portal, node, read
-        self._tus = Tus(store.uploads, base)
+        self._tus, self._chores = Tus(store.uploads, base), Chores(store)
         self._pages: dict[str, Callable[[Request], None]] = {
             "": self._folder,
             "view": self._view,
@@ -63,6 +64,8 @@ class Routes:
             self._tus(request, place[len("upload") :].lstrip("/"))
         elif request.command == "POST" and place == "act":
             self._act(request)
+        elif request.command == "POST" and place == "chore":
+            request.json(self._chores(request.object()))
         elif request.command not in ("GET", "HEAD"):
             raise Wrong("This cannot be done here.", HTTPStatus.METHOD_NOT_ALLOWED)
         elif place.startswith("static/"):

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand
 
 from labs.bus.doorbell import node_queue
 from labs.enrolment.services import credentials_keep
+from labs.tidying.services import chores_forget
 from worker import node, tasks
 from worker.loops import (
     alone,
@@ -17,6 +18,7 @@ from worker.loops import (
     apps,
     arrivals,
     cards,
+    chores,
     datasets,
     files,
     hooks,
@@ -103,6 +105,8 @@ def _tickers_of_house() -> list[Ticker]:
         Ticker(name="moving", period_s=period, tick=lambda: in_turn(name="moving", work=lambda _: moving.tick(carrier=node.carrier(), now=clock()))),
         Ticker(name="made", period_s=period, tick=lambda: in_turn(name="made", work=lambda _: making.house_tick(now=clock()))),
         Ticker(name="shelf", period_s=300, tick=lambda: in_turn(name="shelf", work=lambda _: shelf.house_tick(now=clock()))),
+        Ticker(name="tidying", period_s=30, tick=lambda: in_turn(name="tidying", work=lambda _: chores.house_tick(now=clock()))),
+        Ticker(name="tidied", period_s=3600, tick=lambda: in_turn(name="tidied", work=lambda _: chores_forget())),
         Ticker(name="credentials", period_s=10, tick=lambda: in_turn(name="credentials", work=lambda _: credentials_keep())),
     ]
 
@@ -130,6 +134,7 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="spare", period_s=600, tick=lambda: shelf.tick(hands=hands, now=clock())),
         Ticker(name="deleted", period_s=600, tick=lambda: shelf.deleted_tick(hands=hands, now=clock())),
         Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
+        Ticker(name="chores", period_s=5, tick=lambda: chores.tick(hands=hands, now=clock())),
         Ticker(name="snapshots", period_s=30, tick=lambda: snapshots.tick(keeper=node.keeper(), now=clock())),
         Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
