@@ -3,15 +3,12 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from labs.bus.secrets import secret_digest
 from labs.jobs.models import Arrival, Trigger
 from labs.lifecycle.models import Lab
 from labs.people.models import User
-
-#: Looked at in one round of the jobs' loop.
-MOST_WAITING = 1000
 
 
 def triggers_of(*, user: User) -> QuerySet[Trigger]:
@@ -44,11 +41,10 @@ def folders_watched(*, owner_ids: Collection[int]) -> list[tuple[int, int, str]]
 
 def arrivals_waiting() -> list[Arrival]:
     """For each of what files start: the file that came first and has started nothing yet."""
-    rows = Arrival.objects.select_related("trigger__owner").filter(fired_at=None, trigger__paused=False, trigger__owner__is_active=True)
-    first: dict[int, Arrival] = {}
-    for row in rows.order_by("seen_at", "id")[:MOST_WAITING]:
-        first.setdefault(row.trigger_id, row)
-    return list(first.values())
+    waiting = Arrival.objects.filter(trigger=OuterRef("pk"), fired_at=None).order_by("seen_at", "id").values("pk")
+    started = Trigger.objects.filter(kind=Trigger.Kind.FILE, paused=False, owner__is_active=True)
+    first = started.annotate(first=Subquery(waiting[:1])).exclude(first=None).values("first")
+    return list(Arrival.objects.select_related("trigger__owner").filter(pk__in=first).order_by("seen_at", "id"))
 
 
 def jobs_of(*, user: User) -> QuerySet[Lab]:

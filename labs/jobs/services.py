@@ -72,7 +72,9 @@ def trigger_remove(*, trigger: Trigger, now: datetime) -> None:
 
 def trigger_fire(*, trigger: Trigger, key: str, now: datetime, path: str = "") -> Lab | None:
     """Start its job once for each `key`, with the file at `path` where one started it; None when the wish is refused now, which its owner reads beside it."""
-    wish = Wish(**trigger.wish | {"command": with_file(trigger.wish["command"], path)})
+    kept = trigger.wish
+    data = kept.get("data")  # JSON knows no tuples
+    wish = Wish(**kept | {"command": with_file(kept["command"], path), "data": None if data is None else tuple(data)})
     try:
         lab, words = lab_request(owner=trigger.owner, wish=wish, now=now, actor=trigger.owner, idempotency_key=f"job:{trigger.pk}:{key}"[:80]), ""
     except Refused as refused:
@@ -82,11 +84,12 @@ def trigger_fire(*, trigger: Trigger, key: str, now: datetime, path: str = "") -
 
 
 def trigger_due_fire(*, trigger: Trigger, now: datetime) -> Lab | None:
-    """Start the job of a schedule whose moment has come and set its next one; whoever is second finds the moment taken."""
+    """Start the job of a schedule whose moment has come and set its next one, both or neither; whoever is second finds the moment taken."""
     due = trigger.next_at
-    if due is None or not Trigger.objects.filter(pk=trigger.pk, next_at=due, paused=False).update(next_at=_next(trigger, now)):
-        return None
-    return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now) if now - due <= LATE else None
+    with transaction.atomic():
+        if due is None or not Trigger.objects.filter(pk=trigger.pk, next_at=due, paused=False).update(next_at=_next(trigger, now)):
+            return None
+        return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now) if now - due <= LATE else None
 
 
 def arrivals_seen(*, trigger_id: int, node_id: str, files: Mapping[str, str], now: datetime) -> int:

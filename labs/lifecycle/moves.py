@@ -261,8 +261,9 @@ def lab_log_record(*, lab_id: str, attempt: int, tail: str) -> None:
 
 def lab_torch_seen(*, lab_id: str, own_torch: str, now: datetime) -> None:
     """Note that a lab's user installed another torch over the image's (or removed it again); its page warns while it is so."""
+    own_torch = own_torch[:40]  # what a lab says of itself is of any length
     with transaction.atomic():
-        if not Lab.objects.filter(pk=lab_id).exclude(own_torch=own_torch).update(own_torch=own_torch[:40]):
+        if not Lab.objects.filter(pk=lab_id).exclude(own_torch=own_torch).update(own_torch=own_torch):
             return
         lab = Lab.objects.select_related("image").get(pk=lab_id)
         words = f"torch {own_torch} was installed over the image's own." if own_torch else "torch is the image's own again."

@@ -10,7 +10,8 @@ MOST_TEXT = 60_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,59}\Z")
 #: Packages of an environment.yml that the image brings itself.
 OURS = ("python", "pip", "setuptools", "wheel")
-_SECRET = re.compile(r"://[^/\s:@]+:[^/\s@]+@")
+#: A name with a password in an address, or before a host of the web a name alone, which is a token then (`https://ghp_…@github.com`).
+_SECRET = re.compile(r"://[^/\s:@]+:[^/\s@]+@|https?://[^/\s@]+@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ def text_wrong(text: str) -> str:
     if "\0" in text:
         return "It is not a text."
     if _SECRET.search(text):
-        return "There is a password in an address in it. Put it into ~/.config/pip/pip.conf or ~/.netrc of your workspace: it is used there, and stays there."
+        return (
+            "There is a password or a token in an address in it. "
+            "Put it into ~/.config/pip/pip.conf or ~/.netrc of your workspace: it is used there, and stays there."
+        )
     return ""
 
 

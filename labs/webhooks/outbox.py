@@ -1,12 +1,13 @@
 """Which calls are to be made, and what became of each. The ledger is what is told; each call is taken by one sender at a time."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from labs.bus.secrets import unseal
 from labs.ledger.models import Event
@@ -40,14 +41,17 @@ class Due:
 
 
 def calls_queue(*, now: datetime) -> int:
-    """Queue a call for each event that a webhook has not been told; how many. Looking twice, or by two workers, queues nothing twice."""
+    """Queue a call for each event that a webhook has not been told, so many at a time; how many. Looking twice, or by two workers, queues nothing twice."""
     return sum(_queue(hook, now) for hook in Hook.objects.select_related("owner").filter(paused=False, owner__is_active=True))
 
 
-def calls_due(*, now: datetime, limit: int = 200) -> list[int]:
-    """Ids of the calls whose time has come, oldest first."""
-    rows = Call.objects.filter(state=Call.State.WAITING, next_try_at__lte=now).order_by("next_try_at", "pk")
-    return list(rows.values_list("pk", flat=True)[:limit])
+def calls_due(*, now: datetime, but: Collection[int] = (), limit: int = 200) -> dict[int, list[int]]:
+    """Ids of the calls whose time has come, oldest first, by webhook; none of the webhooks `but`, which are being called."""
+    rows = Call.objects.filter(state=Call.State.WAITING, next_try_at__lte=now).exclude(hook__in=list(but)).order_by("next_try_at", "pk")
+    found: dict[int, list[int]] = {}
+    for call_id, hook_id in rows.values_list("pk", "hook_id")[:limit]:
+        found.setdefault(hook_id, []).append(call_id)
+    return found
 
 
 def call_take(*, call_id: int, now: datetime) -> Due | None:
@@ -99,8 +103,11 @@ def _queue(hook: Hook, now: datetime) -> int:
     if hook.everyone and not hook.owner.is_administrator:
         return 0
     rows = Event.objects.filter(kind__in=hook.events, at__gte=since, subject__startswith="lab:")
-    told = set(Call.objects.filter(hook=hook, queued_at__gte=since - LATE).values_list("event_id", flat=True))
-    events = [event for event in rows.order_by("id")[: MOST_AT_ONCE + len(told)] if event.pk not in told]
+    if not hook.everyone:
+        own = Lab.objects.filter(Q(ended_at=None) | Q(ended_at__gte=since - LATE), owner=hook.owner).only("pk")
+        rows = rows.filter(subject__in=[lab.subject for lab in own])
+    told = Call.objects.filter(hook=hook, queued_at__gte=since - LATE, event_id__isnull=False).values("event_id")
+    events = list(rows.exclude(pk__in=told).order_by("at", "id")[:MOST_AT_ONCE])
     labs = {lab.subject: lab for lab in Lab.objects.select_related("owner").filter(pk__in={event.subject.partition(":")[2] for event in events})}
     calls = [
         Call(hook=hook, event_id=event.pk, kind=event.kind, body=_body(event, lab), next_try_at=now, queued_at=now)
@@ -108,7 +115,8 @@ def _queue(hook: Hook, now: datetime) -> int:
         if (lab := labs.get(event.subject)) and (hook.everyone or lab.owner_id == hook.owner_id)
     ]
     Call.objects.bulk_create(calls, ignore_conflicts=True)
-    Hook.objects.filter(pk=hook.pk).update(looked_at=now)
+    # what did not fit is looked for again: the next look begins where this one ended
+    Hook.objects.filter(pk=hook.pk).update(looked_at=events[-1].at if len(events) == MOST_AT_ONCE else now)
     return len(calls)
 
 

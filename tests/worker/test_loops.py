@@ -5,13 +5,15 @@ from datetime import timedelta
 
 import pytest
 
+from labs.ledger.models import Event
 from labs.lifecycle.models import Lab, Lease
+from labs.lifecycle.moves import lab_torch_seen
 from labs.lifecycle.services import lab_stop, lab_take_gpu
 from labs.people.services import person_disable
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 from tests.support.waiting import wait_for
 from worker.loops import reconcile, schedule, usage
-from worker.runtimes.base import Usage
+from worker.runtimes.base import RuntimeFault, Usage
 from worker.starting import lab_start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -141,6 +143,28 @@ def test_the_log_of_a_running_lab_is_read_when_somebody_looks(lab_of, alice, rou
     house.until(lab, "running")
     reconcile.log_read(lab_id=lab.pk, hands=house.hands)
     assert "jupyter is ready" in Lab.objects.get(pk=lab.pk).log_tail
+
+
+def test_a_log_that_cannot_be_read_holds_up_no_end(lab_of, alice, round_of, monkeypatch):
+    round_ = round_of()
+    lab = lab_of(alice)
+    round_.until(lab, "running")
+
+    def unreadable(name: str, tail: int) -> str:
+        raise RuntimeFault("The log could not be read.")
+
+    monkeypatch.setattr(round_.runtime, "logs", unreadable)
+    lab_stop(lab=lab, actor=alice, now=round_.now)
+    round_.until(lab, "stopped")
+
+
+def test_a_version_of_any_length_is_noted_once(lab_of, alice, round_of):
+    round_ = round_of()
+    lab = lab_of(alice)
+    round_.until(lab, "running")
+    for _ in range(3):
+        lab_torch_seen(lab_id=lab.pk, own_torch="2" * 60, now=round_.now)
+    assert Event.objects.filter(kind="lab.torch").count() == 1
 
 
 def test_another_torch_over_the_images_own_is_noted_and_forgotten_when_it_is_gone(lab_of, alice, round_of, monkeypatch):

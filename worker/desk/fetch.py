@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from string import punctuation
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from worker.desk.errors import FULL, Wrong, wrong_of
 from worker.desk.room import Room
@@ -99,16 +100,18 @@ class Fetches:
             self._fail(one, f"It could not be reached or broke off ({why}). Your labs reach the internet, not private networks.")
         except OSError as error:
             self._fail(one, wrong_of(error).words)
+        except Exception:  # whatever a server makes of its answer: one that never ended would keep the page open for ever
+            self._fail(one, "What the server answered makes no sense.")
 
     def _fail(self, one: Fetch, words: str) -> None:
         if one.state == RUNNING:
             one.state, one.words = FAILED, words
 
     def _fetch(self, one: Fetch) -> None:
-        request = urllib.request.Request(one.url, headers={"User-Agent": "gpulab-files"})  # noqa: S310  (url_check let it pass)
+        request = urllib.request.Request(_sayable(one.url), headers={"User-Agent": "gpulab-files"})  # noqa: S310  (url_check let it pass)
         with self._opener.open(request, timeout=SILENT_S) as answer:
             length = answer.headers.get("Content-Length", "")
-            one.size = int(length) if length.isdigit() else None
+            one.size = int(length) if length.isascii() and length.isdigit() else None
             one.name = _name_said(answer.headers.get("Content-Disposition", "")) or one.name
             kept = self._uploads.create(length=one.size or 0, folder=one.folder, name=one.name, mode="keep")
             try:
@@ -146,6 +149,16 @@ def url_check(url: str) -> str:
     if not good:
         raise Wrong("Give a whole address that begins with https:// or http://.")
     return url
+
+
+def _sayable(url: str) -> str:
+    """The address as it goes out: letters that are none of ASCII's by their bytes, a host's by its other name. Raises Wrong."""
+    parts = urlsplit(url)
+    try:
+        host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    except UnicodeError:
+        raise Wrong("There can be no such host.") from None
+    return parts._replace(netloc=host, path=quote(parts.path, safe=punctuation), query=quote(parts.query, safe=punctuation), fragment="").geturl()
 
 
 def _name_in(path: str) -> str:

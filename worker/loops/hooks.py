@@ -1,9 +1,10 @@
-"""Call webhooks: queue what the ledger has to tell, and make each call that is due. A slow or broken receiver holds up its own calls and no other."""
+"""Call webhooks: queue what the ledger has to tell, and make each call that is due. A webhook's calls are made one after another: a slow or broken
+receiver holds up its own, and one of the threads."""
 
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -18,9 +19,12 @@ from worker.notifiers.webhook import call
 
 log = logging.getLogger(__name__)
 Submit = Callable[[Callable[[], object]], object]
-pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="hooks")
-#: Calls that wait for a thread of this process.
+#: They wait for others' servers, and cost next to nothing meanwhile.
+pool = ThreadPoolExecutor(max_workers=16, thread_name_prefix="hooks")
+#: Webhooks that are being called by this process, or wait for a thread.
 in_hand: set[int] = set()
+#: After so long a thread lets the next webhook have its turn.
+TURN_S = 30.0
 PRUNE_EVERY = timedelta(hours=6)
 _pruned: dict[str, datetime] = {}
 
@@ -46,19 +50,23 @@ def tick(*, now: datetime, submit: Submit = aside) -> int:
     if now - _pruned.get("at", now - PRUNE_EVERY) >= PRUNE_EVERY:
         _pruned["at"] = now
         calls_prune(now=now)
-    due = [call_id for call_id in calls_due(now=now) if call_id not in in_hand]
-    for call_id in due:
-        in_hand.add(call_id)
-        submit(_making(call_id, now, time.monotonic()))
-    return len(due)
+    due = calls_due(now=now, but=in_hand)
+    for hook_id, call_ids in due.items():
+        in_hand.add(hook_id)
+        submit(_making(hook_id, call_ids, now, time.monotonic()))
+    return sum(map(len, due.values()))
 
 
-def _making(call_id: int, queued: datetime, began: float) -> Callable[[], None]:
+def _making(hook_id: int, call_ids: Sequence[int], queued: datetime, asked: float) -> Callable[[], None]:
     def make() -> None:
+        began = time.monotonic()
         try:
-            call_make(call_id=call_id, now=queued + timedelta(seconds=time.monotonic() - began))  # it may have waited for a thread
+            for call_id in call_ids:
+                if time.monotonic() - began > TURN_S:
+                    break
+                call_make(call_id=call_id, now=queued + timedelta(seconds=time.monotonic() - asked))  # it may have waited for a thread
         finally:
-            in_hand.discard(call_id)
+            in_hand.discard(hook_id)
 
     return make
 

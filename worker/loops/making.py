@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab
@@ -24,6 +25,9 @@ PACK = settings.BASE_DIR / "images" / "pack.py"
 BUILD = settings.BASE_DIR / "images" / "build.py"
 #: What images/build.py ends with, in words.
 ENDS = {4: "The packages are larger than your images may be together.", 5: "The time was up before all packages were installed."}
+
+
+BROKE = "Something in GPU Lab itself went wrong while it was made. Try again; if it happens again, tell an administrator: the worker's log says what it was."
 
 
 class Cancelled(Exception):
@@ -60,6 +64,11 @@ def make(*, hands: Hands, making: Making) -> None:
     except RuntimeFault as fault:
         log.warning("image %s: %s (%s)", making.pk, fault.words, fault.detail)
         making_failed(making=making, words=fault.words, now=hands.clock())
+    except DatabaseError:  # the record is away: begun again when it answers
+        raise
+    except Exception:
+        log.exception("image %s could not be made", making.pk)
+        making_failed(making=making, words=BROKE, now=hands.clock())
     else:
         teller.last()
         making_made(

@@ -140,7 +140,16 @@ def _apply(step: Step, hands: Hands, now: datetime) -> None:
     elif step.do == "end":
         if step.seen and step.seen.exit_code is not None:
             lab_exit_record(lab_id=step.lab_id, attempt=step.seen.attempt, exit_code=step.seen.exit_code)
-        lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=hands.runtime.logs(step.name, LOG_LINES))
+        lab_end(lab_id=step.lab_id, code=step.code, now=now, detail=step.detail, log_tail=_tail(step.name, hands))
+
+
+def _tail(name: str, hands: Hands) -> str:
+    """The last lines of a container's log; none where it cannot be read, which holds up no end."""
+    try:
+        return hands.runtime.logs(name, LOG_LINES)
+    except RuntimeFault as fault:
+        log.warning("the log of %s is not kept: %s", name, fault.words)
+        return ""
 
 
 def _remove(name: str, hands: Hands) -> None:
@@ -150,8 +159,7 @@ def _remove(name: str, hands: Hands) -> None:
 def log_read(*, lab_id: str, hands: Hands) -> None:
     """Write down the last lines of a lab's log."""
     lab = Lab.objects.get(pk=lab_id)
-    tail = hands.runtime.logs(f"gpulab-{lab.pk}-{lab.attempt}", LOG_LINES)
-    if tail:
+    if tail := _tail(f"gpulab-{lab.pk}-{lab.attempt}", hands):
         lab_log_record(lab_id=lab_id, attempt=lab.attempt, tail=tail)
 
 

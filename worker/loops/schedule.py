@@ -1,8 +1,9 @@
 """Place waiting labs: load a snapshot, plan, assign. Any number of these may run; the database lets one win."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import F, Q
 
 from labs.bus.doorbell import node_queue, ring
 from labs.fleet.models import NodeImage
@@ -30,11 +31,13 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     offers_lapse(now=now)
     over_quota_settle(now=now)
     reclaims_review(now=now, fence=fence)
-    for lab in waiting_labs():
+    waiting = waiting_labs()
+    failed = _images_failed(waiting)
+    for lab in waiting:
         if not lab.owner.is_active:
             lab_end(lab_id=lab.pk, code="person_disabled", now=now)
-        elif failed := _image_failed(lab):
-            lab_end(lab_id=lab.pk, code="image_failed", now=now, detail=failed)
+        elif lab.state == states.QUEUED and lab.image_id in failed:
+            lab_end(lab_id=lab.pk, code="image_failed", now=now, detail=failed[lab.image_id])
     snapshot = snapshot_load(now=now)
     made = plan(snapshot, now, estimates=False)
     for node_id, image_id in made.fetch:
@@ -48,13 +51,16 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
     return placed
 
 
-def _image_failed(lab: Lab) -> str:
-    """The words of the failure when every node that tried the queued lab's image has given up; else empty."""
-    if lab.state != states.QUEUED:
-        return ""
-    rows = list(NodeImage.objects.filter(image_id=lab.image_id, node__runtime=lab.image.runtime))
-    given_up = [row for row in rows if row.state == NodeImage.State.FAILED and row.tries >= IMAGE_TRIES]
-    return given_up[0].words if rows and len(given_up) == len(rows) else ""
+def _images_failed(labs: Iterable[Lab]) -> dict[int, str]:
+    """Of the images that are waited for, those that every node which tried has given up, with the words of a failure."""
+    tried: dict[int, list[NodeImage]] = {}
+    for row in NodeImage.objects.filter(image__in={lab.image_id for lab in labs}, node__runtime=F("image__runtime")).order_by("pk"):
+        tried.setdefault(row.image_id, []).append(row)
+    return {image_id: rows[0].words for image_id, rows in tried.items() if all(_given_up(row) for row in rows)}
+
+
+def _given_up(row: NodeImage) -> bool:
+    return row.state == NodeImage.State.FAILED and row.tries >= IMAGE_TRIES
 
 
 def _fetch(node_id: str, image_id: int) -> None:

@@ -44,7 +44,12 @@ def deleted_tick(*, hands: Hands, now: datetime) -> int:
     """Let go what people deleted; how many went. One that a container or another layer is made of goes later."""
     gone = 0
     for row in images_deleted(node_id=hands.node_id):
-        if hands.runtime.image_remove(row.image.reference):
+        try:
+            removed = hands.runtime.image_remove(row.image.reference)
+        except RuntimeFault as fault:
+            log.warning("image %s stays for now: %s", row.image.reference, fault.words)
+            continue
+        if removed:
             image_gone(row=row, removed=True, why="it was deleted", now=now)
             gone += 1
     return gone

@@ -13,6 +13,8 @@ Either = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
 UNSAYABLE = frozenset((1005, 1006, 1015))
 POLICY_VIOLATION = 1008
 CLOSE_S = 1.0
+#: Of one message, bytes: it is held whole here before it goes on, and this relay is everybody's.
+MOST = 256 * 1024 * 1024
 HANDSHAKE = frozenset(("sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-protocol", "content-length"))
 
 
@@ -23,14 +25,14 @@ async def carry(request: web.BaseRequest, *, session: aiohttp.ClientSession, url
         url,
         protocols=asked,
         headers={name: value for name, value in headers.items() if name.lower() not in HANDSHAKE},
-        max_msg_size=0,
+        max_msg_size=MOST,
         compress=0,
         autoping=False,
         autoclose=False,
     )
     try:
         chosen = (upstream.protocol,) if upstream.protocol else ()
-        socket = web.WebSocketResponse(protocols=chosen, max_msg_size=0, compress=False, autoping=False, autoclose=False)
+        socket = web.WebSocketResponse(protocols=chosen, max_msg_size=MOST, compress=False, autoping=False, autoclose=False)
         await socket.prepare(request)
         await _both_ways(socket, upstream)
     finally:

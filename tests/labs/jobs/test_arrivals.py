@@ -10,6 +10,7 @@ import pytest
 
 from labs.fleet.models import Node
 from labs.jobs.models import Arrival, Trigger
+from labs.jobs.queries import arrivals_waiting
 from labs.jobs.rules import watch_fault
 from labs.jobs.services import trigger_create, trigger_pause, trigger_remove
 from labs.lifecycle.models import Lab
@@ -101,6 +102,15 @@ def test_a_file_whose_job_is_refused_now_waits_and_its_owner_reads_why(look: Pla
     assert kept.last_words
     Trigger.objects.update(wish=wish)
     assert len(look({"a": "1-1"})) == 1
+
+
+@pytest.mark.django_db
+def test_a_thousand_files_of_one_person_hold_up_nobody_elses(alice: Any, bob: Any, kept: Trigger, image: Any, now: datetime) -> None:
+    wish = Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("true",))
+    bobs, _ = trigger_create(owner=bob, name="reader", wish=wish, kind="file", watch="in", now=now)
+    for trigger, count, moment in ((kept, 1200, now), (bobs, 2, now + timedelta(hours=1))):
+        Arrival.objects.bulk_create(Arrival(trigger=trigger, node_id="n1", file=f"{number}", mark="1-1", seen_at=moment) for number in range(count))
+    assert [(one.trigger, one.file) for one in arrivals_waiting()] == [(kept, "0"), (bobs, "0")]
 
 
 @pytest.mark.django_db

@@ -53,6 +53,23 @@ def test_a_schedule_starts_one_job_at_each_moment_however_often_it_is_looked_at(
 
 
 @pytest.mark.django_db
+def test_a_worker_that_ends_before_the_job_was_asked_for_leaves_the_moment_to_the_next(
+    alice: Any, wish: Wish, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = nightly(alice, wish, now)
+    assert kept.next_at is not None
+
+    def killed(**_: Any) -> Lab:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("labs.jobs.services.lab_request", killed)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.tick(now=kept.next_at)
+    assert len(jobs.tick(now=kept.next_at + timedelta(seconds=10))) == 1
+
+
+@pytest.mark.django_db
 def test_what_the_house_missed_by_hours_waits_for_its_next_moment(alice: Any, wish: Wish, now: datetime) -> None:
     kept = nightly(alice, wish, now)
     assert kept.next_at is not None

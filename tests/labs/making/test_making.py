@@ -157,6 +157,33 @@ def test_what_the_engine_says_is_told_and_the_lab_goes_on(house, lab, monkeypatc
     assert Event.objects.filter(subject=f"making:{row.pk}", words__contains="Nothing was installed").exists()
 
 
+def test_one_that_breaks_on_our_side_ends_and_the_next_is_made(house, lab, monkeypatch):
+    def broken(self: FakeRuntime, saving: Any, progress: Any) -> None:
+        raise ValueError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeRuntime, "image_save", broken)
+        row = save(lab, house)
+        making.tick(hands=house.hands)
+    row.refresh_from_db()
+    assert (row.state, row.words) == (Making.State.FAILED, making.BROKE)
+    made(house, save(lab, house, "Another"))
+
+
+def test_a_deleted_image_that_stays_for_now_holds_up_no_other(house, lab, monkeypatch):
+    images = [made(house, save(lab, house, name)) for name in ("One", "Two")]
+    for image in images:
+        image_delete(image=image, actor=lab.owner, now=house.now)
+
+    def remove(self: FakeRuntime, reference: str) -> bool:
+        if reference == images[0].reference:
+            raise RuntimeFault("The engine is busy with it.")
+        return True
+
+    monkeypatch.setattr(FakeRuntime, "image_remove", remove)
+    assert shelf.deleted_tick(hands=house.hands, now=house.now) == 1
+
+
 def test_a_lab_that_does_not_run_and_a_job_are_not_saved(house, lab, alice):
     lab.state = states.STOPPED
     with pytest.raises(Refused, match="does not run"):
@@ -245,7 +272,8 @@ def test_a_dockerfile_is_an_administrators_and_makes_an_image_of_the_house(house
         ("", "no package"),
         ("# nothing\n--no-index\n", "no package"),
         ("x\0", "not a text"),
-        ("--index-url https://ada:byron@index.example.edu/simple\ntimm\n", "password in an address"),
+        ("--index-url https://ada:byron@index.example.edu/simple\ntimm\n", "password or a token in an address"),
+        ("timm @ git+https://ghp_0123456789@github.com/x/timm\n", "password or a token in an address"),
         ("x" * 60_001, "more than 60 kB"),
     ],
 )
@@ -253,7 +281,7 @@ def test_a_list_that_cannot_be_is_refused_in_words(text, words):
     assert words in text_wrong(text)
 
 
-@pytest.mark.parametrize("text", ["timm==1.0\n", "-r more.txt", "timm @ git+https://example.edu/x@main"])
+@pytest.mark.parametrize("text", ["timm==1.0\n", "-r more.txt", "timm @ git+https://example.edu/x@main", "timm @ git+ssh://git@example.edu/x"])
 def test_a_list_as_pip_takes_it_is_taken(text):
     assert text_wrong(text) == ""
 

@@ -173,3 +173,38 @@ def test_the_same_call_is_taken_by_one_sender(alice: Any, now: Any, receiver: Ch
     made = hook_test(hook=make(alice, now, receiver.url)[0], now=now)
     assert [hooks.call_make(call_id=made.pk, now=now) for _ in range(2)] == [True, False]
     assert len(receiver.posts) == 1
+
+
+def _happened(lab: Any, count: int, at: Any) -> None:
+    Event.objects.bulk_create(Event(at=at + timedelta(seconds=number), kind="lab.stopped", subject=lab.subject, words="x") for number in range(count))
+
+
+def test_more_than_fits_into_one_look_is_told_by_the_next_ones(root_admin: Any, alice: Any, lab_of: Any, now: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labs.webhooks.outbox.MOST_AT_ONCE", 3)
+    make(root_admin, now, "https://x.org/", everyone=True, events=["lab.stopped"])
+    _happened(lab_of(alice), 8, now)
+    later = now + timedelta(minutes=50)  # the house was away
+    assert [calls_queue(now=later + timedelta(seconds=5 * look)) for look in range(4)] == [3, 3, 2, 0]
+
+
+def test_what_happens_to_others_pushes_ones_own_out_of_no_look(alice: Any, bob: Any, lab_of: Any, now: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labs.webhooks.outbox.MOST_AT_ONCE", 3)
+    make(alice, now, "https://x.org/", events=["lab.stopped"])
+    _happened(lab_of(bob), 8, now)
+    _happened(lab_of(alice), 1, now + timedelta(seconds=20))
+    assert calls_queue(now=now + timedelta(minutes=1)) == 1
+
+
+def test_a_receiver_that_hangs_takes_one_thread_and_no_more(alice: Any, bob: Any, lab_of: Any, now: Any) -> None:
+    for owner in (alice, bob):
+        make(owner, now, "https://x.org/")
+    _happened(lab_of(alice), 5, now)
+    handed: list[Any] = []
+    try:
+        assert hooks.tick(now=now + timedelta(seconds=9), submit=handed.append) == 6
+        assert len(handed) == 1, "one after another"
+        lab_of(bob)
+        assert hooks.tick(now=now + timedelta(seconds=19), submit=handed.append) == 1
+        assert len(handed) == 2
+    finally:
+        hooks.in_hand.clear()

@@ -29,6 +29,11 @@ class _Site(BaseHTTPRequestHandler):
             self.send_header("Location", "file:///etc/passwd")
             self.end_headers()
             return
+        if self.path == "/nonsense":
+            self.send_response(302)
+            self.send_header("Location", f"http://{'x' * 70}.example.org/")
+            self.end_headers()
+            return
         if self.path == "/gone":
             self.send_error(404, "Not Found")
             return
@@ -63,7 +68,9 @@ def fetched(page: Page, url: str) -> dict[str, Any]:
     return wait_for(over, within=30, what="the end of the fetch")
 
 
-@pytest.mark.parametrize(("path", "name"), [("/data.csv", "data.csv"), ("/moved", "moved"), ("/named", "evil"), ("/", "download")])
+@pytest.mark.parametrize(
+    ("path", "name"), [("/data.csv", "data.csv"), ("/moved", "moved"), ("/named", "evil"), ("/", "download"), ("/übung.csv?o=ö", "übung.csv")]
+)
 def test_a_file_comes_whole_under_its_own_name(page: Page, site: str, path: str, name: str) -> None:
     one = fetched(page, site + path)
     assert (one["state"], one["got"], one["name"]) == ("done", len(CONTENT), name)
@@ -71,7 +78,7 @@ def test_a_file_comes_whole_under_its_own_name(page: Page, site: str, path: str,
     assert (page.folder / name).read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize(("path", "words"), [("/gone", "answered 404"), ("/cut", "broke off"), ("/leap", "not allowed")])
+@pytest.mark.parametrize(("path", "words"), [("/gone", "answered 404"), ("/cut", "broke off"), ("/leap", "not allowed"), ("/nonsense", "no sense")])
 def test_what_breaks_leaves_nothing_and_says_why(page: Page, site: str, path: str, words: str) -> None:
     one = fetched(page, site + path)
     assert one["state"] == "failed"
