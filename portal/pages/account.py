@@ -32,7 +32,8 @@ def account(request: PersonRequest) -> HttpResponse:
     if request.method == "POST" and try_form(form, rename):
         messages.success(request, "Your name was changed.")
         return redirect("account")
-    return render(request, "people/account.html", {"form": form, "bars": bars_of(user=user, now=now), "memberships": user.memberships.select_related("group")})
+    context = {"form": form, "bars": bars_of(user=user, now=now), "memberships": user.memberships.select_related("group")}
+    return render(request, "people/account.html", context, status=_status(form))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -117,5 +118,5 @@ def account_session_end(request: PersonRequest, session_id: int) -> HttpResponse
     return redirect("account_sessions")
 
 
-def _status(form: KeyForm | TokenForm) -> int:
+def _status(form: ProfileForm | KeyForm | TokenForm) -> int:
     return 422 if form.is_bound and not form.is_valid() else 200

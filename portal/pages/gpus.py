@@ -97,7 +97,7 @@ def _fleet(audience: Audience, now: datetime) -> dict[str, Any]:
         cards = [_card(row, readings, leases, audience) for row in node.gpus.all()]
         nodes.append(_node(node, cards, samples.get(node.pk)))
     every = [card for node in nodes for card in node.cards if not card.gpu.mig]
-    free = [card for card in every if card.gpu.health == Gpu.Health.OK and not card.reading["holder"]]
+    free = [card for card in every if card.gpu.health == Gpu.Health.OK and not (card.reading["holder"] or card.reading["fault"])]
     return {"nodes": nodes, "total": len(every), "free": len(free), "simulated": any(node.simulated and node.cards for node in nodes)}
 
 

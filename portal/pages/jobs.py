@@ -1,5 +1,6 @@
 """Jobs: run a program now, at hours of the week or when another program calls; what ran, and how it ended."""
 
+import secrets
 import shlex
 from typing import Any
 
@@ -18,8 +19,8 @@ from labs.jobs.services import trigger_create, trigger_fire, trigger_pause, trig
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from portal.pages.access import PersonRequest, person_required
-from portal.pages.forms.jobs import NOW, JobForm
-from portal.pages.telling import try_form, try_or_tell
+from portal.pages.forms.jobs import NOW, AgainForm, JobForm
+from portal.pages.telling import first_error, try_form, try_or_tell
 
 MOST_SHOWN = 30
 SECRET = "job_secret"
@@ -29,12 +30,14 @@ SECRET = "job_secret"
 @person_required
 def jobs(request: PersonRequest) -> HttpResponse:
     """The list and the form; posted, the job runs or is kept."""
-    form = JobForm(request.POST or None, images=images_offered(runtimes=runtimes() or None))
+    key = secrets.token_urlsafe(16)
+    form = JobForm(request.POST or None, images=images_offered(runtimes=runtimes() or None, user=request.user), initial={"key": key})
     if request.method == "POST" and try_form(form, lambda: _keep(request, form)):
         return redirect("jobs")
     secret = request.session.pop(SECRET, None)
     context = {
         "form": form,
+        "key": key,
         "runs": jobs_of(user=request.user)[:MOST_SHOWN],
         "triggers": triggers_of(user=request.user),
         "secret": secret,
@@ -48,7 +51,7 @@ def jobs(request: PersonRequest) -> HttpResponse:
 def job_pause(request: PersonRequest, trigger_id: int) -> HttpResponse:
     """Pause it, or go on."""
     row = trigger_for_owner(user=request.user, trigger_id=trigger_id)
-    trigger_pause(trigger=row, paused=not row.paused, now=timezone.now())
+    trigger_pause(trigger=row, paused=request.POST.get("paused") == "yes", now=timezone.now())
     messages.success(request, f"{row} is {'paused' if row.paused else 'started again'}.")
     return redirect("jobs")
 
@@ -57,12 +60,14 @@ def job_pause(request: PersonRequest, trigger_id: int) -> HttpResponse:
 @person_required
 def job_run(request: PersonRequest, trigger_id: int) -> HttpResponse:
     """Run it once more, now."""
-    row, now = trigger_for_owner(user=request.user, trigger_id=trigger_id), timezone.now()
-    lab = trigger_fire(trigger=row, key=f"{now:%Y%m%d%H%M%S%f}", now=now)
-    if lab:
+    row, form = trigger_for_owner(user=request.user, trigger_id=trigger_id), AgainForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, first_error(form))
+    elif lab := trigger_fire(trigger=row, key=f"click-{form.cleaned_data['key']}", now=timezone.now()):
         return redirect("lab", lab_id=lab.pk)
-    row.refresh_from_db()
-    messages.error(request, row.last_words)
+    else:
+        row.refresh_from_db()
+        messages.error(request, row.last_words)
     return redirect("jobs")
 
 
@@ -80,7 +85,7 @@ def _keep(request: PersonRequest, form: JobForm) -> None:
     sizes: dict[str, Any] = {name: data[name] for name in ("gpus", "cpus", "memory_gib", "hours", "folder")}
     wish = Wish(image_id=data["image"].pk, command=tuple(shlex.split(data["command"])), **sizes)
     if data["start"] == NOW:
-        lab = lab_request(owner=request.user, wish=wish, now=now, actor=request.user)
+        lab = lab_request(owner=request.user, wish=wish, now=now, actor=request.user, idempotency_key=data["key"])
         messages.success(request, f"{lab.name} is queued. It runs as soon as there is room, and ends by itself.")
         return
     days = [int(day) for day in data["weekdays"]]

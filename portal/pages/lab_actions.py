@@ -36,6 +36,7 @@ from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.lab import ExtendForm, KeepForm, LabTokenForm, StopForm, TakeGpuForm
 from portal.pages.lab import SECRET
 from portal.pages.telling import first_error, try_or_tell
+from portal.pages.templatetags.queue import clock_words
 
 
 @require_POST
@@ -61,7 +62,7 @@ def lab_keep(request: PersonRequest, lab_id: str) -> HttpResponse:
 
     def act() -> str:
         until = keep(lab=lab, hours=form.cleaned_data["hours"], actor=request.user, now=timezone.now())
-        return f"{lab.name} is kept until {timezone.localtime(until):%H:%M}, used or not."
+        return f"{lab.name} is kept until {clock_words(until, timezone.now())}, used or not."
 
     return _act(request, lab, form, act)
 

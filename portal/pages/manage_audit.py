@@ -2,12 +2,13 @@
 
 import csv
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, time
+from datetime import datetime, time
 
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from labs.ledger.models import Event
@@ -41,7 +42,7 @@ def _found(form: AuditForm) -> QuerySet[Event]:
     if not form.is_valid():
         return Event.objects.none()
     data = form.cleaned_data
-    since = datetime.combine(data["since"], time(), UTC) if data["since"] else None
+    since = datetime.combine(data["since"], time(), timezone.get_default_timezone()) if data["since"] else None
     return events_search(text=data["text"], kind=data["kind"], since=since)
 
 

@@ -126,7 +126,8 @@ def holdings_at(now: datetime) -> Callable[[Any], Any]:
 def quotas_page(request: PersonRequest, *, status: int = 200, **changed: Any) -> HttpResponse:
     """The page, with what was sent in place of what is: role_form, override_form, caps_form (group id, form), window_form, pending."""
     now = timezone.now()
-    people = list(people_all().filter(is_active=True)[:MOST_PEOPLE])
+    everybody = people_all().filter(is_active=True)
+    people = list(everybody[:MOST_PEOPLE])
     may = allowances_of(users=people, now=now)
     context = {
         "role_forms": [(role, Role(role).label, form) for role, form in _role_forms(changed.pop("role_form", None)).items()],
@@ -134,6 +135,7 @@ def quotas_page(request: PersonRequest, *, status: int = 200, **changed: Any) ->
         "overrides": [(row, given_words(row)) for row in overrides_in_force(now=now)],
         "override_form": OverrideForm(initial={"person": request.GET.get("person")}),
         "people": [(person, may[person.pk].held, may[person.pk].limits) for person in people],
+        "unlisted": everybody.count() - MOST_PEOPLE if len(people) == MOST_PEOPLE else 0,
         "cap_words": CAP_WORDS,
         "caps": _caps_forms(*changed.pop("caps_form", (None, None))),
         "group_form": GroupChoiceForm(),

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils import timezone
+
 from labs.lifecycle.allowances import allowance_of
 from labs.people.models import User
 from labs.policy.rules import Caps, Held, Limits, Share
@@ -83,4 +85,4 @@ def _budgets(held: Held, limits: Limits | Caps, of: str) -> Iterator[Bar]:
 
 
 def _returns(moment: datetime | None) -> str:
-    return f"Hours return from {moment:%a %d %b, %H:%M} on." if moment else ""
+    return f"Hours return from {timezone.localtime(moment):%a %d %b, %H:%M %Z} on." if moment else ""

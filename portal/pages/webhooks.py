@@ -51,7 +51,7 @@ def account_webhook_test(request: PersonRequest, hook_id: int) -> HttpResponse:
 def account_webhook_pause(request: PersonRequest, hook_id: int) -> HttpResponse:
     """Pause it, or let it go on."""
     row = hook_for_owner(user=request.user, hook_id=hook_id)
-    hook_change(hook=row, paused=not row.paused, now=timezone.now())
+    hook_change(hook=row, paused=request.POST.get("paused") == "yes", now=timezone.now())
     messages.success(request, f"{row} is {'paused' if row.paused else 'called again'}.")
     return redirect("account_webhooks")
 

@@ -86,6 +86,14 @@ def test_extend_and_take_a_gpu_open_and_close_by_keyboard(enter: Enter, served: 
     expect(page.get_by_role("dialog")).to_contain_text("Kernels and terminals stop.")
 
 
+def test_extend_is_there_without_scripts_too(enter: Enter, served: Served) -> None:
+    page = enter("alice", javascript=False).page
+    page.goto(f"/labs/{served.labs['resnet-run']}/")
+    expect(page.get_by_label("Hours from now")).to_be_hidden()
+    page.get_by_role("button", name="Extend").click()
+    expect(page.get_by_label("Hours from now")).to_be_visible()
+
+
 def test_the_first_tab_skips_to_the_content(enter: Enter) -> None:
     page = enter("alice").page
     page.keyboard.press("Tab")

@@ -56,6 +56,7 @@ class JobForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "inbox"}),
         help_text="Below /workspace. What lies there already starts nothing; write {file} in the program where the path of the new file belongs.",
     )
+    key = forms.CharField(max_length=40, required=False, widget=forms.HiddenInput)
     name = forms.CharField(label="Name", max_length=32, required=False, help_text="Needed for what starts by itself. Small letters, digits and hyphens.")
 
     def __init__(self, *args: Any, images: QuerySet[Image], **kwargs: Any) -> None:
@@ -70,3 +71,9 @@ class JobForm(forms.Form):
         except ValueError as error:
             raise forms.ValidationError("A quote is not closed.") from error
         return command
+
+
+class AgainForm(forms.Form):
+    """A kept job, run once more: the same key is the same click."""
+
+    key = forms.CharField(max_length=40)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 
 from labs.catalogue.models import Image
 from labs.people.models import Group, Role, User
@@ -26,6 +27,11 @@ LIMIT_WORDS = {
     "weight": "Weight",
 }
 MOST = 1_000_000
+
+
+def house_time() -> str:
+    """Which clock a moment is typed by, said beside its field."""
+    return f"By the house's clock: {timezone.get_default_timezone_name()}."
 
 
 def group_choices(*, empty: str) -> list[tuple[Any, str]]:
@@ -81,13 +87,14 @@ class OverrideForm(LimitsForm):
 
     person = forms.ModelChoiceField(User.objects.order_by("display_name"), label="Person", required=False, empty_label="–")
     group = forms.ModelChoiceField(Group.objects.all(), label="or group", required=False, empty_label="–")
-    until = forms.DateTimeField(label="Until (UTC)", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"))
+    until = forms.DateTimeField(label="Until", required=False, widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"))
     note = forms.CharField(label="Note", max_length=200, required=False, help_text="Why; the audit log keeps it.")
 
     field_order = ("person", "group", "until", "note")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, required=False, **kwargs)
+        super().__init__(*args, required=False, auto_id="exception_%s", **kwargs)
+        self.fields["until"].help_text = house_time()
 
     def clean(self) -> dict[str, Any]:
         """One of person and group, and at least one limit."""

@@ -89,6 +89,9 @@ class GroupChoiceForm(forms.Form):
 
     group = forms.ModelChoiceField(Group.objects.filter(limits__isnull=True), label="Group", empty_label=None)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="capped_%s", **kwargs)
+
 
 class WindowForm(forms.Form):
     """Hours of the week, or a quiet house, in which a limit is wider."""
@@ -107,6 +110,9 @@ class WindowForm(forms.Form):
     days = forms.MultipleChoiceField(
         label="Days", choices=DAYS, initial=[day for day, _ in DAYS], widget=forms.CheckboxSelectMultiple, help_text="Of a night: the day on which it begins."
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, auto_id="window_%s", **kwargs)
 
     @property
     def values(self) -> Mapping[str, Any]:

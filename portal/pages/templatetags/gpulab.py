@@ -8,6 +8,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from labs.lifecycle.models import Lab
+from labs.lifecycle.states import OFFERED
+from labs.people.models import User
+
 register = template.Library()
 
 #: State -> (class, icon). The word comes from the state table, so a state is told by colour, word and icon.
@@ -129,6 +133,18 @@ def gpus(count: int) -> str:
 
 
 @register.filter
+def cores(count: int) -> str:
+    """`1 core`, `8 cores`."""
+    return f"{count} core" + ("" if count == 1 else "s")
+
+
+@register.filter
+def words_for(lab: Lab, reader: User) -> str:
+    """The state of a lab as whoever reads it is told: what is held for its owner is not held for others."""
+    return "Held for its owner" if lab.state == OFFERED and lab.owner_id != reader.pk else lab.state_words
+
+
+@register.filter
 def hours(count: float) -> str:
     """`1 hour`, `12 hours`."""
     return f"{count:g} hour" + ("" if count == 1 else "s")
@@ -142,8 +158,10 @@ def span(seconds: float) -> str:
     days, rest = divmod(minutes, 1440)
     hour, minute = divmod(rest, 60)
     if days:
-        return f"{days} d {hour} h"
-    return f"{hour} h {minute} min" if hour else f"{minute} min"
+        return f"{days} d {hour} h" if hour else f"{days} d"
+    if hour:
+        return f"{hour} h {minute} min" if minute else f"{hour} h"
+    return f"{minute} min"
 
 
 @register.simple_tag

@@ -9,8 +9,8 @@
     if (minutes < 1) return "less than a minute";
     const days = Math.floor(minutes / 1440);
     const hours = Math.floor((minutes % 1440) / 60);
-    if (days) return `${days} d ${hours} h`;
-    return hours ? `${hours} h ${minutes % 60} min` : `${minutes} min`;
+    const words = days ? [[days, "d"], [hours, "h"]] : [[hours, "h"], [minutes % 60, "min"]];
+    return words.filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
   };
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
@@ -58,7 +58,7 @@
     const source = document.getElementById(button.dataset.copy);
     const text = source.value ?? source.textContent.trim();
     const words = button.querySelector("span");
-    const before = words.textContent;
+    const before = (button.dataset.words ??= words.textContent); // a second click finds "Copied" there
     try {
       await navigator.clipboard.writeText(text);
       words.textContent = "Copied";

@@ -157,12 +157,13 @@
     write(element, "power", card.power_limit_w ? `${or(card.power_w, "")} of ${or(card.power_limit_w, " W")}` : or(card.power_w, " W"));
     write(element, "clocks", `${or(card.sm_mhz, "")} / ${or(card.memory_mhz, " MHz")}`);
     write(element, "ecc", card.ecc_errors === null ? "not counted" : `${card.ecc_errors}`);
-    write(element, "holder", holder(element, card));
+    const whose = holder(element, card);
+    write(element, "holder", whose);
     write(element, "fault", card.fault);
     element.querySelectorAll("[data-bar='memory']").forEach((bar) => (bar.value = card.memory_used_mib ?? 0));
     element.classList.toggle("gpu-faulty", Boolean(card.fault));
     element.classList.toggle("gpu-mine", Boolean(card.mine) && !("anonymous" in element.dataset));
-    element.classList.toggle("gpu-free", !card.holder && !card.fault);
+    element.classList.toggle("gpu-free", whose === "free");
   };
 
   const processes = (element, card) => {
@@ -202,6 +203,7 @@
       numbers(known.element, card);
       processes(known.element, card);
     });
+    document.querySelectorAll("[data-free]").forEach((place) => (place.textContent = document.querySelectorAll(".gpu-card.gpu-free").length));
   };
 
   // A card's last day, from the table that the page brings -------------------------------------------------------------

@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from labs.catalogue.models import Image
 from labs.jobs.models import Trigger
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end, lab_exit_record, lab_gone, lab_ready
@@ -37,12 +38,28 @@ def test_a_schedule_is_kept_paused_run_and_removed(as_alice: Client, alice: Any,
     as_alice.post(reverse("jobs"), fields | {"start": "schedule", "weekdays": ["0", "4"], "at": "07:30", "name": "nightly"})
     kept = Trigger.objects.get(owner=alice)
     assert "on Mondays and Fridays at 07:30" in as_alice.get(reverse("jobs")).content.decode()
-    as_alice.post(reverse("job_pause", args=[kept.pk]))
-    assert Trigger.objects.get().paused
-    as_alice.post(reverse("job_run", args=[kept.pk]))
-    assert Lab.objects.count() == 1
+    for _ in range(2):  # a second click on the same button pauses no less, and runs it once
+        as_alice.post(reverse("job_pause", args=[kept.pk]), {"paused": "yes"})
+        assert Trigger.objects.get().paused
+        as_alice.post(reverse("job_run", args=[kept.pk]), {"key": "of-this-page"})
+        assert Lab.objects.count() == 1
+    as_alice.post(reverse("job_pause", args=[kept.pk]), {"paused": "no"})
+    assert not Trigger.objects.get().paused
     as_alice.post(reverse("job_remove", args=[kept.pk]))
     assert not Trigger.objects.exists() and Lab.objects.count() == 1
+
+
+def test_a_second_click_makes_one_job(as_alice: Client, fields: dict[str, Any]) -> None:
+    key = as_alice.get(reverse("jobs")).context["form"]["key"].value()
+    for _ in range(2):
+        assert as_alice.post(reverse("jobs"), fields | {"key": key}).status_code == 302
+    assert Lab.objects.count() == 1
+
+
+def test_a_job_runs_on_an_image_of_ones_own_and_sees_none_of_others(as_alice: Client, as_charlie: Client, alice: Any, image: Any, node: Any) -> None:
+    Image.objects.filter(pk=image.pk).update(made_by=alice)
+    assert image.title in as_alice.get(reverse("jobs")).content.decode()
+    assert image.title not in as_charlie.get(reverse("jobs")).content.decode()
 
 
 def test_the_secret_of_a_call_is_shown_once(as_alice: Client, fields: Any) -> None:

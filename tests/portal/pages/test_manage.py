@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -256,3 +257,11 @@ def test_an_invitation_that_was_withdrawn_makes_no_account(as_root: Client, clie
     assert invitation not in as_root.get(reverse("manage_people")).context["invitations"]
     assert client.get(reverse("invitation", args=[secret])).status_code == 410
     assert as_root.post(address).status_code == 404
+
+
+def test_each_form_of_the_quotas_has_names_of_its_own_and_who_is_not_listed_is_counted(as_root: Client, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("portal.pages.manage_quotas.MOST_PEOPLE", 1)
+    page = as_root.get(reverse("manage_quotas")).content.decode()
+    names = re.findall(r'\bid="([^"]+)"', page)
+    assert sorted(names) == sorted(set(names)) and {"window_group", "exception_group", "capped_group"} <= set(names)
+    assert "1 more person" in page and "By the house&#x27;s clock: UTC." in page
