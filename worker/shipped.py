@@ -53,8 +53,19 @@ def archive(*, folder: str, first: str, data: Sequence[str], url: str = "", comm
     """A program with its files, which a lab's Python runs as it is."""
     plan = {"folder": folder, "first": first, "data": list(data), "url": url, "commit": commit}
     content = {"__main__.py": PROGRAM.read_bytes(), "plan.json": json.dumps(plan).encode()} | {f"files/{name}": one for name, one in (files or {}).items()}
+    return packed(content)
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """The files as a zip; the same files make the same."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as into:
-        for name, one in content.items():
+        for name, one in files.items():
             into.writestr(zipfile.ZipInfo(name, NO_TIME), one, compress_type=zipfile.ZIP_DEFLATED)
     return made.getvalue()
+
+
+def unpacked(content: bytes) -> dict[str, bytes]:
+    """The files of such a zip, by path."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

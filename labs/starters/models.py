@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from labs.catalogue.models import Image
+from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
 from labs.people.models import Group
 from labs.starters.rules import ROOT, Needs
@@ -48,7 +49,9 @@ class Version(models.Model):
     number = models.PositiveSmallIntegerField()
     url = models.CharField(max_length=300, blank=True, help_text="The git repository that the lab fetches; empty for files that GPU Lab ships.")
     commit = models.CharField(max_length=40, blank=True)
-    digest = models.CharField(max_length=64, blank=True, help_text="Of shipped files: SHA-256 over names and contents.")
+    digest = models.CharField(max_length=64, blank=True, help_text="Of shipped files, and of those of a folder: SHA-256 over names and contents.")
+    home_node = models.CharField(max_length=64, blank=True, help_text="The node of the workspace that its files were copied from.")
+    home_folder = models.CharField(max_length=200, blank=True, help_text="The folder that they were copied from, below its maker's workspace.")
     first = models.CharField(max_length=200, blank=True, help_text="The notebook to open, below the template's folder.")
     image = models.ForeignKey(Image, null=True, blank=True, on_delete=models.PROTECT, related_name="templates", help_text="None: the newest that runs here.")
     cuda = models.CharField(max_length=20, blank=True, help_text="The least CUDA of the newest image; empty for any.")
@@ -112,3 +115,42 @@ class Start(models.Model):
     def opens_name(self) -> str:
         """The notebook's own name."""
         return self.opens.rpartition("/")[2]
+
+
+class Parcel(models.Model):
+    """A folder of somebody's workspace that is copied once, to become a version's files. Kept for a day."""
+
+    class State(models.TextChoices):
+        ASKED = "asked", "Being copied"
+        READY = "ready", "Copied"
+        FAILED = "failed", "Not copied"
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="parcels")
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="parcels")
+    folder = models.CharField(max_length=200)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ASKED)
+    words = models.CharField(max_length=400, blank=True, help_text="Why it was not copied, or what was left out.")
+    files = models.JSONField(default=list, help_text="Names of the files.")
+    warnings = models.JSONField(default=list, help_text="What looks like a secret in them, in words.")
+    size = models.PositiveIntegerField(default=0, help_text="Bytes of the files.")
+    digest = models.CharField(max_length=64, blank=True)
+    content = models.BinaryField(null=True, help_text="The files as a zip.")
+    asked_at = models.DateTimeField()
+    state_since = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-asked_at", "-pk"]
+        constraints = [models.UniqueConstraint(fields=["owner", "node", "folder"], condition=Q(state="asked"), name="parcel_once_at_a_time")]
+
+    def __str__(self) -> str:
+        return f"{self.folder} on {self.node_id}"
+
+
+class Bundle(models.Model):
+    """The files of a version that was made of a folder: a copy of its own, which nobody writes again."""
+
+    version = models.OneToOneField(Version, on_delete=models.CASCADE, related_name="bundle")
+    content = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"the files of {self.version_id}"

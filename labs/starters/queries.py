@@ -15,7 +15,7 @@ from labs.people.models import Group, Role, User
 from labs.people.queries import group_ids_with_ancestors, groups_taught
 from labs.policy.rules import Limits
 from labs.scheduler.snapshot import NodeView
-from labs.starters.models import Start, Template, Version
+from labs.starters.models import Bundle, Parcel, Start, Template, Version
 from labs.starters.rules import Needs, Room, short_of_gpus, sizes_for, version_numbers
 
 
@@ -123,3 +123,19 @@ def starts_wanted(*, node_id: str) -> list[Start]:
     """Running labs of this node that wait for their template's files, for its worker."""
     rows = Start.objects.select_related("lab", "version__template").filter(state=Start.State.WANTED, lab__node=node_id, lab__state=states.RUNNING)
     return list(rows.order_by("asked_at"))
+
+
+def parcels_of(*, user: User) -> list[Parcel]:
+    """Folders that the person had copied lately, without what is in them."""
+    return list(Parcel.objects.filter(owner=user).defer("content"))
+
+
+def parcels_wanted(*, node_id: str) -> list[Parcel]:
+    """Folders that are to be copied on this node, for its worker."""
+    return list(Parcel.objects.filter(node=node_id, state=Parcel.State.ASKED).defer("content"))
+
+
+def bundle_of(*, version: Version) -> bytes | None:
+    """The zip of a version's files, where they came from a folder."""
+    row = Bundle.objects.filter(version=version).values_list("content", flat=True).first()
+    return None if row is None else bytes(row)

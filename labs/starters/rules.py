@@ -11,6 +11,16 @@ from labs.policy.rules import Limits
 ROOT = "templates"
 MOST_PATH = 200
 MOST_URL = 300
+#: What may be copied of a folder.
+MOST_FILES, MOST_BYTES = 500, 16 * 2**20
+_SECRET_NAMES = re.compile(
+    r"(id_(rsa|dsa|ecdsa|ed25519)|.*\.(pem|key|p12|pfx|jks|kdbx|ovpn)|credentials(\.\w+)?|secrets?(\.\w+)?|token(\.\w+)?|kaggle\.json|netrc)", re.IGNORECASE
+)
+_SECRETS = (
+    (re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"), "a private key"),
+    (re.compile(rb"\b(gh[pousr]_\w{30,}|github_pat_\w{30,}|glpat-[\w-]{20}|hf_\w{30,}|AKIA[0-9A-Z]{16}|sk-[\w-]{30,}|gp[alf]_[\w-]{20,})"), "a token"),
+    (re.compile(rb"(?i)(pass(word|wd)|secret|api_?key|token)\\?[\"']?\s*[:=]\s*\\?[\"'][^\s\"'\\]{6,}"), "a password or key that is written down"),
+)
 _SLUG = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PART = re.compile(r"[\w+=@, -][\w.+=@, -]*")
@@ -116,3 +126,11 @@ def url_wrong(url: str) -> str:
 def path_fits(path: str) -> bool:
     """Is it a plain path below a folder, with nothing hidden in it?"""
     return 0 < len(path) <= MOST_PATH and all(_PART.fullmatch(part) for part in path.split("/"))
+
+
+def secret_in(name: str, content: bytes) -> str:
+    """What looks like a secret in a file, in words; empty when nothing does. It finds what is careless, not what is hidden."""
+    found = next((words for pattern, words in _SECRETS if pattern.search(content)), "")
+    if found:
+        return f"{name} holds what looks like {found}."
+    return f"{name} is named like a file of keys or passwords." if _SECRET_NAMES.fullmatch(name.rpartition("/")[2]) else ""

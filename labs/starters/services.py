@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from labs.bus.bus import publish
+from labs.bus.doorbell import node_queue, ring
 from labs.catalogue.models import Image
 from labs.datasets.queries import shelves_for
+from labs.fleet.models import Node
 from labs.ledger.services import event_record
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_announce
@@ -16,17 +19,21 @@ from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from labs.people.models import Group, User
 from labs.people.queries import groups_taught
-from labs.starters.models import Start, Template, Version
-from labs.starters.queries import data_of_template, templates_for
-from labs.starters.rules import Needs, slug_of, wrong
+from labs.starters.models import Bundle, Parcel, Start, Template, Version
+from labs.starters.queries import data_of_template, may_make, templates_for
+from labs.starters.rules import Needs, path_fits, slug_of, wrong
 
 MOST_TRIES = 3
+KEPT_FOR = timedelta(days=1)
 MOST_WORDS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a version is made of. Either a repository at a commit, or (`digest`) files that GPU Lab ships."""
+    """What a version is made of: a repository at a commit, files that GPU Lab ships (`digest`), or a copied folder (`parcel`).
+
+    `looked`: its maker has seen what looks like a secret in the folder, and shares it all the same.
+    """
 
     needs: Needs
     first: str = ""
@@ -37,6 +44,20 @@ class Draft:
     cuda: str = ""
     data: tuple[str, ...] = ()
     note: str = ""
+    parcel: Parcel | None = None
+    looked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A folder as the worker copied it: the files as a zip, their names and bytes, what looks like a secret, and what was left out."""
+
+    content: bytes = field(repr=False)
+    files: list[str]
+    size: int
+    digest: str
+    warnings: list[str]
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +77,7 @@ def template_make(*, title: str, summary: str, minutes: int, group: Group | None
     title, summary, slug = " ".join(title.split()), " ".join(summary.split()), slug_of(title)
     if not summary:
         raise Refused("Say in a sentence what it is for.", field="summary")
-    _draft_check(slug, draft)
+    draft = _draft_checked(slug, draft, actor)
     try:
         with transaction.atomic():
             made = Template.objects.create(slug=slug, title=title, summary=summary, minutes=minutes, group=group, made_by=actor, made_at=now)
@@ -72,12 +93,12 @@ def template_renew(*, template: Template, draft: Draft, actor: User, now: dateti
     right_check(actor=actor, group=template.group)
     if template.shipped:
         raise Refused("It comes with GPU Lab, and changes with it. Make a template of your own instead.")
-    _draft_check(template.slug, draft)
+    draft = _draft_checked(template.slug, draft, actor)
     with transaction.atomic():
         row = Template.objects.select_for_update(of=("self",)).get(pk=template.pk)
         last = row.versions.select_related("image").first()
         if last and _same(last, draft):
-            raise Refused("That is the version that there is already.", field="commit")
+            raise Refused("That is the version that there is already.", field="" if draft.parcel else "commit")
         made = _version_make(row, draft, actor, now)
         event_record(kind="template.renewed", subject=row.subject, words=f"{row} has version {made.number} now.", actor=actor, now=now)
     return made
@@ -162,18 +183,73 @@ def right_check(*, actor: User, group: Group | None) -> None:
         raise Refused("You make templates for the courses and teams that you are in. Choose one of them.", field="group", code="role")
 
 
-def _draft_check(slug: str, draft: Draft) -> None:
-    if not draft.url and not draft.digest:
+def parcel_ask(*, owner: User, node: Node, folder: str, now: datetime) -> Parcel:
+    """Have a folder of one's own workspace copied, to make a template of it. Asked twice while it is copied, it is one. Refused to who makes no templates."""
+    if not may_make(user=owner):
+        raise Refused("Teachers and administrators make templates.", code="role")
+    folder = folder.strip().removeprefix("/workspace/").strip("/")
+    if not path_fits(folder):
+        raise Refused("Name a folder below /workspace, such as lessons/vision. Hidden folders are not copied.", field="folder")
+    facts = {"asked_at": now, "state_since": now}
+    with transaction.atomic():
+        made, is_new = Parcel.objects.get_or_create(owner=owner, node=node, folder=folder, state=Parcel.State.ASKED, defaults=facts)
+        if is_new:
+            words = f"{owner} has {made} copied for a template."
+            event_record(kind="template.folder", subject=f"person:{owner.pk}", words=words, actor=owner, now=now, node=node.pk)
+        ring("worker.starters", queue=node_queue(node.pk))
+    return made
+
+
+def parcel_ready(*, parcel: Parcel, packed: Packed, now: datetime) -> bool:
+    """The worker's fact: the folder is copied. False when it was told before."""
+    facts = {name: getattr(packed, name) for name in ("content", "files", "size", "digest", "warnings", "words")}
+    return _parcel_told(parcel, facts | {"state": Parcel.State.READY}, now)
+
+
+def parcel_failed(*, parcel: Parcel, words: str, now: datetime) -> bool:
+    """The worker's fact: it could not be copied, and why."""
+    return _parcel_told(parcel, {"state": Parcel.State.FAILED, "words": words[:MOST_WORDS]}, now)
+
+
+def parcels_forget(*, now: datetime) -> int:
+    """Let go of copies that are a day old: versions have their own. How many."""
+    return Parcel.objects.filter(asked_at__lt=now - KEPT_FOR).delete()[0]
+
+
+def _parcel_told(parcel: Parcel, facts: dict[str, object], now: datetime) -> bool:
+    with transaction.atomic():
+        if not Parcel.objects.filter(pk=parcel.pk, state=Parcel.State.ASKED).update(**facts, state_since=now):
+            return False
+        publish(f"person.{parcel.owner_id}", "parcel")
+    return True
+
+
+def _draft_checked(slug: str, draft: Draft, actor: User) -> Draft:
+    parcel = draft.parcel
+    if parcel is not None:
+        if parcel.owner_id != actor.pk or parcel.state != Parcel.State.READY:
+            raise Refused("That copy is not there any more. Have the folder copied again.")
+        if parcel.warnings and not draft.looked:
+            raise Refused("Look at what was found in the folder, and take it out or say that it may be shared.", field="looked")
+        if draft.first and draft.first not in parcel.files:
+            raise Refused(f"There is no {draft.first} in the folder.", field="first")
+        draft = replace(draft, digest=parcel.digest)
+    elif not draft.url and not draft.digest:
         raise Refused("Name the repository with its files.", field="url")
     fault = wrong(slug=slug, url=draft.url, commit=draft.commit, first=draft.first, data=draft.data, needs=draft.needs)
     if fault:
         raise Refused(fault.words, field=fault.field)
+    return draft
 
 
 def _version_make(template: Template, draft: Draft, actor: User | None, now: datetime) -> Version:
     last = template.versions.first()
     number = last.number + 1 if last else 1
-    return Version.objects.create(template=template, number=number, made_by=actor, made_at=now, note=draft.note[:200], **_columns(draft))
+    home = {"home_node": draft.parcel.node_id, "home_folder": draft.parcel.folder} if draft.parcel else {}
+    made = Version.objects.create(template=template, number=number, made_by=actor, made_at=now, note=draft.note[:200], **home, **_columns(draft))
+    if draft.parcel:
+        Bundle.objects.create(version=made, content=bytes(draft.parcel.content or b""))
+    return made
 
 
 def _columns(draft: Draft) -> dict[str, object]:

@@ -23,6 +23,7 @@ from labs.starters.queries import Offer, audiences_of, may_make, offers_of, temp
 from labs.starters.services import template_make, template_renew, template_retire
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.starters import TemplateForm, VersionForm
+from portal.pages.starters_folders import folders_context, parcel_of
 from portal.pages.telling import try_form, try_or_tell
 
 
@@ -35,7 +36,8 @@ def templates(request: PersonRequest) -> HttpResponse:
         raise PermissionDenied("Teachers and administrators make templates.")
     now = timezone.now()
     images = images_offered(runtimes=runtimes() or None, user=request.user)
-    form = TemplateForm(request.POST or None, images=images, groups=audiences_of(user=request.user), everybody=request.user.is_administrator) if maker else None
+    given = {"images": images, "groups": audiences_of(user=request.user), "everybody": request.user.is_administrator}
+    form = TemplateForm(request.POST or None, parcel=parcel_of(request), **given) if maker else None
     if request.method == "POST" and form and try_form(form, lambda: _make(request, form, now)):
         return redirect("templates")
     context = {
@@ -43,7 +45,7 @@ def templates(request: PersonRequest) -> HttpResponse:
         "key": secrets.token_urlsafe(16),
         "form": form,
         "managed": templates_managed(user=request.user) if maker else [],
-    }
+    } | (folders_context(request) if maker else {})
     return render(request, "starters/templates.html", context, status=422 if form and form.is_bound else 200)
 
 
@@ -54,11 +56,14 @@ def template(request: PersonRequest, slug: str) -> HttpResponse:
     row = _managed(request, slug)
     last: Version = row.versions.all()[0]
     images = images_offered(runtimes=runtimes() or None, user=request.user)
-    form = None if row.shipped else VersionForm(request.POST or None, images=images, initial=VersionForm.initial_of(last))
+    parcel = parcel_of(request)
+    form = None if row.shipped else VersionForm(request.POST or None, images=images, initial=VersionForm.initial_of(last), parcel=parcel)
     if request.method == "POST" and form and try_form(form, lambda: template_renew(template=row, draft=form.draft, actor=request.user, now=timezone.now())):
         messages.success(request, "Labs started from now on get the new version. What people have of earlier ones stays.")
         return redirect("template", slug=slug)
-    return render(request, "starters/template.html", {"template": row, "last": last, "form": form}, status=422 if form and form.is_bound else 200)
+    again = {"node": last.home_node, "folder": last.home_folder} if last.home_folder else {}
+    context = {"template": row, "last": last, "form": form} | ({} if row.shipped else folders_context(request, initial=again))
+    return render(request, "starters/template.html", context, status=422 if form and form.is_bound else 200)
 
 
 @require_POST

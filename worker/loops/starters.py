@@ -10,12 +10,13 @@ from django.conf import settings
 
 from labs.lifecycle.tokens import upstream_token
 from labs.starters.models import Start
-from labs.starters.queries import starts_wanted
+from labs.starters.queries import bundle_of, starts_wanted
 from labs.starters.rules import Needs
 from labs.starters.services import Draft, Shipped, start_failed, start_ready, templates_ship
 from worker.hands import Hands
 from worker.jupyter import Jupyter, JupyterFault
-from worker.shipped import Folder, archive, shipped
+from worker.loops import parcels
+from worker.shipped import Folder, archive, shipped, unpacked
 
 log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="starters")
@@ -46,7 +47,8 @@ def _shipped(folder: Folder) -> Shipped:
 
 
 def tick(*, hands: Hands) -> None:
-    """One look at every running lab of the node that waits for its files."""
+    """One look at every running lab of the node that waits for its files, and at every folder that is to become a template."""
+    parcels.tick(hands=hands)
     for start in starts_wanted(node_id=hands.node_id):
         hands.once(pool, f"starter:{start.pk}", lambda start=start: place(start=start, hands=hands))  # type: ignore[misc]
 
@@ -74,6 +76,9 @@ def _content(start: Start) -> bytes | None:
     version = start.version
     if version.url:
         return archive(folder=version.folder, first=version.first, data=version.data, url=version.url, commit=version.commit)
+    held = bundle_of(version=version)
+    if held is not None:
+        return archive(folder=version.folder, first=version.first, data=version.data, files=unpacked(held))
     folder = Folder(ROOT / version.template.slug)
     if not folder.root.is_dir() or folder.digest() != version.digest:
         return None

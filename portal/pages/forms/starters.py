@@ -7,9 +7,10 @@ from django import forms
 from django.db.models import QuerySet
 
 from labs.catalogue.models import Image
+from labs.fleet.models import Node
 from labs.lifecycle.wishes import MOST
 from labs.people.models import Group
-from labs.starters.models import Version
+from labs.starters.models import Parcel, Version
 from labs.starters.rules import MOST_PATH, MOST_URL, Needs
 from labs.starters.services import Draft
 
@@ -46,10 +47,14 @@ class VersionForm(forms.Form):
         label="Data sets", max_length=400, required=False, widget=forms.TextInput(attrs=PLAIN), help_text="Their names below /data, with commas between."
     )
     note = forms.CharField(label="What is new", max_length=200, required=False)
+    looked = forms.BooleanField(label="I have looked: all of it may be shared", required=False)
 
-    def __init__(self, *args: Any, images: QuerySet[Image], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, images: QuerySet[Image], parcel: Parcel | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["image"].queryset = images  # type: ignore[attr-defined]
+        self.parcel = parcel
+        for name in ("url", "commit") if parcel else ("looked",):
+            del self.fields[name]
 
     @staticmethod
     def initial_of(version: Version) -> dict[str, Any]:
@@ -63,8 +68,8 @@ class VersionForm(forms.Form):
         data = self.cleaned_data
         needs = Needs(**{name: data[name] for name in ("gpus", "least_gpus", "cpus", "memory_gib", "hours")})
         sets = tuple(one.strip() for one in data["data"].split(",") if one.strip())
-        names = ("url", "commit", "first", "image", "cuda", "note")
-        return Draft(needs=needs, data=sets, **{name: data[name] for name in names})
+        names = [name for name in ("url", "commit", "first", "image", "cuda", "note", "looked") if name in data]
+        return Draft(needs=needs, data=sets, parcel=self.parcel, **{name: data[name] for name in names})
 
 
 class TemplateForm(VersionForm):
@@ -89,3 +94,20 @@ class TemplateForm(VersionForm):
         """The first version has nothing new."""
         self.cleaned_data.setdefault("note", "")
         return super().draft
+
+
+class FolderForm(forms.Form):
+    """Which folder of one's workspace is copied."""
+
+    node = forms.ChoiceField(label="Machine")
+    folder = forms.CharField(
+        label="Folder",
+        max_length=200,
+        widget=forms.TextInput(attrs=PLAIN | {"placeholder": "lessons/vision"}),
+        help_text="Below /workspace. Hidden files and links stay behind.",
+    )
+
+    def __init__(self, *args: Any, nodes: Iterable[Node], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.nodes = {node.pk: node for node in nodes}
+        self.fields["node"].choices = [(pk, node.name) for pk, node in self.nodes.items()]  # type: ignore[attr-defined]

@@ -7,12 +7,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from labs.fleet.models import Node
+from labs.files.models import Desk
+from labs.fleet.models import Node, NodeImage
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_ready
 from labs.people.models import Group, Role, User
 from labs.people.services import token_create
-from labs.starters.models import Start, Template
+from labs.starters.models import Parcel, Start, Template
 from labs.starters.queries import starts_wanted
 from labs.starters.services import start_failed, start_ready
 from tests.labs.starters.test_templates import COMMIT, DRAFT
@@ -122,3 +123,38 @@ def caller_of(now: datetime) -> Callable[[User], Client]:
         return Client(headers={"authorization": f"Bearer {token_create(user=user, name='t', scope='launch', now=now)[1]}"})
 
     return make
+
+
+def _parcel(owner: User, now: datetime, **changes: object) -> Parcel:
+    facts = {"state": "ready", "files": ["first.ipynb"], "size": 12, "digest": "ab" * 32, "content": b"PK"} | changes
+    return Parcel.objects.create(owner=owner, node_id="n1", folder="lessons", asked_at=now, state_since=now, **facts)
+
+
+def test_a_folder_of_ones_own_is_asked_for_and_becomes_a_template(
+    made: Template, as_alice: Client, alice: User, team: Group, node: Node, now: datetime
+) -> None:
+    NodeImage.objects.update(state="present")
+    assert as_alice.post(reverse("template_folder_copy"), {"node": "n1", "folder": "lessons"}).status_code == 302
+    assert (Parcel.objects.get().state, Desk.objects.get().state) == ("asked", "opening")
+    assert "It is being copied" in page(as_alice)
+    Parcel.objects.all().delete()
+    row = _parcel(alice, now, warnings=["first.ipynb holds what looks like a token."])
+    assert "Look at this before you share it" in page(as_alice, "template_folders_now")
+    address = f"{reverse('templates')}?parcel={row.pk}"
+    assert "It may hold secrets" in as_alice.get(address).content.decode()
+    of_folder = {name: value for name, value in FORM.items() if name not in ("url", "commit")} | {"title": "Of a folder", "group": team.pk}
+    refused = as_alice.post(address, of_folder)
+    assert (refused.status_code, list(refused.context["form"].errors)) == (422, ["looked"])
+    assert as_alice.post(address, of_folder | {"looked": "on"}).status_code == 302
+    assert "<code>/workspace/lessons</code>" in page(as_alice, "template", "of-a-folder")
+
+
+def test_nobody_looks_into_anothers_copy_and_students_copy_nothing(
+    made: Template, as_root: Client, as_bob: Client, as_alice: Client, alice: User, now: datetime
+) -> None:
+    row = _parcel(alice, now)
+    assert as_root.get(f"{reverse('templates')}?parcel={row.pk}").status_code == 404
+    assert "lessons" not in page(as_root, "template_folders_now")
+    assert as_bob.post(reverse("template_folder_copy"), {"node": "n1", "folder": "lessons"}).status_code == 403
+    answer = as_alice.post(reverse("template_folder_copy"), {"node": "elsewhere", "folder": "lessons"})
+    assert (answer.status_code, Parcel.objects.count()) == (422, 1)
