@@ -20,7 +20,7 @@ def snapshot_write(here: Here, file: Path, progress: Callable[[int], object]) ->
         raise Stuck("The disk of the node has not enough room for a snapshot. Delete old snapshots, or files.", final=True)
     part = file.with_suffix(".part")
     try:
-        with part.open("wb") as out, here.packed() as chunks:
+        with part.open("wb") as out, here.packed(in_use=True) as chunks:
             _compressed(_told(chunks, whole, progress), out.fileno())
             os.fsync(out.fileno())
         part.rename(file)

@@ -79,7 +79,13 @@ def rows_of(table: Mapping[str, Any]) -> tuple[Row, ...]:
 def version(text: str) -> Version:
     """`580.65.06` as numbers that compare; empty for what is no version."""
     parts = text.strip().split(".")
-    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
+    return tuple(int(part) for part in parts) if all(part.isascii() and part.isdigit() and len(part) < 9 for part in parts) else ()
+
+
+def codes_of(found: object) -> tuple[str, ...]:
+    """The compute capabilities among what an image said of itself: whoever made it could let it say anything."""
+    listed = found if isinstance(found, list | tuple) else (found,)
+    return tuple(one for one in listed[:100] if isinstance(one, str) and version(one))
 
 
 def fit(needs: Needs, host: Host, card: Card | None, rows: Sequence[Row]) -> Fit:

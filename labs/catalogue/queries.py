@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from labs.catalogue.compat import Needs, Row, rows_of
+from labs.catalogue.compat import Needs, Row, codes_of, rows_of
 from labs.catalogue.models import Contents, Image, Qualification
 from labs.people.models import User
 from labs.people.queries import group_ids_with_ancestors
@@ -87,10 +87,12 @@ def driver_rows() -> tuple[Row, ...]:
 def image_needs(*, image: Image) -> Needs:
     """What an image brings: as it was read in the image itself, else as it is known of the official builds, which is the same in every image made of one."""
     cuda, torch = _two(image.cuda), _two(image.torch)
-    made: tuple[str, ...] = (image.inside["architecture"],) if image.inside.get("architecture") else ("amd64",)
+    said = image.inside.get("architecture")
+    made: tuple[str, ...] = (said,) if isinstance(said, str) and said else ("amd64",)
     forward = bool(image.inside.get("forward"))
-    if image.inside.get("sass") or image.inside.get("ptx"):
-        return Needs(cuda=cuda, architectures=made, sass=tuple(image.inside["sass"]), ptx=image.inside.get("ptx", ""), forward=forward)
+    sass, ptx = codes_of(image.inside.get("sass")), codes_of(image.inside.get("ptx"))
+    if sass or ptx:
+        return Needs(cuda=cuda, architectures=made, sass=sass, ptx="".join(ptx[:1]), forward=forward)
     row = next((row for row in _table()["pytorch_images"] if row["exists"] and (row["torch"], row["cuda"]) == (torch, cuda)), None)
     if row is None:
         return Needs(cuda=cuda, architectures=made, forward=forward)

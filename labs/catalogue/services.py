@@ -19,6 +19,8 @@ LABELS = ("torch", "cuda", "python")
 INSIDE = ("architecture", "jupyter_server", "jupyterlab", "sshd", "forward", "licences", "cudnn", "nccl", "sass", "ptx", "size", "layers", "made_at", *LABELS)
 #: A large image has some thousand packages.
 MOST_PACKAGES = 20_000
+#: Licences that are shown, characters of one thing that it says of itself, and of a version.
+MOST_LICENCES, MOST_WORDS, SHORT = 500, 2000, 20
 
 
 def image_add(
@@ -89,8 +91,12 @@ def image_described(*, image_id: int, digest: str, pulled: bool, torch: str, cud
 
 
 def image_looked(*, image_id: int, told: Mapping[str, Any], labels: Mapping[str, str], now: datetime) -> Image:
-    """Write down what was read in the image itself. Labels that say something else are told of; without Jupyter in it no lab starts from it."""
+    """Write down what was read in the image itself. Labels that say something else are told of; without Jupyter in it no lab starts from it.
+
+    Its own Python said so, which its maker may have changed: what is not of its kind is left out.
+    """
     image = Image.objects.get(pk=image_id)
+    told = {name: value for name, value in told.items() if _is_of_kind(name, value)}
     image.inside = {name: told[name] for name in INSIDE if name in told}
     lies = [f"its label says {name} {labels[name]}, in it is {told[name] or 'none'}" for name in LABELS if _lies(labels.get(name, ""), told, name)]
     lacks = [] if told.get("jupyter_server") or image.runtime == Image.Runtime.PROCESS else ["Jupyter is not in it, so no lab starts from it"]
@@ -99,13 +105,27 @@ def image_looked(*, image_id: int, told: Mapping[str, Any], labels: Mapping[str,
     image.inside_words = "; ".join([*lies, *lacks])[:2000]
     image.looked_at = now
     for name in LABELS:
-        setattr(image, name, str(told.get(name, "")))
+        setattr(image, name, str(told.get(name, ""))[:SHORT])
     with transaction.atomic():
         _contents_write(image, told.get("packages") or (), now)
         image.save(update_fields=["inside", "is_fit", "inside_words", "looked_at", *LABELS])
         if image.inside_words:
             _event(image, "image.odd", f"Image {image}, looked into: {image.inside_words}.", None, now)
     return image
+
+
+def _is_of_kind(name: str, value: object) -> bool:
+    match name:
+        case "sass" | "packages":
+            return isinstance(value, list)
+        case "licences":
+            return isinstance(value, dict) and len(value) <= MOST_LICENCES and all(isinstance(said, str) for said in value.values())
+        case "size" | "layers":
+            return isinstance(value, int) and value >= 0
+        case "sshd" | "forward":
+            return isinstance(value, bool)
+        case _:
+            return isinstance(value, str) and len(value) <= MOST_WORDS
 
 
 def _lies(label: str, told: Mapping[str, Any], name: str) -> bool:
@@ -116,7 +136,9 @@ def _lies(label: str, told: Mapping[str, Any], name: str) -> bool:
 
 def _contents_write(image: Image, packages: Iterable[Mapping[str, str]], now: datetime) -> None:
     """Also where there are none: an image is asked for its packages once."""
-    Contents.objects.update_or_create(image=image, defaults={"packages": list(packages)[:MOST_PACKAGES], "read_at": now})
+    plain = [{name: str(one.get(name, ""))[:200] for name in ("name", "version", "kind", "licence")} for one in packages if isinstance(one, dict)]
+    named = [one for one in plain[:MOST_PACKAGES] if one["name"]]
+    Contents.objects.update_or_create(image=image, defaults={"packages": named, "read_at": now})
 
 
 def image_unreadable(*, image_id: int, words: str, now: datetime) -> None:

@@ -109,7 +109,8 @@ def arrivals_seen(*, trigger_id: int, node_id: str, files: Mapping[str, str], no
 def arrival_fire(*, arrival: Arrival, now: datetime) -> Lab | None:
     """Start the job of a file that has come, once; None when it is refused now: it waits, and its owner reads why."""
     trigger = arrival.trigger
-    lab = trigger_fire(trigger=trigger, key=f"{arrival.pk}", now=now, path=f"/workspace/{trigger.watch}/{arrival.file}")
+    key = f"{arrival.pk}:{arrival.seen_at:%Y%m%d%H%M%S}"  # its number alone may be another file's after a restore
+    lab = trigger_fire(trigger=trigger, key=key, now=now, path=f"/workspace/{trigger.watch}/{arrival.file}")
     if lab:
         Arrival.objects.filter(pk=arrival.pk).update(fired_at=now)
     return lab

@@ -47,7 +47,8 @@ def occurrences(hours: Hours, zone: tzinfo) -> list[Occurrence]:
     begin, end = datetime.combine(hours.first_day, time()), datetime.combine(hours.last_day, time())
     days = [moment.date() for moment in rrule(DAILY, dtstart=begin, until=end, byweekday=hours.weekdays)]
     meets = [day for day in days if not any(first <= day <= last for first, last in hours.without)]
-    return [Occurrence(day, _moment(day, hours.from_time, zone), _moment(_last(day, hours), hours.to_time, zone)) for day in meets]
+    found = [Occurrence(day, _moment(day, hours.from_time, zone), _moment(_last(day, hours), hours.to_time, zone)) for day in meets]
+    return [one for one in found if one.starts_at < one.ends_at]  # not where the clocks leap over all of it
 
 
 def _last(day: date, hours: Hours) -> date:

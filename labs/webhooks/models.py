@@ -59,5 +59,6 @@ class Call(models.Model):
 
     @property
     def public_id(self) -> str:
-        """The same at every try: its receiver knows by it what it has had before."""
-        return f"msg_{self.pk}"
+        """The same at every try: its receiver knows by it what it has had before. Not by a number of ours, which a restored backup gives away anew."""
+        what = f"event{self.event_id}" if self.event_id else f"{self.kind}{self.queued_at:%Y%m%d%H%M%S}"
+        return f"msg_{self.hook_id}_{what}"

@@ -22,7 +22,7 @@ from labs.storage.models import WorkspaceUse
 from labs.storage.queries import disk_held
 from tests.support.hands import AtOnce, Round, round_of  # noqa: F401  (fixture)
 from worker.carrying.here import Here, Size, Stuck
-from worker.keeping import snapshot_file
+from worker.keeping import snapshot_file, snapshot_write
 from worker.loops import snapshots
 from worker.loops.snapshots import Keeper
 from worker.runtimes.process.places import FolderPlaces
@@ -203,6 +203,21 @@ def test_a_snapshot_that_is_broken_on_the_disk_leaves_the_workspace_as_it_was(ho
     made = house.restored(row)
     assert (made.state, "broken" in made.words or "could not be carried" in made.words) == ("failed", True), made.words
     assert (house.digest(), house.left_beside()) == (before, [])
+
+
+def test_a_file_that_a_lab_writes_meanwhile_costs_no_snapshot(house: House) -> None:
+    log = house.workspace / "train.log"
+    log.write_bytes(os.urandom(8_000_000))
+    told: list[int] = []
+
+    def written(percent: int) -> None:
+        told.append(percent)
+        with log.open("ab") as file:
+            file.write(b"one more line\n")
+
+    file = house.keeper.file(Snapshot(pk=1, owner=house.alice))
+    assert snapshot_write(house.keeper.here(house.alice, "x"), file, written) > 7_000_000
+    assert told
 
 
 def test_snapshots_that_could_not_be_made_push_none_out_that_was(house: House, settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,6 +23,8 @@ DIGEST = Path(__file__).with_name("digest.py")
 SPARE = 256 * 1024 * 1024
 #: How tar says that a disk is full.
 FULL = ("No space left", "Disk quota exceeded", "Wrote only")
+#: How tar ends where files changed, or went, while it read them, and nothing else was wrong.
+CHANGED = 1
 #: The least number that a person's files may belong to.
 LEAST_UID = 1000
 _ATTRIBUTES = ("--xattrs", "--xattrs-include=user.*")
@@ -73,10 +75,10 @@ class Here:
             raise Stuck(words, final=True)
 
     @contextlib.contextmanager
-    def packed(self) -> Iterator[Iterator[bytes]]:
-        """Its files as a stream; raises Stuck at the end of one that is not whole."""
+    def packed(self, *, in_use: bool = False) -> Iterator[Iterator[bytes]]:
+        """Its files as a stream; raises Stuck at the end of one that is not whole. Where it is `in_use`, a file that changes meanwhile is as it was read."""
         command = ["tar", "--create", "--format=pax", "--sparse", *_ATTRIBUTES, "--numeric-owner", "--one-file-system", "."]
-        with _program(command, folder=self._folder(), stdout=subprocess.PIPE) as ran:
+        with _program(command, folder=self._folder(), well=(0, CHANGED) if in_use else (0,), stdout=subprocess.PIPE) as ran:
             yield _read(ran)
 
     def unpack(self, chunks: Iterable[bytes]) -> None:
@@ -190,7 +192,7 @@ def _counted(folder: Path, *, quick: bool) -> Size:
 
 
 @contextlib.contextmanager
-def _program(command: list[str], *, folder: Path, uid: int = 0, **pipes: int) -> "Iterator[subprocess.Popen[bytes]]":
+def _program(command: list[str], *, folder: Path, uid: int = 0, well: Sequence[int] = (0,), **pipes: int) -> "Iterator[subprocess.Popen[bytes]]":
     """Run it to its end in the folder, which it is in before it becomes that user: they may not come there by themselves.
 
     Raises Stuck in its words when it fails; it does not outlive what goes wrong on our side.
@@ -209,7 +211,7 @@ def _program(command: list[str], *, folder: Path, uid: int = 0, **pipes: int) ->
             _shut(ran)
             ran.wait()
             raise
-        if ran.returncode:
+        if ran.returncode not in well:
             said.seek(0)
             raise _stuck(said.read().decode(errors="replace"))
 

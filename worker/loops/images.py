@@ -1,6 +1,5 @@
 """Bring images onto the node, with progress that waiting labs show, and look inside. No GPU is held meanwhile."""
 
-import json
 import logging
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from labs.catalogue.services import image_described, image_looked, image_tag_see
 from labs.fleet.bringing import TRIES, image_give_up, image_told
 from labs.fleet.models import NodeImage
 from labs.fleet.services import node_image_set
+from worker.asking import understood
 from worker.hands import Hands
 from worker.runtimes.base import ImageFacts, RuntimeFault
 from worker.runtimes.makes import Layer
@@ -133,13 +133,13 @@ def look(*, hands: Hands, image_id: int) -> None:
         return
     try:
         said = hands.runtime.image_look(image.reference, LOOK.read_text(), LOOK_WITHIN_S)
-        told: dict[str, Any] = json.loads(said.strip().splitlines()[-1])
     except RuntimeFault as fault:
         if fault.transient:
             raise
         image_unreadable(image_id=image_id, words=f"{fault.words} {fault.detail[-300:]}".strip(), now=hands.clock())
         return
-    except (IndexError, ValueError):
+    told = understood(said.strip().rpartition("\n")[2].encode())
+    if not isinstance(told, dict):
         image_unreadable(image_id=image_id, words="What it says of itself is not understood.", now=hands.clock())
         return
     if told:

@@ -7,6 +7,7 @@ counts, from `moved` on the destination's, and between them no lab of the owner 
 
 import logging
 import ssl
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -99,6 +100,9 @@ def go_on(*, move: Relocation, carrier: Carrier) -> None:
     except Stuck as stuck:
         log.warning("the move %s stands still: %s", move, stuck.words)
         move_failed(move_id=move.pk, words=stuck.words, final=stuck.final, now=clock())
+    except (OSError, subprocess.SubprocessError) as error:
+        log.exception("the move %s stands still", move)
+        move_failed(move_id=move.pk, words=f"The disk of this host did not do it: {error}"[:300], final=False, now=clock())
 
 
 def tidy(*, move: Relocation, carrier: Carrier) -> None:
@@ -108,8 +112,8 @@ def tidy(*, move: Relocation, carrier: Carrier) -> None:
         if node.state != Node.State.GONE:
             carrier.end(move, node, move.tries).tidy()
         move_tidied(move_id=move.pk, now=clock())
-    except Stuck as stuck:
-        log.warning("what the move %s left on %s stays there: %s", move, node, stuck.words)
+    except (Stuck, OSError, subprocess.SubprocessError) as stuck:
+        log.warning("what the move %s left on %s stays there: %s", move, node, stuck)
         move_tidy_later(move_id=move.pk, now=clock())
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from labs.catalogue.compat import Answer, Card, Host, fit
 from labs.catalogue.models import Image
 from labs.catalogue.official import BUILDS, never, told_by_tag
-from labs.catalogue.queries import image_needs, images_offered, packages_of
+from labs.catalogue.queries import driver_rows, image_needs, images_offered, packages_of
 from labs.catalogue.services import (
     image_add,
     image_described,
@@ -194,3 +195,23 @@ def test_a_report_of_another_image_is_refused(image: Image, root_admin: User, no
     image.refresh_from_db()
     with pytest.raises(Refused, match="of another image"):
         image_scan_take(image=image, report=TRIVY, actor=root_admin, now=now)
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "numbers": {"sass": 9, "ptx": ["9.0"]},
+    "no digit": {"ptx": "²"},
+    "mixed": {"sass": ["9.0", 7, None, "x"]},
+    "an object": {"architecture": {"a": 1}},
+    "long": {"cuda": "1" * 5000, "packages": [1, {"name": "x"}]},
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+def test_whatever_an_image_says_of_itself_nobodys_queue_stands_still(odd, image: Image, now: datetime) -> None:
+    """Its own Python says it, which whoever made the image may have changed: for the house's scheduler it is data."""
+    looked = image_looked(image_id=image.pk, told=TOLD | odd, labels={}, now=now)
+    needs = image_needs(image=Image.objects.get(pk=looked.pk))
+    assert fit(needs, Host(driver="570.86.10"), Card("9.0"), driver_rows()).answer in Answer
+    Image.objects.update(inside=odd)  # as a node's record of an earlier version may have it
+    image_needs(image=Image.objects.get(pk=looked.pk))
+    assert fit(image_needs(image=Image.objects.get(pk=looked.pk)), Host(driver="570.86.10"), Card("9.0"), driver_rows()).answer in Answer

@@ -114,3 +114,10 @@ def test_times_are_told_in_the_houses_zone() -> None:
     assert spell_words(START, START + timedelta(hours=20), BERLIN) == "Tue 24 Nov, 11:00–Wed 25 Nov, 07:00"
     assert until_words(START, START, BERLIN) == "11:00"
     assert until_words(START + timedelta(days=1), START, BERLIN) == "Wed 25 Nov 11:00"
+
+
+def test_an_hour_that_the_clocks_leap_over_does_not_take_place() -> None:
+    """It would end before it begins, and the house keeps no such time."""
+    sunday = date(2026, 3, 29)
+    night = hours(weekdays=(6,), from_time=time(2, 30), to_time=time(3), first_day=sunday, last_day=sunday + timedelta(days=7))
+    assert [one.day for one in occurrences(night, BERLIN)] == [sunday + timedelta(days=7)]

@@ -195,6 +195,17 @@ def test_what_happens_to_others_pushes_ones_own_out_of_no_look(alice: Any, bob: 
     assert calls_queue(now=now + timedelta(minutes=1)) == 1
 
 
+def test_a_call_has_one_name_for_its_event_whatever_number_it_is_kept_under(alice: Any, lab_of: Any, now: Any) -> None:
+    make(alice, now, "https://x.org/", events=["lab.queued"])
+    lab_of(alice)
+    assert calls_queue(now=now) == 1
+    before = Call.objects.get()
+    Call.objects.all().delete()  # the backup that was restored knew nothing of it
+    assert calls_queue(now=now + timedelta(seconds=5)) == 1
+    again = Call.objects.get()
+    assert (again.public_id, again.pk != before.pk) == (before.public_id, True)
+
+
 def test_a_receiver_that_hangs_takes_one_thread_and_no_more(alice: Any, bob: Any, lab_of: Any, now: Any) -> None:
     for owner in (alice, bob):
         make(owner, now, "https://x.org/")
