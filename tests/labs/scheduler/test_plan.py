@@ -61,6 +61,15 @@ def test_cards_are_not_kept_for_a_lab_that_they_could_never_serve() -> None:
     assert _placed(made) == {"other": "n2"} and "0 free now" in made.waits["picky"].reasons[0]
 
 
+def test_a_lab_that_needs_data_runs_where_it_is_and_holds_up_nobody_who_needs_none() -> None:
+    nodes, lacks = [_node("n1", cards=2), _node("n2", cards=1)], (("n1", "Not on n1."),)
+    made = _plan(nodes, _lab("a", lacks=lacks), _lab("b", owner=2, lacks=lacks, after=1), _lab("c", owner=3, after=2))
+    assert _placed(made) == {"a": "n2", "c": "n1"}
+    assert "Not on n1." in made.waits["b"].reasons
+    nowhere = _plan(nodes, _lab("a", lacks=(*lacks, ("n2", "Not on n2."))))
+    assert (nowhere.waits["a"].reasons, nowhere.waits["a"].estimate) == (("Not on n1.", "Not on n2."), None)
+
+
 def test_a_large_wish_keeps_only_nodes_that_are_large_enough() -> None:
     nodes = [_node("big", cards=4, free=1), _node("small", cards=1)]
     made = _plan(nodes, _lab("large", gpus=4), _lab("one", owner=2, after=1))
