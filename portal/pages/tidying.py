@@ -146,9 +146,7 @@ def _place(use: WorkspaceUse, wish: Wish, own: list[Chore]) -> Place:
     look = next((one for one in own if one.kind == LOOK and one.state == DONE), None)
     found = look.found if look else {}
     fresh = look is not None and wish.pk is not None and look.asked_at >= wish.changed_at
-    seen = [
-        Seen(one["path"], one["size"], datetime.fromtimestamp(one["changed"], UTC), one["stays"]) for one in found.get("seen", [])
-    ]
+    seen = [Seen(one["path"], one["size"], datetime.fromtimestamp(one["changed"], UTC), one["stays"]) for one in found.get("seen", [])]
     sizes = found.get("caches", {})
     caches = [(name, words, sizes[name]) for name, words in CACHE_WORDS.items() if sizes.get(name)]
     newest = own[0] if own else None

@@ -46,6 +46,11 @@ def put(seen: Observed, spec: LabSpec, name: str, content: bytes) -> None:
     assert asked(seen, spec, "PATCH", place, content, Tus_Resumable="1.0.0", Upload_Offset="0", Content_Type=kind)[0] == 204
 
 
+def sent(seen: Observed, spec: LabSpec) -> dict[str, Any]:
+    """The folder that is sent to a store, as the page tells it."""
+    return dict(json.loads(asked(seen, spec, "GET", "api/exports")[2])["items"][0])
+
+
 def answers(seen: Observed, spec: LabSpec) -> bool:
     try:
         return asked(seen, spec, "GET", "api")[0] == 200
@@ -71,6 +76,11 @@ class DeskContract:
         assert asked(seen, spec, "GET", "", Authorization="token guessed")[0] == 403
         status, headers, shown = asked(seen, spec, "GET", "notebook?path=eleven.ipynb")
         assert (status, b"Eleven" in shown, headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")) == (200, True, True)
+        keys = {"endpoint": "http://127.0.0.1:9", "bucket": "runs", "key": "access", "secret": "of-nobody"}
+        body = json.dumps({"do": "send", **keys}).encode()
+        assert asked(seen, spec, "POST", "act", body, Content_Type="application/json", Accept="application/json")[0] == 200
+        wait_for(lambda: sent(seen, spec)["state"] != "running", within=120, what="the library's word that nobody answers")
+        assert "could not be reached (EndpointConnectionError)" in sent(seen, spec)["words"]
         assert not runtime.verify(spec).differences
         owner = runtime.workspace_measure(spec.workspace, 30)
         assert owner and owner.size > 0

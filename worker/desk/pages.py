@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
+from worker.desk.exports import Export
 from worker.desk.fetch import RUNNING, Fetch
 from worker.desk.listing import SORTS, Entry, Listing, View
 from worker.desk.look import form, icon, moment, note, size, text, way
@@ -19,6 +20,8 @@ SAID = {
     "emptied": "The trash is empty.",
     "fetching": "It is being fetched. You can close this page: it goes on while your files are open.",
     "cancelled": "It is not fetched any more.",
+    "sending": "It is being sent. You can close this page: it goes on while your files are open.",
+    "unsent": "It is not sent any more. What is there already stays there.",
 }
 TITLES = {"name": "Name", "size": "Size", "changed": "Changed"}
 EMPTY = '<div class="empty"><h2>Nothing here yet</h2><p>Drop files onto this page, choose Upload, or save something here in a lab.</p></div>'
@@ -34,12 +37,12 @@ def crumbs(path: str, *, last_is_link: bool = False) -> str:
     return f'<h1 class="crumbs">{" <i>/</i> ".join(links)}</h1>'
 
 
-def folder(path: str, listing: Listing, view: View, *, said: str, fetches: Sequence[Fetch], own: bool) -> str:
+def folder(path: str, listing: Listing, view: View, *, said: str, under_way: Sequence[str], own: bool) -> str:
     """A folder: what can be done here, what is under way, what lies in it."""
     tools = _tools(path) if own else ""
     return (
         f'{note(SAID.get(said, ""))}<div class="top" id="here" data-path="{escape(way(path))}"><div>{crumbs(path)}</div>{tools}</div>'
-        f'<div id="uploads" aria-live="polite"></div>{_fetches(fetches)}<div id="listing">{_listing(path, listing, view)}</div>'
+        f'<div id="uploads" aria-live="polite"></div>{_under_way(under_way)}<div id="listing">{_listing(path, listing, view)}</div>'
         f"{_of_folder(path) if own and path else _packed(path)}"
     )
 
@@ -56,8 +59,22 @@ def _tools(path: str) -> str:
     )
 
 
-def _fetches(fetches: Sequence[Fetch]) -> str:
-    return f'<div id="fetches"{" data-live" if any(one.state == RUNNING for one in fetches) else ""}>{"".join(map(fetch_line, fetches))}</div>'
+def _under_way(lines: Sequence[str]) -> str:
+    live = any(line.startswith(f'<div class="line {RUNNING}">') for line in lines)
+    return f'<div id="fetches"{" data-live" if live else ""}>{"".join(lines)}</div>'
+
+
+def export_line(one: Export) -> str:
+    """A folder on its way to a store, or how that ended."""
+    amount = f"{one.there} of {one.files} files, {size(min(one.sent, one.size))} of {size(one.size)}"
+    spared = f", {one.spared} of them were there already" if one.spared else ""
+    state = {"running": amount, "done": f"{one.there} files are there and were compared{spared}", "failed": text(one.words), "cancelled": "not sent further"}
+    known = f'value="{min(one.sent, one.size)}" max="{one.size}"' if one.size else ""
+    bar = f'<progress aria-label="How much is there" {known}></progress>' if one.state == RUNNING else ""
+    acts = {"running": ("send not", "Cancel"), "failed": ("send again", "Try again"), "cancelled": ("send again", "Go on")}
+    act = form(*acts[one.state], {"id": str(one.id)}) if one.state in acts else ""
+    name = f"{text(one.folder) or 'Files'} → {text(one.place)}"
+    return f'<div class="line {one.state}"><strong>{name}</strong><span class="dim">{state[one.state]}</span>{bar}{act}</div>'
 
 
 def fetch_line(one: Fetch) -> str:
@@ -128,7 +145,24 @@ def _address(path: str, view: View, number: int = 1) -> str:
 
 def _packed(path: str, more: str = "") -> str:
     links = "".join(f'<a class="btn" href="archive?kind={kind}&amp;path={way(path)}">{icon("download")}as {kind}</a>' for kind in ("zip", "tar"))
-    return f'<section class="card"><h2>This folder</h2><div class="tools"><span class="dim">Download all of it</span>{links}{more}</div></section>'
+    return (
+        f'<section class="card"><h2>This folder</h2><div class="tools"><span class="dim">Download all of it</span>{links}{_sending(path)}{more}</div></section>'
+    )
+
+
+def _sending(path: str) -> str:
+    plain = (
+        ("endpoint", "Address of the store", 'type="url" placeholder="https://s3.example.edu (empty: Amazon)"'),
+        ("bucket", "Bucket", 'required maxlength="63"'),
+        ("prefix", "Folder in it", f'maxlength="500" value="{text(path)}"'),
+        ("region", "Region", 'maxlength="40" placeholder="us-east-1"'),
+        ("key", "Access key", 'required maxlength="200"'),
+        ("secret", "Secret key", 'required maxlength="200" type="password"'),
+    )
+    inner = "".join(f'<label>{words}<input name="{name}" autocomplete="off" spellcheck="false" {more}></label>' for name, words, more in plain)
+    about = '<p class="dim">From your own lab network, each file compared when it is there. The keys are kept nowhere: they are forgotten with this page.</p>'
+    do = form("send", "Send it", {"path": path}, inner=inner, kind="primary")
+    return f'<details><summary class="btn">{icon("upload")}Send to S3</summary>{about}{do}</details>'
 
 
 def _of_folder(path: str) -> str:

@@ -42,6 +42,7 @@ class Routes:
             "api/list": self._list,
             "api/there": self._there,
             "api/trash": lambda request: request.json({"items": [asdict(one) for one in thrown(store.root)]}),
+            "api/exports": lambda request: request.json({"items": [asdict(one) for one in store.exports.all()]}),
             "api/fetches": lambda request: request.json({"items": [asdict(one) for one in store.fetches.all()]}),
             "fetches": self._fetches,
             "status": self._status,
@@ -55,6 +56,9 @@ class Routes:
             "empty": self._empty,
             "fetch": self._fetch,
             "cancel": self._cancel,
+            "send": self._send,
+            "send again": self._send_again,
+            "send not": self._send_not,
         }
 
     def __call__(self, request: Request) -> None:
@@ -96,7 +100,7 @@ class Routes:
         path = _path(request)
         view = _view(request.query)
         listing = listed(self._store.root, parts_of(path), view)
-        body = pages.folder(path, listing, view, said=request.query.get("said", ""), fetches=self._store.fetches.all()[:5], own=_is_own(path))
+        body = pages.folder(path, listing, view, said=request.query.get("said", ""), under_way=self._under_way(), own=_is_own(path))
         request.page(self._whole(path.rpartition("/")[2] or "Files", body))
 
     def _view(self, request: Request) -> None:
@@ -154,10 +158,14 @@ class Routes:
         request.json({"kind": kind_of(state) if state else None})
 
     def _fetches(self, request: Request) -> None:
-        request.page("".join(map(pages.fetch_line, self._store.fetches.all()[:5])).encode())
+        request.page("".join(self._under_way()).encode())
+
+    def _under_way(self) -> "list[str]":
+        """What is fetched and sent, and how the last ended."""
+        return [*map(pages.export_line, self._store.exports.all()[:5]), *map(pages.fetch_line, self._store.fetches.all()[:5])]
 
     def _status(self, request: Request) -> None:
-        busy = request.server.open > 0 or self._store.fetches.busy
+        busy = request.server.open > 0 or self._store.fetches.busy or self._store.exports.busy
         request.json({"idle_s": 0 if busy else time.monotonic() - request.server.used, "sweep_at": self._store.sweep_at})
 
     def _static(self, request: Request, name: str) -> None:
@@ -220,9 +228,26 @@ class Routes:
         return _at(where), "fetching"
 
     def _cancel(self, fields: "dict[str, str]") -> "tuple[str, str]":
-        number = fields.get("id", "")
-        self._store.fetches.cancel(int(number) if number.isascii() and number.isdigit() else 0)
+        self._store.fetches.cancel(_number(fields))
         return "?path=", "cancelled"
+
+    def _send(self, fields: "dict[str, str]") -> "tuple[str, str]":
+        where = parts_of(_given(fields))
+        self._store.exports.start("/".join(where), fields)
+        return _at(where), "sending"
+
+    def _send_again(self, fields: "dict[str, str]") -> "tuple[str, str]":
+        self._store.exports.again(_number(fields))
+        return "?path=", "sending"
+
+    def _send_not(self, fields: "dict[str, str]") -> "tuple[str, str]":
+        self._store.exports.cancel(_number(fields))
+        return "?path=", "unsent"
+
+
+def _number(fields: "dict[str, str]") -> int:
+    number = fields.get("id", "")
+    return int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0
 
 
 def _given(fields: "dict[str, str]") -> str:

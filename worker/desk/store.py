@@ -4,6 +4,7 @@ import threading
 import time
 
 from worker.desk.errors import Wrong, wrong_of
+from worker.desk.exports import Exports
 from worker.desk.fetch import Fetches
 from worker.desk.paths import Root
 from worker.desk.room import Room
@@ -21,6 +22,7 @@ class Store:
         self.room = Room(left)
         self.uploads = Uploads(self.root, self.room)
         self.fetches = Fetches(self.uploads, self.room)
+        self.exports = Exports(self.root)
         self.sweep_at: float | None = None  # when something is to be swept next, in seconds of the epoch
         self._wake = threading.Event()
 

@@ -1,14 +1,20 @@
 """What the container of a file page is handed: its program, packed into one file, and its plan."""
 
+import importlib.util
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from worker.runtimes.base import LabSpec
 
-PROGRAM, PLAN = "desk.pyz", "desk.json"
+PROGRAM, PLAN, LIBRARY = "desk.pyz", "desk.json", "cloud.zip"
+#: What sends to S3, all of it Python; of the library's descriptions of services only those that this takes.
+PACKED = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+DESCRIBED, NEEDED = ("botocore/data/", "boto3/data/", "boto3/examples/"), ("botocore/data/s3/", "boto3/data/s3/")
+NEEDED_TOO = ("botocore/data/endpoints.json", "botocore/data/partitions.json", "botocore/data/sdk-default-configuration.json", "botocore/data/_retry.json")
 FOLDER = Path(__file__).parents[1] / "desk"
 BEGIN = "from worker.desk.main import main\n\nmain()\n"
 #: Left out of the packed program: for people who renew what others wrote.
@@ -26,6 +32,28 @@ def desk_program() -> bytes:
             if path.is_file() and path.suffix != ".pyc" and path.name not in NOT_SERVED:
                 archive.write(path, f"worker/desk/{path.relative_to(FOLDER)}")
     return packed.getvalue()
+
+
+@cache
+def desk_library() -> bytes:
+    """What the program sends folders to S3 with: it needs no image that has it, and no network to fetch it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path, name in sorted(_packed_files()):
+            if not name.startswith(DESCRIBED) or name.startswith((*NEEDED, *NEEDED_TOO)):
+                archive.write(path, name)
+    return packed.getvalue()
+
+
+def _packed_files() -> Iterator[tuple[Path, str]]:
+    for package in PACKED:
+        found = importlib.util.find_spec(package)
+        origin = Path(found.origin) if found and found.origin else None
+        if origin is None:
+            raise FileNotFoundError(2, package)
+        for path in origin.parent.rglob("*") if origin.name == "__init__.py" else (origin,):
+            if path.is_file() and path.suffix not in (".pyc", ".so"):
+                yield path, str(path.relative_to(origin.parent.parent if origin.name == "__init__.py" else origin.parent))
 
 
 def desk_plan(spec: LabSpec, *, workspace: str, given: str, address: tuple[str, int]) -> str:

@@ -59,7 +59,9 @@ class Handover:
             _put(secrets / JOB_PLAN, job_plan, 0o400, spec)
         if desk_plan:
             (secrets / desk.PROGRAM).write_bytes(desk.desk_program())
-            _own(secrets / desk.PROGRAM, 0o444, None)
+            (secrets / desk.LIBRARY).write_bytes(desk.desk_library())
+            for name in (desk.PROGRAM, desk.LIBRARY):
+                _own(secrets / name, 0o444, None)
             _put(secrets / desk.PLAN, desk_plan, 0o400, spec)
         if not (job_plan or desk_plan):
             contents_write(secrets / CONTENTS)

@@ -155,8 +155,9 @@ def _main(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Hos
 def _desk(spec: LabSpec, folder: LabFolder, inside: Inside, port: int, host: Host) -> list[str]:
     """The file page, by the image's own Python; isolated from what the person installed."""
     (folder.path / desk.PROGRAM).write_bytes(desk.desk_program())
+    (folder.path / desk.LIBRARY).write_bytes(desk.desk_library())
     (folder.path / desk.PLAN).write_text(desk.desk_plan(spec, workspace=inside.workspace, given=inside.run, address=("127.0.0.1", port)))
-    for name in (desk.PROGRAM, desk.PLAN):
+    for name in (desk.PROGRAM, desk.LIBRARY, desk.PLAN):
         (folder.path / name).chmod(0o644)
     if host.root:
         os.chown(folder.path / desk.PLAN, spec.uid, spec.gid)
