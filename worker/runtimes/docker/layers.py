@@ -23,6 +23,10 @@ PIECE = 256 * 1024
 PACKED_PCT = 70
 EMPTY, TOO_LARGE = 3, 4
 MIB = 1024 * 1024
+#: An empty file has no bytes, and takes room all the same.
+MOST_FILES = 1_000_000
+#: Of what a lab says beside its tar, bytes that are kept.
+MOST_SAID = 1024 * 1024
 _KEY = re.compile(r"[0-9a-f]{12}")
 _PURELIB = re.compile(r"(/[A-Za-z0-9_.+-]+)+/(site|dist)-packages")
 #: Below a person's folder, what packages write: libraries, programs, and what programs share.
@@ -128,11 +132,13 @@ def _copy(pack: "_Pack", archive: tarfile.TarFile, saving: Saving, progress: Pro
                 if content is None or not _plain(member.name):
                     raise RuntimeFault("What the lab packed is not understood.", detail=member.name[:200], transient=False)
                 copied += member.size
+                if pack.seen >= MOST_FILES:
+                    raise RuntimeFault(f"What was installed has more than {MOST_FILES} files, which is too many for one image.", transient=False)
                 if copied > saving.most_bytes:
                     raise _too_large(copied, saving.most_bytes)
                 archive.addfile(_about(f"made/{member.name}", member.size, 0o755 if member.mode & 0o111 else 0o644, member.mtime), content)
                 pack.seen += 1
-                if (percent := PACKED_PCT * copied // max(pack.total, copied)) != told:
+                if (percent := PACKED_PCT * copied // max(pack.total, copied, 1)) != told:
                     told = percent
                     progress(percent, f"Packing what was installed: {copied // MIB} of {pack.total // MIB} MiB")
     except tarfile.TarError as error:
@@ -191,10 +197,16 @@ class _Pack(io.RawIOBase):
             piece = next(self._stream, None)
             if piece is None:
                 return 0
-            self._rest, self._words = piece[0] or b"", self._words + (piece[1] or b"")[-PIECE:]
+            self._rest = piece[0] or b""
+            self._hear(piece[1])
         taken, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
         buffer[: len(taken)] = taken
         return len(taken)
+
+    def _hear(self, words: bytes | None) -> None:
+        """Its beginning tells what comes, its end why nothing did; what lies between may be of any length."""
+        said = self._words + (words or b"")
+        self._words = said if len(said) <= MOST_SAID else said[: MOST_SAID // 2] + said[-MOST_SAID // 2 :]
 
     @property
     def total(self) -> int:
@@ -211,7 +223,7 @@ class _Pack(io.RawIOBase):
     def said(self) -> dict[str, Any]:
         """Its own words about it, at the end. RuntimeFault when there was nothing to tell, or too much."""
         for _, words in self._stream:  # words may come behind a small tar
-            self._words += (words or b"")[-PIECE:]
+            self._hear(words)
         told = self._told()
         if self._api.exec_inspect(self._made)["ExitCode"] or not self.seen:
             raise self.fault()
