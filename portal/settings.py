@@ -57,6 +57,7 @@ NETWORK_RANGE = env.network("GPULAB_NETWORK_RANGE", f"10.{200 + PORT // 100 % 40
 CLI_FOLDER = env.folder("GPULAB_CLI_FOLDER", GPULAB_HOME / "cli")
 WORKSPACES = env.choice("GPULAB_WORKSPACES", ("node", "shared"), "node")
 SHARED_DATA = env.folder("GPULAB_SHARED_DATA", GPULAB_HOME / "data")
+MODELS = env.text("GPULAB_MODELS", "")
 DATA_FOLDERS = tuple(Path(one) for one in env.listing("GPULAB_DATA_FOLDERS", str(GPULAB_HOME / "datasets")))
 SNAPSHOTS = env.folder("GPULAB_SNAPSHOTS", GPULAB_HOME / "snapshots")
 SNAPSHOT_COUNT = env.integer("GPULAB_SNAPSHOT_COUNT", 5, low=1, high=3650)

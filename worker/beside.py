@@ -9,7 +9,7 @@ from labs.datasets.queries import data_seen
 from labs.datasets.rules import NFS, S3, VOLUME
 from labs.people.models import Group, User
 from worker.runtimes import mounts
-from worker.runtimes.base import RuntimeFault
+from worker.runtimes.base import Check, RuntimeFault
 from worker.runtimes.mounts import Mount
 
 
@@ -37,6 +37,28 @@ def data_mount(one: DataSet, *, target: str, realm: str) -> Mount:
     if one.backend == NFS:
         return Mount(target, mounts.NFS, f"gpulab-{realm}-data-{one.pk}", remote=one.source)
     return Mount(target, mounts.FOLDER, str(copy_folder(one) if one.backend == S3 else _allowed(Path(one.source))))
+
+
+def models_of(*, isolates: bool) -> tuple[str, str]:
+    """The node's models, as its own settings name them ("" for none), and what is wrong with that name; only an engine (`isolates`) has volumes."""
+    named = str(settings.MODELS)
+    if not named:
+        return "", ""
+    if not mounts.models_sound(named):
+        return "", f"GPULAB_MODELS is {named!r}, which is neither a folder nor a volume that can be mounted."
+    if mounts.folder_sound(named) and not Path(named).is_dir():
+        return "", f"There is no folder {named}, which GPULAB_MODELS names."
+    if not (isolates or mounts.folder_sound(named)):
+        return "", f"GPULAB_MODELS names the volume {named}, and labs of this node are plain processes, which see folders only."
+    return named, ""
+
+
+def models_checks(*, isolates: bool) -> list[Check]:
+    """A line of the node's health where it has models, or cannot show them."""
+    named, words = models_of(isolates=isolates)
+    if words:
+        return [Check("models", "yellow", f"{words} Labs start without them.", "Set it right in the worker's settings, and restart the worker.")]
+    return [Check("models", "green", f"Labs see the models of {named} at {mounts.MODELS_AT}.")] if named else []
 
 
 def copy_folder(one: DataSet) -> Path:

@@ -1,13 +1,20 @@
 """How full this node's disks are. A full one is a red line of its health: no new lab starts there, running ones go on."""
 
+import fcntl
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from labs.fleet.models import AT_REST_CHECK
 from labs.fleet.queries import DISK_CHECK
 from worker.runtimes.base import Check
 
 FULL_PCT, NEARLY_PCT = 90, 80
+#: File systems that encrypt by themselves, as /proc calls them.
+ENCRYPTING = {"fuse.gocryptfs": "gocryptfs", "fuse.cryfs": "CryFS", "fuse.encfs": "EncFS", "ecryptfs": "eCryptfs"}
+#: Asks for a folder's policy of fscrypt: FS_IOC_GET_ENCRYPTION_POLICY_EX of linux/fscrypt.h, and the bytes that it may take.
+GET_POLICY, POLICY_BYTES = 0xC0096616, 24
 
 
 def disk_checks(places: Mapping[str, Path]) -> list[Check]:
@@ -37,3 +44,78 @@ def _check(name: str, path: Path, pct: int) -> Check:
     if pct < FULL_PCT:
         return Check(DISK_CHECK + name, "yellow", f"{pct}% of the disk of {name} is used; from {FULL_PCT}% on no new lab starts here.", fix)
     return Check(DISK_CHECK + name, "red", f"The disk of {name} is {pct}% full: no new lab starts here. Running ones go on.", fix)
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """The file system under a folder: its device (0:n where it is none of its own), its kind, and what was mounted."""
+
+    device: str
+    kind: str
+    source: str
+
+
+def at_rest_check(path: Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Check:
+    """Does what people keep under `path` lie encrypted on the disk? Told, never a fault: not every house needs it."""
+    found = mounted_at(path, (proc / "self/mountinfo").read_text()) if path.is_dir() else None
+    by = encrypted_by(path, found, sys) if found else None
+    if by is None:
+        return Check(AT_REST_CHECK, "green", "Whether workspaces are encrypted at rest cannot be told from here.")
+    return Check(AT_REST_CHECK, "green", f"Workspaces are encrypted at rest ({by})." if by else "Workspaces are not encrypted at rest.")
+
+
+def mounted_at(path: Path, mountinfo: str) -> Mounted | None:
+    """The mount that holds the folder; of several in one place, the last covers the others."""
+    real, found, longest = path.resolve(), None, -1
+    for line in mountinfo.splitlines():
+        fields, _, rest = line.partition(" - ")
+        device, at = fields.split()[2], Path(_plain(fields.split()[4]))
+        if real.is_relative_to(at) and len(at.parts) >= longest:
+            kind, source = rest.split()[:2]
+            found, longest = Mounted(device, kind, _plain(source)), len(at.parts)
+    return found
+
+
+def _plain(name: str) -> str:
+    """Blanks and such as the kernel writes them."""
+    return name.encode().decode("unicode_escape") if "\\" in name else name
+
+
+def encrypted_by(path: Path, mounted: Mounted, sys: Path = Path("/sys")) -> str | None:
+    """What encrypts it; empty for nothing, None where that cannot be told."""
+    if mounted.kind in ENCRYPTING:
+        return ENCRYPTING[mounted.kind]
+    if has_policy(path):
+        return "fscrypt"
+    device = mounted.device
+    if device.startswith("0:"):  # Btrfs has several devices behind one
+        if not mounted.source.startswith("/dev/"):
+            return None
+        number = Path(mounted.source).stat().st_rdev
+        device = f"{os.major(number)}:{os.minor(number)}"
+    block = sys / "dev/block" / device
+    if not block.is_dir():
+        return None
+    return "dm-crypt" if _is_crypt(block) else ""
+
+
+def _is_crypt(block: Path) -> bool:
+    """Is the device one of dm-crypt, or does it lie wholly on such ones, as a volume of LVM or a RAID may?"""
+    uuid = block / "dm/uuid"
+    if uuid.is_file() and uuid.read_text().startswith("CRYPT-"):
+        return True
+    below = list((block / "slaves").iterdir()) if (block / "slaves").is_dir() else []
+    return bool(below) and all(_is_crypt(one) for one in below)
+
+
+def has_policy(folder: Path) -> bool:
+    """Is the folder encrypted by its own file system (ext4, F2FS, UBIFS: fscrypt)?"""
+    asked = bytearray(POLICY_BYTES.to_bytes(8, "little") + bytes(POLICY_BYTES))
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.ioctl(handle, GET_POLICY, asked)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True

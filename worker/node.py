@@ -20,8 +20,9 @@ from labs.fleet.queries import DISK_CHECK, driver_of
 from labs.fleet.services import node_open, node_report, node_unknown
 from labs.notices.services import notice_queue_admins
 from labs.turns.queries import database_now
+from worker.beside import models_checks
 from worker.clock import HouseClock, boot_s
-from worker.disks import disk_checks
+from worker.disks import at_rest_check, disk_checks
 from worker.hands import Hands
 from worker.loops import alone, images, moving, snapshots, starters
 from worker.probes.choose import probe_choose
@@ -182,7 +183,8 @@ def report() -> None:
         return
     places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
     versions = version_checks(runtime=info.versions, driver=driver_of(node_id=held.node_id))
-    found = [*info.checks, *versions, *disk_checks(places), *_clock_checks()]
+    folders = [*disk_checks(places), at_rest_check(places["labs and workspaces"]), *models_checks(isolates=info.isolates)]
+    found = [*info.checks, *versions, *folders, *_clock_checks()]
     checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
     _disks_tell(held, found)
     node_report(

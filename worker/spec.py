@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from worker.runtimes.base import Desk, LabSpec, Network
-from worker.runtimes.mounts import SCRATCH, TEAM, Mount
+from worker.runtimes.mounts import MODELS, MODELS_AT, SCRATCH, TEAM, Mount
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class House:
     gateway_key: str
     isolates: bool
     scratch_mib: int = 0  # the most that scratch holds; 0 is no scratch
+    models: str = ""  # the node's models: a folder of its, or a volume of its engine's; "" for none
     team_gid: int = 1_000_000_000  # a team's group is this and its number
 
 
@@ -54,22 +55,29 @@ def workspace_owner(realm: str, name: str) -> int | None:
     return int(number) if number.isdecimal() and workspace_name(realm, int(number)) == name else None
 
 
+def models_name(realm: str, owner_id: int) -> str:
+    """What a runtime calls the person's view of the node's models."""
+    return f"gpulab-{realm}-models-{owner_id}"
+
+
 def team_name(realm: str, group_id: int) -> str:
     """What a runtime calls a team's folder."""
     return f"gpulab-{realm}-team-{group_id}"
 
 
 def _mounts(facts: LabFacts, house: House) -> tuple[Mount, ...]:
-    """Data sets, the folder of each team, and scratch that is this attempt's alone."""
+    """Data sets, the folder of each team, scratch that is this attempt's alone, and the node's models, which processes can only read."""
     teams = [Mount(f"/team/{slug}", TEAM, team_name(facts.realm, number), gid=house.team_gid + number) for number, slug in facts.teams]
     scratch = [Mount("/scratch", SCRATCH, f"gpulab-{facts.lab_id}-{facts.attempt}-scratch", size_mib=house.scratch_mib)] if house.scratch_mib else []
-    return (*facts.data, *teams, *scratch)
+    view = models_name(facts.realm, facts.owner_id)
+    models = [Mount(MODELS_AT, MODELS, view, below=house.models, locked=not house.isolates)] if house.models else []
+    return (*facts.data, *teams, *scratch, *models)
 
 
 def desk_spec(facts: LabFacts, house: House, token: str, desk: Desk) -> LabSpec:
     """The file page of a workspace: a lab's container with another program in it, the workspace and nothing else."""
     bare = replace(facts, gpu_uuids=(), command=(), teams=(), data=())
-    return replace(lab_spec(bare, replace(house, shared_data="", gateway_key="", scratch_mib=0), token), desk=desk)
+    return replace(lab_spec(bare, replace(house, shared_data="", gateway_key="", scratch_mib=0, models=""), token), desk=desk)
 
 
 def lab_spec(facts: LabFacts, house: House, token: str) -> LabSpec:

@@ -18,7 +18,7 @@ from labs.lifecycle.queries import gpus_of
 from labs.lifecycle.tokens import gateway_public_key, upstream_token
 from labs.starters.queries import starts_wanted
 from worker.asking import Unanswered, ask
-from worker.beside import data_of, teams_of
+from worker.beside import data_of, models_of, teams_of
 from worker.hands import Hands
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
 from worker.spec import House, LabFacts, lab_spec
@@ -91,6 +91,7 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         gateway_key=gateway_public_key(),
         isolates=isolates,
         scratch_mib=settings.SCRATCH_GIB * 1024,
+        models=models_of(isolates=isolates)[0],
         team_gid=settings.UID_BASE + settings.UID_COUNT,
     )
     return lab_spec(facts, house, upstream_token(lab_id=lab.pk, attempt=lab.attempt))

@@ -8,6 +8,9 @@ from django.db import models
 from labs.catalogue.models import Image
 from labs.fleet.versions import VERSION_CHECK
 
+#: The check that says whether people's files lie encrypted on a node.
+AT_REST_CHECK = "at rest"
+
 
 def new_realm() -> str:
     """Names what this installation has on an engine: another one on the same engine has another realm."""
@@ -57,6 +60,11 @@ class Node(models.Model):
     def is_red(self) -> bool:
         """A promise to people is not kept on this host: no new labs."""
         return any(check.get("state") == "red" and not _of_version(check) for check in self.checks)
+
+    @property
+    def at_rest(self) -> str:
+        """Whether people's files lie encrypted on its disk, in words; empty before it has said so."""
+        return next((str(check["words"]) for check in self.checks if check["name"] == AT_REST_CHECK), "")
 
     @property
     def unsafe_words(self) -> str:

@@ -17,7 +17,7 @@ from tests.embedded.conftest import TOKEN
 from tests.support.jupyter import cell_run, status_of
 from tests.support.waiting import wait_for
 from worker.runtimes.base import LabSpec, Observed, RuntimeFault
-from worker.runtimes.mounts import FOLDER, SCRATCH, TEAM, Mount
+from worker.runtimes.mounts import FOLDER, MODELS, SCRATCH, TEAM, Mount
 from worker.runtimes.process.ending import labs_end
 from worker.runtimes.process.runtime import LOST, ProcessRuntime
 
@@ -367,12 +367,14 @@ def test_folders_beside_the_workspace_are_as_asked_and_scratch_goes_with_the_lab
         Mount("/data/flowers", FOLDER, str(flowers)),
         Mount("/team/vision", TEAM, "gpulab-n1-team-7", gid=40_007),
         Mount("/scratch", SCRATCH, "gpulab-x-1-scratch"),
+        Mount("/models", MODELS, "gpulab-n1-models-1", below=str(flowers), locked=True),
     )
     spec = spec_of(shared_data=str(shared), mounts=mounts)
     observed = lab_up(runtime, spec)
     verification = runtime.verify(spec)
     assert list(verification.differences) == []
-    assert verification.found["folders"] == "/data/flowers ro, /data/shared ro, /scratch rw, /team/vision rw"
+    assert verification.found["folders"] == "/data/flowers ro, /data/shared ro, /models ro, /scratch rw, /team/vision rw"
+    assert "models: /models can only be read here; what you download goes into your workspace" in verification.not_held
     script = "cat /data/flowers/flowers.txt /data/shared.txt; echo; touch /data/flowers/x 2>&1 | tail -c 22; umask 077; touch /team/vision/a /scratch/b; id -G"
     lines = ssh(observed, gateway, script).stdout.split("\n")
     assert [line.strip() for line in lines[:3]] == ["flowersshared", "Read-only file system", "20001 40007"]

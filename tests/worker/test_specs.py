@@ -2,6 +2,7 @@
 
 import random
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.runtimes.base import RuntimeFault
+from worker.beside import models_checks, models_of
+from worker.runtimes.base import Desk, RuntimeFault
 from worker.runtimes.docker.create import GIVEN, container_config, container_job, spec_check
-from worker.runtimes.mounts import Mount
-from worker.spec import House, LabFacts, lab_spec
+from worker.runtimes.mounts import MODELS, Mount
+from worker.spec import House, LabFacts, desk_spec, lab_spec
 
 RANGE = "10.200.0.0/16"
 GIVEN_HERE = Path("/srv/gpulab/run/containers/x")
@@ -104,6 +106,33 @@ def _data(pick: random.Random, n: int) -> Mount:
     kind = pick.choice(["folder", "volume", "nfs"])
     source = {"folder": f"{SETS}/set{n}", "volume": f"flowers{n}", "nfs": f"gpulab-x-data-{n}"}[kind]
     return Mount(f"/data/set{n}", kind, source, remote="files.example.edu:/export/x" if kind == "nfs" else "")
+
+
+def test_the_nodes_models_are_the_owners_own_view_to_read_where_labs_are_processes_and_no_file_page_has_them() -> None:
+    facts, house = replace(sound(3), realm="r1", owner_id=7), House(shared_data="", gateway_key="", isolates=True, models="/srv/models")
+    mount = Mount("/models", MODELS, "gpulab-r1-models-7", below="/srv/models")
+    assert lab_spec(facts, house, "t").mounts[-1] == mount
+    assert lab_spec(facts, replace(house, isolates=False), "t").mounts[-1] == replace(mount, locked=True)
+    assert desk_spec(facts, house, "t", Desk("https://gpu.example.edu", "n1", None)).mounts == ()
+    config = container_config(replace(lab_spec(facts, house, "t"), mounts=(mount,)), GIVEN_HERE)
+    assert "HF_HUB_CACHE=/models/hub" in config["Env"]
+    shown = {"Type": "volume", "Source": mount.source, "Target": "/models", "ReadOnly": False, "VolumeOptions": {"NoCopy": True}}
+    assert shown in config["HostConfig"]["Mounts"]
+    config = container_config(replace(lab_spec(facts, house, "t"), mounts=(replace(mount, locked=True),)), GIVEN_HERE)
+    assert {"Type": "bind", "Source": "/srv/models", "Target": "/models", "ReadOnly": True} in config["HostConfig"]["Mounts"]
+    assert not [one for one in config["Env"] if one.startswith(("HF_HUB_CACHE", "TORCH_HOME"))]
+
+
+@pytest.mark.parametrize(
+    ("named", "isolates", "words"),
+    [("", True, ""), ("/srv/none", True, "no folder"), ("/srv/a:b", True, "neither"), ("models", False, "plain processes"), ("models", True, "")],
+)
+def test_models_that_cannot_be_shown_are_said_and_no_lab_fails_for_them(named: str, isolates: bool, words: str, settings: Any) -> None:
+    settings.MODELS = named
+    found, said = models_of(isolates=isolates)
+    assert words in said
+    assert bool(found) is (bool(named) and not words)
+    assert [one.state for one in models_checks(isolates=isolates)] == (["yellow"] if words else ["green"] if named else [])
 
 
 def privileges(config: dict[str, Any], facts: LabFacts) -> list[str]:

@@ -21,7 +21,8 @@ from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 from worker.loops import storage
 from worker.runtimes.base import Measured, RuntimeFault
 from worker.runtimes.folders import folder_measure
-from worker.spec import workspace_name, workspace_owner
+from worker.runtimes.mounts import own_name
+from worker.spec import models_name, workspace_name, workspace_owner
 
 Ask = Callable[..., Lab]
 MINUTE = timedelta(minutes=1)
@@ -72,7 +73,16 @@ def test_who_has_a_lab_is_measured_every_ten_minutes_and_first_others_daily(hous
         house.now += minutes * MINUTE
         _tick(house)
     mine, his = (workspace_name(house.runtime.node_id, user.pk) for user in (alice, bob))
-    assert measured == [mine, mine, mine, his]
+    assert [name for name in measured if workspace_owner(house.runtime.node_id, name)] == [mine, mine, mine, his]
+
+
+@pytest.mark.django_db
+def test_what_is_written_over_the_nodes_models_counts_with_the_workspace(house: Round, alice: User) -> None:
+    _lies(house, alice, 2)
+    house.runtime.sizes[own_name(models_name(house.runtime.node_id, alice.pk))] = Measured(GIB, 4)
+    assert _tick(house) == 1
+    row = WorkspaceUse.objects.get()
+    assert (row.owner, row.size, row.files) == (alice, 3 * GIB, 7)
 
 
 @pytest.mark.django_db

@@ -18,9 +18,9 @@ from labs.storage.rules import GIB, Doings, Measurement, is_due
 from labs.storage.services import workspace_record, workspaces_forget
 from worker.hands import Hands
 from worker.loops.idle import lab_terminals_write
-from worker.runtimes.base import RuntimeFault
-from worker.runtimes.mounts import Room
-from worker.spec import workspace_name, workspace_owner
+from worker.runtimes.base import Measured, RuntimeFault
+from worker.runtimes.mounts import Room, own_name
+from worker.spec import models_name, workspace_name, workspace_owner
 
 log = logging.getLogger(__name__)
 #: For the person who asks, so that they do not wait behind a round.
@@ -62,7 +62,7 @@ def measure(*, hands: Hands, owner_id: int) -> bool:
     if not hands.take(f"storage:{owner_id}"):
         return False
     try:
-        found = hands.runtime.workspace_measure(workspace_name(_realm(hands), owner_id), DEADLINE_S)
+        found = _held(hands, owner_id)
     except RuntimeFault as fault:
         log.warning("the workspace of person %d is not measured now: %s (%s)", owner_id, fault.words, fault.detail)
         return False
@@ -75,6 +75,17 @@ def measure(*, hands: Hands, owner_id: int) -> bool:
         for lab in Lab.objects.filter(owner_id=owner_id, node_id=hands.node_id, state=states.RUNNING):
             lab_terminals_write(hands=hands, lab=lab, words=told)
     return True
+
+
+def _held(hands: Hands, owner_id: int) -> Measured | None:
+    """Workspace and what the person has written over the node's models, together; None where there is no workspace."""
+    realm = _realm(hands)
+    found = hands.runtime.workspace_measure(workspace_name(realm, owner_id), DEADLINE_S)
+    above = hands.runtime.workspace_measure(own_name(models_name(realm, owner_id)), DEADLINE_S) if found else None
+    if found is None or above is None:
+        return found
+    files = found.files + above.files if found.files is not None and above.files is not None else None
+    return Measured(found.size + above.size, files, found.whole and above.whole)
 
 
 def _due(hands: Hands, owners: set[int], now: datetime) -> list[int]:

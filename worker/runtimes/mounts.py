@@ -9,11 +9,19 @@ from typing import Protocol
 
 #: Where a lab sees the house's shared folder: at /data itself, or below it once data sets stand there too.
 DATA, SHARED = "/data", "/data/shared"
-FOLDER, VOLUME, NFS, TEAM, SCRATCH = "folder", "volume", "nfs", "team", "scratch"
-_TARGETS = {TEAM: re.compile(r"/team/[A-Za-z0-9_-]{1,60}"), SCRATCH: re.compile(r"/scratch")}
+FOLDER, VOLUME, NFS, TEAM, SCRATCH, MODELS = "folder", "volume", "nfs", "team", "scratch", "models"
+#: Where a lab sees the node's models, and what the tools that download models are told when it may write there.
+MODELS_AT = "/models"
+MODELS_ENVIRONMENT = {"HF_HUB_CACHE": f"{MODELS_AT}/hub", "TORCH_HOME": f"{MODELS_AT}/torch"}
+_TARGETS = {TEAM: re.compile(r"/team/[A-Za-z0-9_-]{1,60}"), SCRATCH: re.compile(r"/scratch"), MODELS: re.compile(MODELS_AT)}
 _DATA_TARGET = re.compile(r"/data/(?!shared\Z)[a-z0-9][a-z0-9-]{0,39}(@[a-z0-9][a-z0-9.-]{0,19})?")
 _REALM = r"gpulab-[a-zA-Z0-9_-]{1,60}"
-_OWN_NAMES = {TEAM: rf"{_REALM}-team-\d{{1,10}}", NFS: rf"{_REALM}-data-\d{{1,10}}", SCRATCH: rf"{_REALM}-\d{{1,5}}-scratch"}
+_OWN_NAMES = {
+    TEAM: rf"{_REALM}-team-\d{{1,10}}",
+    NFS: rf"{_REALM}-data-\d{{1,10}}",
+    SCRATCH: rf"{_REALM}-\d{{1,5}}-scratch",
+    MODELS: rf"{_REALM}-models-\d{{1,10}}",
+}
 _NAME = re.compile(r"(?!gpulab-)[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _REMOTE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,200}:/[A-Za-z0-9_./@+-]{0,200}")
 
@@ -28,11 +36,13 @@ class Mount:
     gid: int = 0  # the group that a team's folder belongs to
     size_mib: int = 0  # the most that scratch holds, where the file system can hold it to that
     remote: str = ""  # of NFS: server:/path
+    below: str = ""  # of models: the folder of this host, or the volume of the engine's, that all share
+    locked: bool = False  # of models: they can only be read here
 
     @property
     def writable(self) -> bool:
-        """A team's folder and scratch are; data are not."""
-        return self.kind in (TEAM, SCRATCH)
+        """A team's folder and scratch are, and models where the engine lays a person's own over them; data are not."""
+        return self.kind in (TEAM, SCRATCH) or (self.kind == MODELS and not self.locked)
 
     @property
     def words(self) -> str:
@@ -120,6 +130,8 @@ def mount_sound(mount: Mount) -> bool:
     own = bool(re.fullmatch(_OWN_NAMES[mount.kind], mount.source))
     if mount.kind == NFS:
         return own and remote_sound(mount.remote)
+    if mount.kind == MODELS:
+        return own and models_sound(mount.below)
     return own and (mount.kind == SCRATCH or (mount.kind == TEAM and mount.gid >= 1000))
 
 
@@ -137,6 +149,16 @@ def remote_sound(remote: str) -> bool:
 def volume_sound(name: str) -> bool:
     """A volume of the engine's that is none of the house's own."""
     return bool(_NAME.fullmatch(name))
+
+
+def own_name(models: str) -> str:
+    """The volume of what a person has written over the models."""
+    return f"{models}-own"
+
+
+def models_sound(below: str) -> bool:
+    """A volume of the engine's, or a folder whose name cannot be read as another option of a mount."""
+    return volume_sound(below) or (folder_sound(below) and not set(below) & set(",:\\"))
 
 
 def shared_target(mounts: tuple[Mount, ...]) -> str:
@@ -162,7 +184,7 @@ def words_inside(mountinfo: str) -> str:
 
 def words_found(writable: Mapping[str, bool]) -> str:
     """Those of a lab's mounts that stand beside its workspace; a /data that only holds the places of others is none."""
-    rows = {target: rw for target, rw in writable.items() if target in (DATA, "/scratch") or target.startswith((f"{DATA}/", "/team/"))}
+    rows = {target: rw for target, rw in writable.items() if target in (DATA, "/scratch", MODELS_AT) or target.startswith((f"{DATA}/", "/team/"))}
     if SHARED in rows:
         rows.pop(DATA, None)
     return ", ".join(sorted(f"{target} {'rw' if rw else 'ro'}" for target, rw in rows.items())) or "none"

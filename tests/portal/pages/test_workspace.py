@@ -7,7 +7,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from labs.fleet.models import Node
+from labs.fleet.models import AT_REST_CHECK, Node
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign
 from labs.people.models import User
@@ -54,6 +54,13 @@ def test_a_move_is_asked_for_followed_and_called_off(as_alice: Client, two: Node
     assert as_alice.post(reverse("workspace_stay")).status_code == 302
     move.refresh_from_db()
     assert (move.state, "Move my workspace" in _page(as_alice)) == ("cancelled", True)
+
+
+def test_whether_files_lie_encrypted_is_said_where_the_node_has_said_it(as_alice: Client, two: Node, node: Node) -> None:
+    assert "encrypted" not in _page(as_alice)
+    node.checks = [{"name": AT_REST_CHECK, "state": "green", "words": "Workspaces are encrypted at rest (dm-crypt).", "fix": ""}]
+    node.save()
+    assert "Workspaces are encrypted at rest (dm-crypt)." in _page(as_alice)
 
 
 def test_what_lands_cannot_be_called_off(as_alice: Client, two: Node, now: Any) -> None:

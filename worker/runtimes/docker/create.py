@@ -10,7 +10,7 @@ from worker.runtimes import desk
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.docker.handover import NOTICE
 from worker.runtimes.docker.mounts import mounts_config
-from worker.runtimes.mounts import CONTENTS, mount_sound, shared_target
+from worker.runtimes.mounts import CONTENTS, MODELS, MODELS_ENVIRONMENT, mount_sound, shared_target
 
 JUPYTER_PORT = "8888/tcp"
 SSH_PORT = "2222/tcp"
@@ -102,7 +102,8 @@ def _environment(spec: LabSpec) -> dict[str, str]:
         NOTICE_VARIABLE: f"{GIVEN}/{NOTICE}",
         "JUPYTER_CONFIG_PATH": f"{GIVEN}/{CONTENTS}",
     }
-    return dict(spec.environment) | own
+    models = MODELS_ENVIRONMENT if any(one.kind == MODELS and one.writable for one in spec.mounts) else {}
+    return dict(spec.environment) | models | own
 
 
 def _host_config(spec: LabSpec, given: Path) -> dict[str, Any]:

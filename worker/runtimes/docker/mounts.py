@@ -13,7 +13,7 @@ from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, fau
 from worker.runtimes.docker.jobs import LABEL_JOB
 from worker.runtimes.docker.volumes import LABEL_KIND, Owner, volume_ensure
 from worker.runtimes.folders import folder_found
-from worker.runtimes.mounts import DATA, FOLDER, NFS, SCRATCH, SHARED, TEAM, Mount, shared_target, words_found
+from worker.runtimes.mounts import DATA, FOLDER, MODELS, NFS, SCRATCH, SHARED, TEAM, Mount, folder_sound, shared_target, words_found
 
 #: A server that is away gives an error after half a minute, instead of a program that nobody can end.
 NFS_OPTIONS = "ro,soft,timeo=100,retrans=2,nosuid,nodev"
@@ -51,7 +51,12 @@ def _labels(spec: LabSpec, mount: Mount) -> dict[str, str]:
 def mounts_config(spec: LabSpec, given: Path) -> list[dict[str, Any]]:
     """The engine's words for them. Pure."""
     own = [_bind(str(given / "data"), DATA)] if spec.shared_data and shared_target(spec.mounts) == SHARED else []
-    return own + [_bind(one.source, one.target) if one.kind == FOLDER else _volume(one) for one in spec.mounts]
+    return own + [_mounted(one) for one in spec.mounts]
+
+
+def _mounted(mount: Mount) -> dict[str, Any]:
+    shown = replace(mount, source=mount.below) if mount.kind == MODELS and mount.locked else mount
+    return _bind(shown.source, shown.target) if folder_sound(shown.source) else _volume(shown)
 
 
 def _bind(source: str, target: str) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.image_verbs import ImageVerbs
 from worker.runtimes.docker.images import Images, architecture_of
 from worker.runtimes.docker.inside import inside
+from worker.runtimes.docker.models import Models
 from worker.runtimes.docker.mounts import mounts_ensure, scratch_name, scratch_remove
 from worker.runtimes.docker.names import Sources
 from worker.runtimes.docker.network import network_ensure, networks_prune
@@ -66,6 +67,7 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
         self._images = Images(self._engine, Sources(images_dir, **sources))
         self._health = Health(node_id=node_id, network_range=network_range)
         self._sizes = Sizes()
+        self._models = Models()
         self._ended: dict[str, Observed] = {}
         self._pids: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -132,11 +134,14 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
             with faults("The engine refused to start the lab"):
                 api.start(spec.name)
                 return from_inspect(api.inspect_container(spec.name))
-        except RuntimeFault:
+        except RuntimeFault as fault:
             self._discard(spec.name)  # half made: the next try begins anew
+            if self._models.refused(spec, fault):
+                return self._start(spec)
             raise
 
     def _create(self, api: Any, spec: LabSpec) -> None:
+        spec = self._models.given(api, spec)
         given = self._handover.write(spec, container_job(spec) if spec.command else "", container_desk(spec) if spec.desk else "")
         workspace_ensure(api, spec)
         mounts_ensure(api, spec)
@@ -207,7 +212,9 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
         if found is None or not found["State"]["Running"]:
             raise RuntimeFault("The lab ended while its limits were read back.", detail=spec.name)
         readings = inside(self._engine.api, found["Id"], found["State"]["Pid"])
-        return compare(spec, engine_readings(found), readings)
+        engine = engine_readings(found)
+        given, locked = self._models.not_held(spec, engine["folders"])
+        return replace(compare(given, engine, readings), not_held=locked)
 
     def job_begin(self, name: str) -> None:
         """By a file among those that the lab was handed."""

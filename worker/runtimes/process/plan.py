@@ -13,7 +13,7 @@ from typing import Any
 from worker.runtimes import desk, job
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, MIB, LabSpec, RuntimeFault, job_plan
 from worker.runtimes.folders import contents_write, group_keep
-from worker.runtimes.mounts import CONTENTS, NFS, SCRATCH, TEAM, VOLUME, mount_sound, shared_target
+from worker.runtimes.mounts import CONTENTS, MODELS, NFS, SCRATCH, TEAM, VOLUME, folder_sound, mount_sound, shared_target
 from worker.runtimes.process import jupyter
 from worker.runtimes.process.cgroups import Cgroups, Limits
 from worker.runtimes.process.environment import Environment, base_python, python_version
@@ -188,9 +188,9 @@ def _beside(spec: LabSpec, folder: LabFolder, host: Host) -> tuple[tuple[str, st
     """The folders beside its workspace, made where they are ours to make: (host folder, where it is seen, writable)."""
     found = []
     for mount in spec.mounts:
-        if not mount_sound(mount) or mount.kind in (VOLUME, NFS):
+        if not mount_sound(mount) or mount.kind in (VOLUME, NFS) or (mount.kind == MODELS and not folder_sound(mount.below)):
             raise RuntimeFault(f"{mount.target} is no folder of this machine: only an engine can mount it.", transient=False)
-        source = Path(mount.source)
+        source = Path(mount.below if mount.kind == MODELS else mount.source)
         if mount.kind == TEAM:
             source = host.home / "teams" / mount.source
             _own_folder(source, 0, mount.gid, 0o2770)

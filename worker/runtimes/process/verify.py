@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.runtimes.base import MIB, Difference, LabSpec, Verification
-from worker.runtimes.mounts import words_asked, words_inside
+from worker.runtimes.mounts import MODELS, MODELS_AT, words_asked, words_inside
 from worker.runtimes.process.cgroups import Cgroups
 from worker.runtimes.process.state import LabFolder
 
 NOT_ISOLATED = "isolation: labs of this runtime are plain processes of the machine and share its network; they are not kept apart"
 GPU_ADVICE = "GPUs: CUDA_VISIBLE_DEVICES names the lab's cards, but a program that ignores it can reach the others"
 WHOLE_CARD = "GPU memory: a card has no memory limit of its own; whoever holds it holds all of it"
+MODELS_LOCKED = f"models: {MODELS_AT} can only be read here; what you download goes into your workspace"
 WORDS = {
     "memory": "memory: {asked} MiB were asked for; this system lets no limit on the whole lab be set, each process is limited to that by itself",
     "cpu": "CPUs: {asked} were asked for; this system lets no limit be set, so the lab is only asked to use that many threads",
@@ -43,6 +44,8 @@ def not_held(spec: LabSpec, *, groups: Cgroups, root: bool, view: bool) -> list[
     words = [WORDS[name].format(asked=asked[name]) for name in WORDS if name not in held]
     if spec.mounts and not view:
         words.append(f"folders: {', '.join(one.target for one in spec.mounts)}: the portal does not run as root, so it can mount nothing into a lab")
+    if view and any(one.kind == MODELS for one in spec.mounts):
+        words.append(MODELS_LOCKED)
     return [*words, *([GPU_ADVICE, WHOLE_CARD] if spec.gpu_uuids else []), NOT_ISOLATED]
 
 
