@@ -43,8 +43,10 @@ def test_it_is_installed_from_the_portal_and_signs_in(wheel: Path, tmp_path: Pat
     gpulab, home = str(clean / "bin/gpulab"), {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     told = subprocess.run([gpulab, "--help"], env=home, capture_output=True, text=True, check=True)
     assert "launch" in told.stdout
+    half = {"_GPULAB_COMPLETE": "complete_bash", "COMP_WORDS": "gpulab ext", "COMP_CWORD": "1"}
+    assert subprocess.run([gpulab], env=home | half, capture_output=True, text=True, check=True).stdout.split() == ["extend"]
     terminal = subprocess.Popen([gpulab, "login", live_server.url], env=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    row = wait_for(lambda: DeviceLogin.objects.first(), within=30, what="the program asks")
+    row = wait_for(lambda: DeviceLogin.objects.first(), within=90, what="the program asks")
     client.post(reverse("device"), {"code": row.shown, "answer": "yes"})
     assert terminal.wait(30) == 0
     listed = subprocess.run([gpulab, "ls"], env=home, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import re
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,18 @@ SECRETS = "secrets"
 #: Nothing shorter is searched for: it would be found by chance.
 SHORTEST = 16
 #: Of each sort a process notes as many; a sweep makes many thousands that all go one way.
-MOST_OF_A_KIND = 3000
-#: Answers that are kept: so many of each way, method and status in each process, and so much of each.
-ANSWERS, MOST_OF_AN_ANSWER = 4, 400_000
+MOST_OF_A_KIND = 20_000
 #: What could be a secret, or hold one.
-LONG = re.compile(r"[A-Za-z0-9_+/=-]{16}")
+LONG = re.compile(r"""[^\s<>"'{}(),;:&]{16}""")
+#: A page's own mark against forged requests: new each time, and no secret.
+OF_THE_PAGE = "csrfmiddlewaretoken"
+#: So many pieces of answers a process remembers; then it begins anew.
+MOST_REMEMBERED = 400_000
 #: The installation's own, which every process is started with.
 OF_THE_INSTALLATION = ("GPULAB_SECRET_KEY", "GPULAB_REDIS_PASSWORD")
 _noted: set[str] = set()
 _kinds: Counter[str] = Counter()
-_answers: Counter[str] = Counter()
+_remembered: set[int] = set()
 _here = threading.local()
 
 
@@ -46,6 +48,21 @@ def keep(place: str, text: str) -> None:
             os.close(handle)
     except OSError:
         return
+
+
+def keep_new(place: str, text: str) -> None:
+    """Of an answer, every piece in which there could be a secret and that this process has not kept there before: all of it is searched, and little kept."""
+    if len(_remembered) > MOST_REMEMBERED:
+        _remembered.clear()
+    new = []
+    for piece in text.replace(">", ">\n").replace(",", ",\n").splitlines():
+        key = hash((place, piece))
+        if key not in _remembered:
+            _remembered.add(key)
+            if LONG.search(piece) and OF_THE_PAGE not in piece:
+                new.append(piece)
+    if new:
+        keep(place, "\n".join(new))
 
 
 def secret_noted(kind: str, text: str) -> None:
@@ -164,14 +181,15 @@ def _answered(module: Any) -> None:
     """Django's answers, by the way that they came."""
 
     def kept(request: Any, response: Any) -> None:
-        if request is None or getattr(response, "streaming", False):
+        if request is None:
             return
         way = getattr(getattr(request, "resolver_match", None), "route", "") or "no-way"
         slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", way).strip("-") or "home"
-        name = f"{request.method}.{slug}"
-        _answers[f"{name}.{response.status_code}"] += 1
-        if _answers[f"{name}.{response.status_code}"] <= ANSWERS:
-            keep(f"pages/{name}", response.content[:MOST_OF_AN_ANSWER].decode(errors="replace"))
+        place = f"pages/{request.method}.{slug}"
+        if not response.streaming:
+            keep_new(place, response.content.decode(errors="replace"))
+        elif not response.is_async and not hasattr(response, "file_to_stream"):
+            response.streaming_content = _passing(place, response.streaming_content)
 
     def followed(response: Any, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
         kept((arguments[1:2] or (named.get("request"),))[0], response)
@@ -185,6 +203,26 @@ def _answered(module: Any) -> None:
         return response
 
     module.BaseHandler.get_response_async = asked
+
+
+def _passing(place: str, chunks: Any) -> Iterator[bytes]:
+    """What is sent piece by piece, kept as it goes by."""
+    for chunk in chunks:
+        keep_new(place, chunk.decode(errors="replace"))
+        yield chunk
+
+
+def _live(module: Any) -> None:
+    """What open pages are sent."""
+    inner = module.Viewer.take
+
+    async def taken(self: Any) -> Any:
+        texts = await inner(self)
+        for text in texts:
+            keep_new("pages/live", text)
+        return texts
+
+    module.Viewer.take = taken
 
 
 def _written(module: Any) -> None:
@@ -223,6 +261,8 @@ MODULES: dict[str, Callable[[Any], None]] = {
     "labs.lifecycle.passes": makes("pass", "mint"),
     "labs.people.services": _people,
     "labs.enrolment.services": _joined,
+    "portal.live.viewer": _live,
+    "worker.relay.pages": lambda module: around(module, "_html", lambda page, *_: keep_new("pages/relay", page)),
     "labs.webhooks.services": makes("webhook", "signing_secret", lambda made: str(made).removeprefix("whsec_")),
     "django.contrib.auth.base_user": _passwords,
     "django.contrib.sessions.backends.base": _sessions,
