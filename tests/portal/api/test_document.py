@@ -44,6 +44,7 @@ ENDPOINTS = {
     ("get", "/gpus"),
     ("get", "/gpus/{uuid}"),
     ("get", "/images"),
+    ("get", "/images/{image_id}"),
     ("get", "/house"),
     ("get", "/me"),
     ("post", "/me/workspaces/measure"),
