@@ -1,5 +1,6 @@
 """FAULTS row 17, and what many hosts are for: labs on both, one cut off, healed, drained, its workspace moved to the other, and given up."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,13 +66,20 @@ def of(world: World, lab_id: str, *columns: str) -> tuple[object, ...]:
     return world.rows(f"SELECT {', '.join(columns)} FROM lifecycle_lab WHERE id = %s", lab_id)[0]
 
 
+@contextlib.contextmanager
+def cordoned(world: World, node: str) -> Iterator[None]:
+    """That node takes no lab meanwhile."""
+    put(world, "UPDATE fleet_node SET state = 'cordoned' WHERE id = %s", node)
+    yield
+    put(world, "UPDATE fleet_node SET state = 'ready' WHERE id = %s", node)
+
+
 def labs_there(world: World, second: Second) -> tuple[str, str]:
     """Two labs of alice's on the second host."""
-    put(world, "UPDATE fleet_node SET state = 'cordoned' WHERE id = 'n1'")
-    stays, ends = world.launch("alice"), world.launch("alice", gpus=0)
-    for lab in (stays, ends):
-        world.house.lab_until("alice", lab, "running", within=120)
-    put(world, "UPDATE fleet_node SET state = 'ready' WHERE id = 'n1'")
+    with cordoned(world, "n1"):
+        stays, ends = world.launch("alice"), world.launch("alice", gpus=0)
+        for lab in (stays, ends):
+            world.house.lab_until("alice", lab, "running", within=120)
     assert sorted(second.containers) == sorted(f"gpulab-{lab}-1" for lab in (stays, ends))
     return stays, ends
 
@@ -151,14 +159,16 @@ def opens(url: str, headers: dict[str, str]) -> bool:
 
 def walk(world: World, second: Second, seconds: float) -> None:
     """All of it, with the cable out for so long."""
-    here = world.running("bob", gpus=0) if seconds else ""
+    with cordoned(world, "n2"):
+        here = world.running("bob", gpus=0) if seconds else ""
     stays, ends = labs_there(world, second)
     url, headers = world.door(stays)  # by the house's relay and, with mutual TLS, the host's own
     waits = cut_off(world, second, stays, ends, seconds)
     took = healed(world, second, stays, ends, waits)
+    again = time.monotonic()
     wait_for(lambda: opens(url, headers), within=120, what="the way into the lab again")
+    print(f"\ncut off for {seconds:g} s: the record was right {took:.1f} s after the cable was back; the way in {time.monotonic() - again:.1f} s after that")
     moved(world, second, stays)
-    print(f"\ncut off for {seconds:g} s: the record was right {took:.1f} s after the cable was back")
     assert not here or of(world, here, "state", "attempt") == ("running", 1)
     second.stop()
     as_admin(world, GIVE_UP)
