@@ -146,7 +146,7 @@ def running(command: list[str], environ: Mapping[str, str]) -> Iterator["subproc
             process.wait()
 
 
-def until_listens(port: int, within_s: float = 30) -> None:
+def until_listens(port: int, within_s: float = 90) -> None:
     """Wait until somebody listens."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:

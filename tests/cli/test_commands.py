@@ -53,14 +53,14 @@ def test_a_job_prints_its_log_and_ends_with_its_own_exit_code(signed_in: SignedI
     program = signed_in(alice)
     command = program.command("run", "--name", "train", "--", "python", "train.py", "--rate", "0.1")
     terminal = subprocess.Popen(command, env=program.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    lab = started(wait_for(lambda: Lab.objects.first(), within=30, what="it is queued"), now)
+    lab = started(wait_for(lambda: Lab.objects.first(), within=90, what="it is queued"), now)
     assert lab.command == ["python", "train.py", "--rate", "0.1"]
     lab_log_record(lab_id=lab.pk, attempt=1, tail="epoch 1\n")
-    wait_for(lambda: Lab.objects.filter(log_tail="epoch 1\n").exists(), within=5)
+    wait_for(lambda: Lab.objects.filter(log_tail="epoch 1\n").exists(), within=60)
     lab_exit_record(lab_id=lab.pk, attempt=1, exit_code=7)
     lab_end(lab_id=lab.pk, code="job_failed", now=now, log_tail="epoch 1\nepoch 2\n")
     assert lab_gone(lab_id=lab.pk, now=now)
-    out, words = terminal.communicate(timeout=30)
+    out, words = terminal.communicate(timeout=120)
     assert terminal.returncode == 7, words
     assert out == "epoch 1\nepoch 2\n"
 
@@ -68,10 +68,10 @@ def test_a_job_prints_its_log_and_ends_with_its_own_exit_code(signed_in: SignedI
 def test_a_job_whose_time_was_up_ends_with_124(signed_in: SignedIn, alice: Any, node: Any, now: Any) -> None:
     program = signed_in(alice)
     terminal = subprocess.Popen(program.command("run", "--", "sleep", "9999"), env=program.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    lab = started(wait_for(lambda: Lab.objects.first(), within=30, what="it is queued"), now)
+    lab = started(wait_for(lambda: Lab.objects.first(), within=90, what="it is queued"), now)
     lab_end(lab_id=lab.pk, code="time_up", now=now)
     assert lab_gone(lab_id=lab.pk, now=now)
-    terminal.communicate(timeout=30)
+    terminal.communicate(timeout=120)
     assert terminal.returncode == 124
 
 

@@ -18,13 +18,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_a_code_approved_in_the_browser_signs_the_terminal_in_and_out(program: Program, alice: Any, client: Client) -> None:
     terminal = subprocess.Popen(program.command("login", program.url), env=program.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    row = wait_for(lambda: DeviceLogin.objects.first(), within=20, what="the program asks")
+    row = wait_for(lambda: DeviceLogin.objects.first(), within=90, what="the program asks")
     client.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
     page = client.get(reverse("device"), {"code": row.shown}).content.decode()
     assert row.client in page and row.shown in page
     assert not DeviceLogin.objects.filter(approved=True).exists(), "an address alone approves nothing"
     assert client.post(reverse("device"), {"code": row.shown.lower().replace("-", " "), "answer": "yes"}).status_code == 302
-    out, words = terminal.communicate(timeout=30)
+    out, words = terminal.communicate(timeout=120)
     assert terminal.returncode == 0, words
     assert alice.email in out and row.shown in words
     kept = program.home / ".config/gpulab/account.json"
@@ -40,10 +40,10 @@ def test_a_code_approved_in_the_browser_signs_the_terminal_in_and_out(program: P
 
 def test_a_refused_code_signs_nobody_in(program: Program, alice: Any, client: Client) -> None:
     terminal = subprocess.Popen(program.command("login", program.url), env=program.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    row = wait_for(lambda: DeviceLogin.objects.first(), within=20, what="the program asks")
+    row = wait_for(lambda: DeviceLogin.objects.first(), within=90, what="the program asks")
     client.force_login(alice, backend="allauth.account.auth_backends.AuthenticationBackend")
     client.post(reverse("device"), {"code": row.shown, "answer": "no"})
-    _, words = terminal.communicate(timeout=30)
+    _, words = terminal.communicate(timeout=120)
     assert terminal.returncode == 1 and "refused" in words
     assert not ApiToken.objects.exists()
 

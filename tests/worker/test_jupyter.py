@@ -17,11 +17,11 @@ from worker.jupyter import SAID, Jupyter, JupyterFault, line
 HOSTILE = "it's $(touch pwned) `touch pwned`; touch pwned \" \\ \n"
 
 
-def typed(commands: list[list[str]], folder: str, home: Path, within: float = 10.0) -> subprocess.CompletedProcess[str]:
+def typed(commands: list[list[str]], folder: str, home: Path, within: float = 60.0) -> subprocess.CompletedProcess[str]:
     """A login shell in which the line is typed."""
     words = line([commands, folder, "127.0.0.1", within])
     environment = {"HOME": str(home), "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-    return subprocess.run(["bash"], input=words.replace("\r", "\n"), env=environment, cwd=home, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(["bash"], input=words.replace("\r", "\n"), env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
 
 
 def said(ran: subprocess.CompletedProcess[str]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The SSH server of a process lab, met by OpenSSH's own client as the gateway meets it."""
 
-import getpass
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,19 @@ class Lab:
     def command(self, *words: str, options: tuple[str, ...] = ()) -> list[str]:
         flags = [f"UserKnownHostsFile={self.folder}/known", "StrictHostKeyChecking=accept-new", "BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR"]
         said = [part for flag in flags for part in ("-o", flag)]
-        return ["ssh", "-F", "/dev/null", "-i", str(self.folder / "gateway"), *said, *options, "-p", str(self.port), f"{getpass.getuser()}@127.0.0.1", *words]
+        return [
+            "ssh",
+            "-F",
+            "/dev/null",
+            "-i",
+            str(self.folder / "gateway"),
+            *said,
+            *options,
+            "-p",
+            str(self.port),
+            f"{pwd.getpwuid(os.geteuid()).pw_name}@127.0.0.1",
+            *words,
+        ]
 
     def peak_mib(self) -> float:
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
@@ -42,20 +55,20 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     server = subprocess.Popen([sys.executable, "-I", labsshd.__file__, str(port), str(folder / "host" / "key"), str(folder / "gateway.pub")])
     made = Lab(folder, port, server.pid)
     try:
-        wait_for(lambda: subprocess.run(made.command("true"), capture_output=True, timeout=30).returncode == 0, within=30, what="the lab's sshd")
+        wait_for(lambda: subprocess.run(made.command("true"), capture_output=True, timeout=90).returncode == 0, within=90, what="the lab's sshd")
         yield made
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(30)
 
 
 def test_a_port_of_the_lab_leads_back_to_the_client_and_listens_on_the_loopback_only(lab: Lab) -> None:
     port = port_free()
     seen = f"ss -Hltn 'sport = :{port}' | awk '{{print $4}}'"
-    told = subprocess.run(lab.command(seen, options=("-R", f"localhost:{port}:localhost:1", "-o", "ExitOnForwardFailure=yes")), capture_output=True, timeout=30)
+    told = subprocess.run(lab.command(seen, options=("-R", f"localhost:{port}:localhost:1", "-o", "ExitOnForwardFailure=yes")), capture_output=True, timeout=90)
     assert told.returncode == 0 and {line.rpartition(b":")[0] for line in told.stdout.split()} <= {b"127.0.0.1", b"[::1]"} and told.stdout
     everywhere = lab.command("true", options=("-R", f"0.0.0.0:{port}:localhost:1", "-o", "ExitOnForwardFailure=yes"))
-    refused = subprocess.run(everywhere, capture_output=True, timeout=30)
+    refused = subprocess.run(everywhere, capture_output=True, timeout=90)
     assert refused.returncode == 255
 
 

@@ -98,7 +98,7 @@ def test_a_sample_is_said_aloud_on_the_nodes_topic(node: Node, now: datetime):
     ear.subscribe(f"gpulab:gpus.{node.pk}")
     assert ear.get_message(timeout=5) is None
     _record(node, now)
-    heard = json.loads(ear.get_message(timeout=5)["data"])
+    heard = json.loads(ear.get_message(timeout=30)["data"])
     assert (heard["topic"], heard["kind"], heard["seq"], len(heard["cards"])) == (f"gpus.{node.pk}", "sample", 1, 2)
     ear.close()
 

@@ -32,7 +32,7 @@ def test_a_log_that_nobody_reads_holds_up_nobody_and_is_there_for_who_reads_it_l
 
     with logged_aside(logger), os.fdopen(out) as reader:
         threading.Thread(target=serve, daemon=True).start()
-        wait_for(ended.is_set, within=20, what="200 KB logged into a pipe of 64 KiB")
+        wait_for(ended.is_set, within=60, what="200 KB logged into a pipe of 64 KiB")
         assert [next(reader).split()[1] for _ in range(2000)] == [str(number) for number in range(2000)]
 
 

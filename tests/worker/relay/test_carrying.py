@@ -103,7 +103,7 @@ async def test_a_body_of_known_size_is_announced_as_such(house: World) -> None:
 
 async def test_events_arrive_as_they_are_sent_and_a_reader_who_leaves_ends_the_request(house: World) -> None:
     async with house.ask(f"{BASE}/drip") as answer:
-        assert await asyncio.wait_for(answer.content.readline(), 2) == b"data: one\n"
+        assert await asyncio.wait_for(answer.content.readline(), 30) == b"data: one\n"
         assert len(house.links) == 1
     await eventually(lambda: len(house.links) == 0, what="the end of the link")
 

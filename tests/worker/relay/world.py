@@ -31,7 +31,7 @@ TOKEN = "gpl_a-token-of-alice-for-her-lab"
 PASS_COOKIE = "gpulab_pass"
 
 
-async def eventually(condition: Callable[[], bool], *, within: float = 5.0, what: str = "the condition") -> None:
+async def eventually(condition: Callable[[], bool], *, within: float = 30.0, what: str = "the condition") -> None:
     """Wait for a condition without stopping the loop that brings it about."""
     deadline = time.monotonic() + within
     while not condition():
