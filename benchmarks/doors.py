@@ -81,7 +81,7 @@ def process(target: Callable[..., None], *ports: int) -> Iterator[int]:
     made = multiprocessing.get_context("spawn").Process(target=target, args=ports)
     made.start()
     try:
-        wait_for(lambda: _listens(ports[0]), within=30, what="a process listens")
+        wait_for(lambda: _listens(ports[0]), within=90, what="a process listens")
         yield made.pid or 0
     finally:
         made.terminate()
@@ -93,7 +93,7 @@ def program(command: Sequence[str | Path], port: int) -> Iterator[int]:
     """A program for as long as the block lasts; its id."""
     made = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: _listens(port), within=30, what=f"{command[0]} listens")
+        wait_for(lambda: _listens(port), within=90, what=f"{command[0]} listens")
         yield made.pid
     finally:
         made.terminate()
