@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from labs.tidying.rules import Checkpoint, Keep, caches_due, checkpoints_due, folder_check, judged, value_of
@@ -67,6 +67,7 @@ CHECKPOINTS = st.builds(
 )  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 @given(st.lists(CHECKPOINTS, max_size=25, unique_by=lambda each: each.path), st.integers(1, 6), st.sampled_from(["", "acc"]), st.sampled_from(["min", "max"]))
 def test_no_folder_loses_its_newest_its_best_or_what_is_written(found: list[Checkpoint], newest: int, metric: str, direction: str) -> None:
     keep = Keep(newest, metric, direction)
