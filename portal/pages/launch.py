@@ -171,6 +171,7 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
         "free": sum(free.values()),
         "slices": _slices(offer),
         "starts": offer.starts,
+        "beginning": _title(offer, form["template"].value()),
         "start_key": secrets.token_urlsafe(16),
         "sets": sets_shown(sets=offer.sets, ticked=form["datasets"].value() or (), nodes=nodes),
         "images": [(image, *progress.get(image.pk, ABSENT)) for image in offer.images],
@@ -178,6 +179,11 @@ def _page(request: PersonRequest, form: LaunchForm, offer: Offer, *, status: int
         "most_memory": min(limits.memory_gib, max((node.memory_mib // 1024 for node in nodes), default=limits.memory_gib)),
     }
     return render(request, "launch/launch.html", context, status=status)
+
+
+def _title(offer: Offer, slug: str) -> str:
+    """What the template is called; its name in addresses where it is not at hand."""
+    return next((one.template.title for one in offer.starts if one.template.slug == slug), slug)
 
 
 def _slices(offer: Offer) -> list[tuple[str, str, int, int]]:

@@ -177,3 +177,9 @@ def _git(folder: Path, *words: str) -> str:
     with contextlib.suppress(KeyError):
         os.environ.pop("GIT_DIR")
     return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("said", [{}, {"error": "other", "words": "{0.__class__}"}, {"error": "git", "words": "{broken"}, {"words": ["{}"]}], ids=str)
+def test_what_a_labs_program_says_is_filled_into_words_of_ours_and_is_none_itself(said: dict[str, object]) -> None:
+    words = starters._words(said)
+    assert words == (starters.WORDS["git"].format(words="{broken") if said.get("error") == "git" else starters.UNHEARD)

@@ -62,13 +62,23 @@ def place(*, start: Start, hands: Hands) -> None:
         said = _said(start, content, FETCH_WITHIN_S if start.version.url else COPY_WITHIN_S)
     now = hands.clock()
     if "kept" not in said:
-        words = WORDS.get(str(said.get("error")), str(said["words"])).format(words=str(said["words"]))
+        words = _words(said)
         if start_failed(start=start, words=words, now=now):
             log.warning("the files of %s: %s", start, words)
         return
     version = start.version
-    opens = f"{version.folder}/{version.first}" if said["first"] else ""
-    start_ready(start=start, opens=opens, kept=bool(said["kept"]), missing=[str(one) for one in said["missing"]], now=now)
+    opens = f"{version.folder}/{version.first}" if said.get("first") else ""
+    told = said.get("missing")
+    missing = [one for one in version.data if one in told] if isinstance(told, list) else []
+    start_ready(start=start, opens=opens, kept=bool(said["kept"]), missing=missing, now=now)
+
+
+def _words(said: dict[str, Any]) -> str:
+    """What went wrong, from what the lab's program says: it is its owner's, so only words of ours are filled in with it."""
+    if said.get("words") in (UPDATED, UNHEARD):
+        return str(said["words"])
+    ours = WORDS.get(str(said.get("error")))
+    return ours.format(words=str(said.get("words", ""))[:200]) if ours else UNHEARD
 
 
 def _content(start: Start) -> bytes | None:
