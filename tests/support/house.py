@@ -32,6 +32,7 @@ from labs.policy.services import group_limits_set, override_set, window_add
 from labs.storage.rules import GIB
 from labs.storage.services import workspace_record
 from labs.telemetry.services import lab_usage_record
+from tests.support.automation import automation_furnish
 from tests.support.data import data_furnish
 from tests.support.pages import PASSWORD
 from tests.support.past import past_furnish
@@ -81,6 +82,7 @@ def house_furnish(*, now: datetime) -> House:
     starters_furnish(root=root, mine=labs["resnet-run"], team=vision, now=now)
     data_furnish(root=root, alice=alice, team=vision, image=image, node=Node.objects.get(), now=now)
     shared_furnish(root=root, mine=labs["resnet-run"], guest=bob, team=vision, now=now)
+    automation_furnish(alice, image, now)
     return House(root, alice, bob, newcomer, labs, secret)
 
 
