@@ -1,5 +1,6 @@
 """The node's models in front of what each person writes, as an overlay that the real engine mounts."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,11 @@ from worker.runtimes.base import LabSpec
 from worker.runtimes.docker.models import Models
 from worker.runtimes.mounts import MODELS, MODELS_AT, Mount, own_name
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: only root reaches the engine's volumes"),
+]
 
 
 @pytest.fixture
