@@ -15,6 +15,7 @@ from labs.bus.seldom import Seldom
 log = logging.getLogger(__name__)
 Heard = Callable[[str, dict[str, Any]], None]
 RETRY_S = 1.0
+LOOK_S = 10.0
 
 
 async def listen(*, url: str, pattern: str, heard: Heard) -> None:
@@ -34,9 +35,24 @@ async def _listen_once(url: str, pattern: str, heard: Heard) -> None:
         task = asyncio.current_task()
         if task and task.cancelling():  # redis-py loses a cancellation that comes while it connects
             raise asyncio.CancelledError
-        async for message in ear.listen():
-            if message["type"] == "pmessage":
+        while True:
+            message = await _next(ear)
+            if message and message["type"] == "pmessage":
                 heard(message["channel"].decode().removeprefix(CHANNEL), _decoded(message["data"]))
+
+
+async def _next(ear: redis.asyncio.client.PubSub) -> dict[str, Any] | None:
+    """The next message, or None after a while without one. Raises ConnectionError for a link that is dead.
+
+    redis-py takes the kernel's word that a link timed out for a time-out of its own, says at once that there is no message, and would say so for ever:
+    its `listen()` spins on that without ever letting the loop go on.
+    """
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    message: dict[str, Any] | None = await ear.get_message(timeout=LOOK_S)
+    if message is None and clock() - began < LOOK_S / 2:
+        raise ConnectionError("the link timed out")
+    return message
 
 
 def _decoded(data: bytes) -> dict[str, Any]:
