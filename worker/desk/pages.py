@@ -160,9 +160,7 @@ def _sending(path: str) -> str:
         ("secret", "Secret key", 'required maxlength="200" type="password"'),
     )
     inner = "".join(f'<label>{words}<input name="{name}" autocomplete="off" spellcheck="false" {more}></label>' for name, words, more in plain)
-    about = (
-        '<p class="dim">From your own lab network, and compared when it is there. The keys stay in memory until all is there or your files close.</p>'
-    )
+    about = '<p class="dim">From your own lab network, and compared when it is there. The keys stay in memory until all is there or your files close.</p>'
     do = form("send", "Send it", {"path": path}, inner=inner, kind="primary")
     return f'<details><summary class="btn">{icon("upload")}Send to S3</summary>{about}{do}</details>'
 
