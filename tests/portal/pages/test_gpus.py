@@ -61,7 +61,7 @@ def test_the_grid_shows_every_number_without_a_script(as_bob, held):
         "412 of 700 W",
         "1980 / 3201 MHz",
         "Healthy",
-        "1 of 2 free",
+        "<span data-free>1</span> of 2 free",
         "driver 580.65.06 · CUDA 13.0",
     ):
         assert words in text
@@ -140,7 +140,7 @@ def test_a_house_without_nodes_says_what_will_happen(as_alice):
 def test_a_card_that_is_out_of_service_is_not_called_free(as_alice, held):
     Gpu.objects.filter(index=1).update(health="drained", health_words="Fan is being replaced.")
     text = _text(as_alice, "gpus")
-    assert "0 of 2 free" in text
+    assert "<span data-free>0</span> of 2 free" in text
     assert "nobody" in text
     assert "Fan is being replaced." in _text(as_alice, "gpus_health")
 
