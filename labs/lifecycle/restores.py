@@ -11,7 +11,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.people.errors import Refused
 from labs.people.models import User
-from labs.relocation.queries import is_moving
+from labs.relocation.queries import is_moving, moved_away
 from labs.snapshots.models import Restore, Snapshot
 from labs.snapshots.rules import BY_HAND, READY
 from labs.snapshots.services import snapshot_ask
@@ -28,7 +28,8 @@ def snapshot_wish(*, owner: User, node_id: str, now: datetime) -> Snapshot:
 
 
 def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
-    """Make the workspace what it was then. The state before is a snapshot first. Refused while a lab uses it, or it is moved or restored already."""
+    """Make the workspace what it was then. The state before is a snapshot first. Refused while a lab uses it,
+    it is moved or restored already, or lives on another node since."""
     with transaction.atomic():
         # no_key: whoever places a lab of theirs takes the same lock first, so that none begins beside it
         User.objects.select_for_update(no_key=True).get(pk=snapshot.owner_id)
@@ -40,6 +41,11 @@ def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
             raise Refused(f"Files cannot be exchanged under a lab that uses them: {names}. Stop it first.", code="state")
         if is_moving(owner_id=snapshot.owner_id):
             raise Refused("Your workspace is being moved to another node. Restore it when it is there.", code="state")
+        if move := moved_away(owner_id=snapshot.owner_id, node_id=snapshot.node_id):
+            raise Refused(
+                f"Your workspace was moved to node {move.destination} since, and this snapshot is of what it was on {move.source}. Move it back there first.",
+                code="state",
+            )
         try:
             with transaction.atomic():
                 row = Restore.objects.create(snapshot=snapshot, owner_id=snapshot.owner_id, node_id=snapshot.node_id, asked_at=now)

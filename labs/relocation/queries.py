@@ -32,6 +32,13 @@ def moved_to(*, owner_ids: Iterable[int], node_ids: Iterable[str]) -> list[tuple
     return [(owner, str(node)) for owner, node in rows.values_list("owner_id", "destination_id")]
 
 
+def moved_away(*, owner_id: int, node_id: str) -> Relocation | None:
+    """The move that took the person's workspace from that node; None where there was none, or it came back since."""
+    rows = Relocation.objects.select_related("source", "destination").filter(owner_id=owner_id, state=MOVED)
+    last = rows.filter(Q(source=node_id) | Q(destination=node_id)).order_by("-moved_at").first()
+    return last if last and last.source_id == node_id else None
+
+
 def moves_by_source() -> dict[str, list[Relocation]]:
     """Moves under way, by the node that they leave."""
     found: dict[str, list[Relocation]] = {}

@@ -16,6 +16,8 @@ from labs.lifecycle.queueing import waits_of
 from labs.lifecycle.restores import restore_ask, snapshot_wish
 from labs.people.errors import Refused
 from labs.people.models import User
+from labs.relocation.models import Relocation
+from labs.relocation.rules import MOVED
 from labs.snapshots.models import Restore, Snapshot
 from labs.snapshots.services import snapshot_ask, snapshot_delete
 from labs.storage.models import WorkspaceUse
@@ -145,6 +147,22 @@ def test_nothing_is_restored_under_a_lab_and_labs_wait_for_a_restore(house: Hous
     assert reason.startswith("Your workspace is being restored")
     house.tick()
     house.round.until(waiting, "running")
+
+
+def test_what_was_moved_away_since_is_not_restored_where_it_was(house: House) -> None:
+    row, here, now = house.kept(), Node.objects.get(pk="n1"), house.round.now
+    there = Node.objects.create(pk="n2", name="n2", runtime=here.runtime, cpus=8, memory_mib=65536, heartbeat_at=now)
+
+    def moved(source: Node, destination: Node, hours: int) -> None:
+        when = now + timedelta(hours=hours)
+        Relocation.objects.create(owner=house.alice, source=source, destination=destination, state=MOVED, asked_at=when, moved_at=when)
+
+    moved(here, there, 1)
+    with pytest.raises(Refused, match="moved to node n2 since"):
+        restore_ask(snapshot=row, actor=house.alice, now=now)
+    assert not Restore.objects.exists()
+    moved(there, here, 2)
+    assert house.restored(row).state == "done"
 
 
 def test_open_files_are_closed_before_a_restore_and_open_again_after_it(house: House) -> None:
