@@ -114,6 +114,11 @@ def secret(name: str, *, environ: Environ = os.environ) -> str:
     return value
 
 
+#: A database that hangs is told apart from one that answers before a page's reader gives up, in seconds; and one behind a cable that was cut is
+#: asked anew, instead of when the kernel happens to send again, which after minutes without an answer is minutes later (`tcp_user_timeout` in ms).
+PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 15_000}
+
+
 def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[str, object]:
     """`sqlite:///path` or `postgres://user:password@host:port/name` as Django's DATABASES entry."""
     url = urlsplit(text(name, default, environ=environ))
@@ -139,6 +144,5 @@ def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[
         "PORT": str(url.port or ""),
         # Under ASGI every request has a thread of its own: a connection that is kept is one that nobody finds again.
         "CONN_MAX_AGE": 0,
-        # A database that hangs is told apart from one that answers before a page's reader gives up.
-        "OPTIONS": {"connect_timeout": 5} | {key: value for key, value in parse_qsl(url.query) if key in TLS},
+        "OPTIONS": PATIENCE | {key: value for key, value in parse_qsl(url.query) if key in TLS},
     }

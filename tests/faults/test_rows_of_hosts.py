@@ -14,7 +14,8 @@ from tests.faults.world import World, inside
 from tests.support.waiting import wait_for
 from tools.node.place import environment_read
 
-pytestmark = [pytest.mark.engine, pytest.mark.postgres]
+#: It takes minutes, and waits for the kernel's own clocks: not in each run.
+pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.long]
 #: How long the cable is out: as long as it takes, and as the line of row 17 says.
 SHORT_S, LONG_S = 0, 300
 AS_ADMIN = "from datetime import timedelta\nfrom django.utils.timezone import now\nfrom labs.fleet.models import Node\nfrom labs.people.models import User\n"
@@ -183,7 +184,6 @@ def test_row_17_a_node_that_is_cut_off_keeps_its_labs_and_its_clock_and_gives_it
     walk(world, second, SHORT_S)
 
 
-@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_row_17_a_node_that_is_cut_off_for_five_minutes_keeps_its_labs_and_its_clock_and_gives_its_files_away(world: World, second: Second) -> None:
     walk(world, second, LONG_S)
