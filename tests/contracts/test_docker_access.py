@@ -154,11 +154,8 @@ def test_the_image_has_what_a_lab_needs(runtime, make_spec, api, engine_image):
 
 
 def test_stopping_a_plain_lab_takes_at_most_three_seconds(runtime, make_spec):
-    took = [99.9]
-    while min(took) > 3 and len(took) < 5:  # what it takes when nothing else is in the way
-        spec = make_spec()
-        ready(runtime, spec)
-        began = time.monotonic()
-        runtime.stop(spec.name, 30)
-        took.append(time.monotonic() - began)
-    assert min(took) <= 3
+    spec = make_spec()
+    ready(runtime, spec)
+    began = time.monotonic()
+    runtime.stop(spec.name, 30)
+    assert time.monotonic() - began <= 3

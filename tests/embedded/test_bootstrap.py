@@ -63,8 +63,8 @@ def test_a_machine_with_no_way_to_fetch_is_told_what_to_install(monkeypatch: pyt
 def test_an_unchanged_lock_costs_less_than_a_fifth_of_a_second() -> None:
     command = [sys.executable, "tools/bootstrap.py", "dev"]
     subprocess.run(command, cwd=bootstrap.ROOT, check=True)
-    took = [9.9]
-    while min(took) >= 0.2 and len(took) < 40:  # what it costs when nothing else is in the way
+    took = []
+    for _ in range(5):
         began = time.monotonic()
         done = subprocess.run(command, cwd=bootstrap.ROOT, check=True, capture_output=True, text=True)
         took.append(time.monotonic() - began)

@@ -154,7 +154,7 @@ def test_stop_ends_everything_in_time_and_keeps_the_files(runtime: ProcessRuntim
     pids = wait_for(lambda: [pid for pid in runtime.processes(spec.name) if _command(pid).startswith("sleep")], what="the stray process")
     began = time.monotonic()
     runtime.stop(spec.name, 30)
-    assert time.monotonic() - began < 15, "half of its grace: nothing waited for it"
+    assert time.monotonic() - began < 3
     assert runtime.observe() == []
     assert not [pid for pid in pids if _command(pid)]
     assert (runtime.host.home / "workspaces/gpulab-ws-1/file.txt").read_text() == "kept\n"
@@ -178,7 +178,7 @@ def test_a_lab_that_ignores_the_request_is_killed_after_the_grace(runtime: Proce
         os.kill(pid, signal.SIGSTOP)
     began = time.monotonic()
     runtime.stop(spec.name, 0.5)
-    assert 0.5 <= time.monotonic() - began < 20
+    assert 0.5 <= time.monotonic() - began < 6
     assert runtime.observe() == []
 
 

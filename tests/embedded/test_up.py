@@ -242,12 +242,12 @@ def test_ctrl_c_ends_all_with_the_labs_in_it(copy: Copy) -> None:
 
 @pytest.mark.timeout(600)
 def test_the_second_start_serves_within_five_seconds_and_shows_no_password(copy: Copy) -> None:
-    took = [99.9]
-    while min(took) > 5.0 and len(took) < 7:  # what it takes when nothing else is in the way
+    took = []
+    for _ in range(2):
         took.append(copy.up(within=120))
         assert copy.says(re.compile("Password:")) is None
         copy.ctrl_c()
-    print(f"second start: {', '.join(f'{one:.1f} s' for one in took[1:])}")
+    print(f"second start: {', '.join(f'{one:.1f} s' for one in took)}")
     assert min(took) <= 5.0
     assert copy.processes() == []
 

@@ -45,7 +45,7 @@ def assert_all_lives_on_without_the_house(world: World, seconds: float) -> None:
     try:
         world.engine.remove_container(f"gpulab-{dies}-1", force=True)
         while time.monotonic() - began < seconds:
-            assert httpx.get(url + "api", headers=headers, timeout=30).status_code == 200, "a new request is served by the last known table"
+            assert httpx.get(url + "api", headers=headers, timeout=10).status_code == 200, "a new request is served by the last known table"
             asked += 1
             time.sleep(max(0.05, seconds / 1200))
         lines = [link.lines for link in links]
@@ -58,7 +58,7 @@ def assert_all_lives_on_without_the_house(world: World, seconds: float) -> None:
     print(f"\n{asked} requests in {seconds:g} s without the house, none failed; longest silence {silent:.2f} s; right after {time.monotonic() - back:.1f} s")
     for link in links:
         link.end()
-    assert not any(link.broke for link in links) and asked > 8
+    assert not any(link.broke for link in links) and asked > 20
     assert min(lines) > 5 * seconds, "a line every 0.1 s, all the while"
     assert containers(world)[f"gpulab-{stays}-1"] == pids[f"gpulab-{stays}-1"]
     world.stop_all()

@@ -101,13 +101,13 @@ def hand(house: Hostile) -> Iterator[Hand]:
 
 def test_a_lab_that_is_ready_is_reached_long_before_the_relay_would_look_by_itself(house: Hostile, hand: Hand) -> None:
     alice, took = Visitor(house, "alice").enter(), []
-    while len(took) < 5 or (min(took) >= 0.5 and len(took) < 20):  # what it takes when nothing else is in the way
+    for _ in range(5):
         hand.do("starting", house.ids["a"])
         wait_for(lambda: alice.status() == 503, within=60, what="the page that follows the lab")
         ready = hand.do("ready", house.ids["a"])
         wait_for(lambda: alice.status() == 200, within=60, every=0.005, what="the lab")
         took.append(max(0.0, time.time() - ready))
-    print(f"\nroute live {statistics.median(took) * 1000:.0f} ms after ready (median of {len(took)}, best {min(took) * 1000:.0f} ms)")
+    print(f"\nroute live {statistics.median(took) * 1000:.0f} ms after ready (median of 5, best {min(took) * 1000:.0f} ms)")
     assert min(took) < 0.5
 
 

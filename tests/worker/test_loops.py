@@ -154,8 +154,10 @@ def test_a_log_that_cannot_be_read_holds_up_no_end(lab_of, alice, round_of, monk
         raise RuntimeFault("The log could not be read.")
 
     monkeypatch.setattr(round_.runtime, "logs", unreadable)
-    lab_stop(lab=lab, actor=alice, now=round_.now)
+    lab_stop(lab=Lab.objects.get(pk=lab.pk), actor=alice, now=round_.now)
     round_.until(lab, "stopped")
+    assert Lab.objects.get(pk=lab.pk).reason_code == "asked"
+    assert round_.runtime.observe() == []
 
 
 def test_a_version_of_any_length_is_noted_once(lab_of, alice, round_of):

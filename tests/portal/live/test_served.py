@@ -83,12 +83,9 @@ async def _all_current(web: Web, count: int) -> float:
 
 def test_500_sockets_are_current_within_10_seconds_of_a_killed_web_process(web: Web) -> None:
     asyncio.run(_all_current(web, 50))
-    took = [99.9]
-    while min(took) >= 10 and len(took) < 5:  # what it takes when nothing else is in the way
-        web.kill()
-        web.start()
-        took.append(asyncio.run(_all_current(web, 500)))
-    assert min(took) < 10
+    web.kill()
+    web.start()
+    assert asyncio.run(_all_current(web, 500)) < 10
 
 
 @pytest.fixture
