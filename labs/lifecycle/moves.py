@@ -198,12 +198,13 @@ def lab_ready(*, lab_id: str, attempt: int, verified: dict[str, str], not_held: 
 def lab_end(*, lab_id: str, code: str, now: datetime, actor: Actor | None = None, detail: str = "", log_tail: str = "") -> bool:
     """Begin the end of a live lab for the typed reason `code`; the first reason stays. False when it is ending already.
 
-    Where a main process ended by itself, its log may know better.
+    Where a main process ended by itself, its log may know better; a lab that its owner stops while it still waits was taken out of the queue.
     """
     code = (end_told_by(log_tail) or code) if code in ("exited", "job_failed") else code
-    words = f"{states.ENDS[code].words} {detail}".strip()
     with transaction.atomic():
         lab = Lab.objects.select_for_update().get(pk=lab_id)
+        code = "cancelled" if code == "asked" and lab.state in (states.QUEUED, states.OFFERED) else code
+        words = f"{states.ENDS[code].words} {detail}".strip()
         if lab.state not in (states.QUEUED, states.OFFERED, states.STARTING, states.RUNNING) and not (
             lab.state == states.STOPPING and lab.target == Lab.Target.RUNNING
         ):

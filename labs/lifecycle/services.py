@@ -80,10 +80,7 @@ def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
 
 def lab_stop(*, lab: Lab, actor: User, now: datetime, words: str = "") -> bool:
     """Wish the lab's end. Files stay. False when it was ending already."""
-    code = "asked" if actor.pk == lab.owner_id else "administrator"
-    if lab.state in (states.QUEUED, states.OFFERED) and code == "asked":
-        code = "cancelled"
-    return lab_end(lab_id=lab.pk, code=code, now=now, actor=actor, detail=words)
+    return lab_end(lab_id=lab.pk, code="asked" if actor.pk == lab.owner_id else "administrator", now=now, actor=actor, detail=words)
 
 
 def lab_extend(*, lab: Lab, hours: int, actor: User, now: datetime) -> Lab:

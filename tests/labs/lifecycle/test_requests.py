@@ -187,6 +187,14 @@ def test_stopping_a_waiting_lab_takes_it_out_of_the_queue(lab_of: Any, alice: An
     assert (lab.state, lab.reason_code) == ("stopped", "cancelled") and lab.ended_at == now
 
 
+def test_a_lab_that_starts_between_its_page_and_its_stop_was_stopped_not_taken_out_of_the_queue(lab_of: Any, alice: Any, now: Any) -> None:
+    shown = lab_of(alice, gpus=1)
+    _run(Lab.objects.get(pk=shown.pk), now, CARDS[0])
+    assert shown.state == "queued" and lab_stop(lab=shown, actor=alice, now=now)
+    shown.refresh_from_db()
+    assert (shown.state, shown.reason_code, shown.reason) == ("stopping", "asked", "You stopped it.")
+
+
 def test_stopping_a_running_lab_keeps_its_lease_until_the_engine_confirms(lab_of: Any, alice: Any, now: Any) -> None:
     lab = _run(lab_of(alice, gpus=1), now, CARDS[0])
     assert lab_stop(lab=lab, actor=alice, now=now) and not lab_stop(lab=lab, actor=alice, now=now)
