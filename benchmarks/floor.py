@@ -13,7 +13,8 @@ import docker
 
 from benchmarks.image_start import TOKEN, answers, body
 
-DEADLINE_S = 60.0
+#: Holds on a machine that does much else.
+DEADLINE_S = 300.0
 POLL_S = 0.01
 PATH = "/l/bench/api/status"
 

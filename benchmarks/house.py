@@ -15,7 +15,7 @@ import httpx
 import redis
 from django.utils import timezone
 
-from benchmarks.floor import Hold, Sizes, at_will, wait
+from benchmarks.floor import DEADLINE_S, Hold, Sizes, at_will, wait
 from tests.support.ports import port_base_free
 from tests.support.product import House, house_environment
 
@@ -64,7 +64,7 @@ class MeasuredHouse:
         self.image = 0
 
     def __enter__(self) -> "MeasuredHouse":
-        self.house.start()
+        self.house.start(within=DEADLINE_S)
         self.secrets = json.loads(self.house.manage("shell", "--no-imports", "-c", PEOPLE.format(count=self.count)).splitlines()[-1])
         with self._client(0) as client:
             wait(lambda: self._image_ready(client), "the node with the image")
