@@ -16,11 +16,33 @@ class Unanswered(Exception):
     """Nobody answers there, not in time, or not as HTTP has it."""
 
 
+class TooLong(Unanswered):
+    """What answers there says more than is taken."""
+
+
+class _Answer(http.client.HTTPResponse):
+    """The library takes a part of a length below nothing for one that never ends, and reads it all at once."""
+
+    def _read_next_chunk_size(self) -> int:
+        size: int = super()._read_next_chunk_size()  # type: ignore[misc]  # not in the library's stubs
+        if size < 0:
+            raise http.client.HTTPException("a part of a length below nothing")
+        return size
+
+
 def ask(
-    *, address: tuple[str, int], path: str, within: float, method: str = "GET", headers: Mapping[str, str] | None = None, body: str | None = None
+    *,
+    address: tuple[str, int],
+    path: str,
+    within: float,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+    body: str | None = None,
+    most: int = MOST,
 ) -> tuple[int, bytes]:
-    """Status and body of the answer, which has to be whole `within` so many seconds. Raises Unanswered."""
+    """Status and body of the answer, which has to be whole `within` so many seconds and of at most so many bytes. Raises Unanswered, TooLong."""
     connection = http.client.HTTPConnection(*address, timeout=within)
+    connection.response_class = _Answer
     cut = threading.Timer(within, _cut, (connection,))  # the connection's own limit begins anew with every byte
     cut.daemon = True
     try:
@@ -29,14 +51,16 @@ def ask(
         cut.start()
         connection.request(method, path, body=body, headers=dict(headers or {}))
         answer = connection.getresponse()
-        said = answer.read(MOST + 1)
-    except (OSError, http.client.HTTPException) as error:
+        said = answer.read(most + 1)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise Unanswered(str(error) or type(error).__name__) from error
     finally:
         cut.cancel()
         connection.close()
-    if len(said) > MOST or (answer.length and answer.length > 0):
-        raise Unanswered("the answer is too long, or was cut off")
+    if len(said) > most:
+        raise TooLong("the answer is too long")
+    if answer.length:
+        raise Unanswered("the answer was cut off")
     return answer.status, said
 
 

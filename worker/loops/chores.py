@@ -16,12 +16,15 @@ from labs.tidying.models import Chore
 from labs.tidying.queries import chores_open
 from labs.tidying.rules import CACHE_WORDS, CHECKPOINTS, LOOK, Checkpoint, Keep, Verdict, judged
 from labs.tidying.services import chore_done, chore_failed, chores_plan
+from worker.asking import Unanswered, ask, understood
 from worker.hands import Hands
 
 log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="chores")
 #: Emptying a cache of a million files takes minutes; nobody waits for it.
 DEADLINE_S = 600
+#: Bytes of one answer: two thousand checkpoints, however long their names are.
+MOST = 16 * 1024 * 1024
 #: So much of what was seen is kept for the page; the sums are of all.
 SHOWN = 200
 #: So many are thrown away in one request: names may be long.
@@ -127,16 +130,13 @@ def _sums(told: object) -> dict[str, int]:
 def asked(desk: Desk, what: Told) -> Told:
     """What the file page says to it. Raises Silent."""
     token = upstream_token(lab_id=desk.pk, attempt=desk.attempt)
-    connection = http.client.HTTPConnection(desk.host, desk.port, timeout=DEADLINE_S)
+    headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
+    address, path = (desk.host, desk.port or 0), f"{desk.base_url}chore"
     try:
-        headers = {"Authorization": f"token {token}", "Content-Type": "application/json"}
-        connection.request("POST", f"{desk.base_url}chore", body=json.dumps(what), headers=headers)
-        answer = connection.getresponse()
-        said = json.loads(answer.read())
-    except (OSError, ValueError, http.client.HTTPException) as error:
+        status, answer = ask(address=address, path=path, within=DEADLINE_S, method="POST", headers=headers, body=json.dumps(what), most=MOST)
+    except Unanswered as error:
         raise Silent(SILENT) from error
-    finally:
-        connection.close()
-    if not isinstance(said, dict) or answer.status != http.client.OK:
+    said = understood(answer)
+    if not isinstance(said, dict) or status != http.client.OK:
         raise Silent(str(said.get("message", SILENT)) if isinstance(said, dict) else SILENT)
     return said

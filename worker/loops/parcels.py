@@ -22,13 +22,14 @@ from labs.starters.models import Parcel
 from labs.starters.queries import parcels_wanted
 from labs.starters.rules import MOST_BYTES, MOST_FILES, secret_in
 from labs.starters.services import Packed, parcel_failed, parcel_ready, parcels_forget
+from worker.asking import TooLong, Unanswered, ask
 from worker.hands import Hands
 from worker.shipped import packed
 
 log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parcels")
-#: How long a file page may take to open, and one read of it.
-OPENS_WITHIN, READ_S = timedelta(minutes=2), 60.0
+#: How long a file page may take to open, and to hand over a folder.
+OPENS_WITHIN, WITHIN_S = timedelta(minutes=2), 120.0
 MIB = 2**20
 SHUT = "Your files could not be opened in two minutes. Try again."
 LARGE = f"The folder is too large: a template has at most {MOST_FILES} files and {MOST_BYTES // MIB} MiB. Large data is better a data set."
@@ -58,27 +59,22 @@ def copy(*, parcel: Parcel, hands: Hands) -> bool:
         found = looked_through(fetched(desk, parcel.folder))
     except Unfit as unfit:
         return parcel_failed(parcel=parcel, words=str(unfit), now=hands.clock())
-    except (OSError, http.client.HTTPException, zipfile.BadZipFile) as error:
+    except (Unanswered, OSError, zipfile.BadZipFile) as error:
         log.warning("%s could not be copied: %r", parcel, error)
         return parcel_failed(parcel=parcel, words=BROKEN, now=hands.clock())
     return parcel_ready(parcel=parcel, packed=found, now=hands.clock())
 
 
 def fetched(desk: Desk, folder: str) -> bytes:
-    """The folder as the file page packs it. Raises Unfit, and what a connection raises."""
+    """The folder as the file page packs it. Raises Unfit and Unanswered."""
     token = upstream_token(lab_id=desk.pk, attempt=desk.attempt)
-    connection = http.client.HTTPConnection(desk.host, desk.port, timeout=READ_S)
+    headers, path = {"Authorization": f"token {token}"}, f"{desk.base_url}archive?{urlencode({'kind': 'zip', 'path': folder})}"
     try:
-        asked = urlencode({"kind": "zip", "path": folder})
-        connection.request("GET", f"{desk.base_url}archive?{asked}", headers={"Authorization": f"token {token}"})
-        answer = connection.getresponse()
-        if answer.status != http.client.OK:
-            raise Unfit(NONE)
-        content = answer.read(2 * MOST_BYTES + 1)
-    finally:
-        connection.close()
-    if len(content) > 2 * MOST_BYTES:
-        raise Unfit(LARGE)
+        status, content = ask(address=(desk.host, desk.port or 0), path=path, within=WITHIN_S, headers=headers, most=2 * MOST_BYTES)
+    except TooLong as error:
+        raise Unfit(LARGE) from error
+    if status != http.client.OK:
+        raise Unfit(NONE)
     return content
 
 
