@@ -1,8 +1,10 @@
 """Finding people, by what they show."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from django.db import transaction
 from django.db.models import QuerySet
 
 from labs.bus.secrets import secret_digest
@@ -10,6 +12,14 @@ from labs.people.models import ApiToken, DeviceLogin, Group, Invitation, Members
 
 #: A token's or key's "last used" is written at most this often, so that a busy client does not write at every call.
 TOUCH_EVERY = timedelta(minutes=1)
+
+
+@contextmanager
+def person_held(*, user: User) -> Iterator[None]:
+    """A transaction in which nobody else gives this person one more of something: who counts first and adds then is alone."""
+    with transaction.atomic():
+        User.objects.select_for_update(no_key=True).get(pk=user.pk)
+        yield
 
 
 def person_by_token(*, secret: str, now: datetime) -> ApiToken | None:

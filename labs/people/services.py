@@ -20,6 +20,7 @@ from labs.people.errors import Refused
 from labs.people.keys import BadKey, PublicKey, parse_public_key
 from labs.people.models import ApiToken, Group, Invitation, Membership, Role, SshKey, User
 from labs.people.possession import is_proved, sign_command
+from labs.people.queries import person_held
 
 TOKEN_PREFIX = "gpa_"
 MOST_KEYS = 20
@@ -167,11 +168,11 @@ def ssh_key_add(*, user: User, name: str, text: str, now: datetime, proof: str =
         key = parse_public_key(text)
     except BadKey as error:
         raise Refused(str(error), field="text") from error
-    if user.ssh_keys.count() >= MOST_KEYS:
-        raise Refused(f"You have {MOST_KEYS} keys already; remove one that you no longer use.", field="text")
     holder = _key_holder(user, key, proof, now)
     try:
-        with transaction.atomic():
+        with person_held(user=user):
+            if user.ssh_keys.count() >= MOST_KEYS:
+                raise Refused(f"You have {MOST_KEYS} keys already; remove one that you no longer use.", field="text")
             if holder:
                 _key_moved(holder, now)
             row = {"kind": key.kind, "public_key": key.line, "fingerprint": key.fingerprint, "comment": key.comment, "created_at": now}
@@ -219,10 +220,10 @@ def token_create(*, user: User, name: str, scope: str, now: datetime, days: int 
         raise Refused("You cannot make a token of that scope.", field="scope")
     if not 1 <= days <= 365:
         raise Refused("A token lives from 1 to 365 days.", field="days")
-    if user.api_tokens.filter(revoked_at=None, expires_at__gt=now).count() >= MOST_TOKENS:
-        raise Refused(f"You have {MOST_TOKENS} tokens already; revoke one first.", field="name")
     secret = secret_new(TOKEN_PREFIX)
-    with transaction.atomic():
+    with person_held(user=user):
+        if user.api_tokens.filter(revoked_at=None, expires_at__gt=now).count() >= MOST_TOKENS:
+            raise Refused(f"You have {MOST_TOKENS} tokens already; revoke one first.", field="name")
         token = ApiToken.objects.create(
             user=user,
             name=name.strip()[:100] or "token",

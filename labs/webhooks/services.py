@@ -14,6 +14,7 @@ from labs.ledger.services import event_record
 from labs.notices.targets import BadTarget, target_check
 from labs.people.errors import Refused
 from labs.people.models import User
+from labs.people.queries import person_held
 from labs.webhooks.models import Call, Hook
 from labs.webhooks.rules import EVENTS, SEAL, SECRET_PREFIX, TEST
 
@@ -30,14 +31,14 @@ def hook_create(*, owner: User, name: str, url: str, events: Collection[str], ev
     if not name.strip():
         raise Refused("Give it a name.", field="name")
     _may(owner, everyone)
-    if Hook.objects.filter(owner=owner).count() >= MOST:
-        raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
     secret = signing_secret()
     row = Hook(owner=owner, name=name.strip()[:60], everyone=everyone, looked_at=now, created_at=now, secret_sealed=seal(SEAL, secret))
     row.events = _events(events)
     _aim(row, url)
     try:
-        with transaction.atomic():
+        with person_held(user=owner):
+            if Hook.objects.filter(owner=owner).count() >= MOST:
+                raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
             row.save(force_insert=True)
             event_record(kind="webhook.made", subject=f"person:{owner.pk}", words=f"Webhook {row} calls {row.host}.", actor=owner, now=now)
     except IntegrityError as error:

@@ -15,6 +15,7 @@ from django.utils.cache import get_conditional_response
 from django.utils.http import parse_etags
 
 from labs.bus.secrets import seal, unseal
+from labs.jobs.queries import trigger_by_secret
 from labs.people.models import ApiRequest
 from labs.people.queries import person_by_token
 from portal.api.problems import database_away, not_found, problem, too_big
@@ -83,9 +84,9 @@ def once(request: HttpRequest, answer: Answer) -> HttpResponse:
 
 
 def _is_live(request: HttpRequest) -> bool:
-    """A kept answer is for whoever may still ask: a token that was revoked meanwhile gets none."""
+    """A kept answer is for whoever may still ask: a token that was revoked meanwhile gets none, nor the secret of a job that is paused."""
     kind, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return kind.lower() == "bearer" and person_by_token(secret=secret, now=timezone.now()) is not None
+    return kind.lower() == "bearer" and (person_by_token(secret=secret, now=timezone.now()) or trigger_by_secret(secret=secret)) is not None
 
 
 def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
@@ -96,8 +97,11 @@ def _kept(request: HttpRequest, key: str, answer: Answer) -> HttpResponse:
             ApiRequest.objects.filter(made_at__lt=timezone.now() - KEPT_FOR).delete()
             made = ApiRequest.objects.create(**row, asked=asked, made_at=timezone.now())
             response = answer()
-            if response.status_code >= 300:
+            if response.status_code >= 500:
                 transaction.set_rollback(True)
+                return response
+            if response.status_code >= 300:
+                made.delete()  # alone: what a refusal leaves (why a job did not run, for its owner) stays as it does without a key
                 return response
             made.status, made.answer_sealed = response.status_code, seal(SEAL, response.content.decode())
             made.save(update_fields=["status", "answer_sealed"])

@@ -6,8 +6,12 @@ import pytest
 from allauth.mfa.totp.internal import auth as totp
 from django.test import Client
 
+from labs.jobs.models import Trigger
+from labs.jobs.services import trigger_create, trigger_pause
+from labs.lifecycle.models import Lab
+from labs.lifecycle.wishes import Wish
 from labs.people.models import ApiRequest, ApiToken, Group
-from tests.support.callers import BASE
+from tests.support.callers import BASE, Caller
 
 pytestmark = pytest.mark.django_db
 GROUP = {"kind": "organisation", "name": "Institute", "slug": "institute"}
@@ -142,3 +146,31 @@ def test_a_token_that_administers_asks_for_the_second_factor_that_the_house_dema
     assert caller.get("/me").status_code == 403 and lesser.get("/me").status_code == 200
     totp.TOTP.activate(root_admin, totp.generate_totp_secret())
     assert caller.get("/people").status_code == 200
+
+
+@pytest.fixture
+def called(alice: Any, image: Any, node: Any, now: Any) -> tuple[Trigger, Caller]:
+    """A kept job of alice's that another program calls, and that program."""
+    wish = Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("python", "nightly.py"))
+    kept, secret = trigger_create(owner=alice, name="on-push", wish=wish, kind="call", now=now)
+    return kept, Caller(secret)
+
+
+def test_a_job_that_is_called_twice_under_one_key_runs_once(called: tuple[Trigger, Caller]) -> None:
+    kept, program = called
+    first, second = (program.post("/jobs/call", key="push-41") for _ in range(2))
+    assert (first.status_code, second.status_code, first.json()["id"]) == (201, 201, second.json()["id"])
+    assert second["Idempotent-Replay"] == "true" and Lab.objects.count() == 1
+    assert program.post("/jobs/call", key="push-42").json()["id"] != first.json()["id"]
+    trigger_pause(trigger=kept, paused=True, now=kept.created_at)
+    assert program.post("/jobs/call", key="push-41").status_code == 401, "a kept answer is for whoever may still call"
+
+
+def test_a_call_that_is_refused_under_a_key_says_why_beside_its_job_and_may_be_made_again(called: tuple[Trigger, Caller], image: Any) -> None:
+    kept, program = called
+    type(image).objects.update(is_active=False)
+    assert program.post("/jobs/call", key="push-41").status_code == 409
+    kept.refresh_from_db()
+    assert kept.last_words and not ApiRequest.objects.exists()
+    type(image).objects.update(is_active=True)
+    assert program.post("/jobs/call", key="push-41").status_code == 201
