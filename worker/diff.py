@@ -141,11 +141,14 @@ def _running(lab: Wanted, one: Observed | None) -> list[Step]:
 
 
 def _ended(lab: Wanted, one: Observed) -> Step:
+    seen = one if lab.job else None
     if one.oom_killed:
-        return Step("end", lab.lab_id, lab.name, "out_of_memory")
+        return Step("end", lab.lab_id, lab.name, "out_of_memory", seen=seen)
     if one.exit_code == KILLED and not lab.job:
         return Step("end", lab.lab_id, lab.name, "killed")
     detail = f"Exit code {one.exit_code}." if one.exit_code is not None else ""
+    if one.oom_child and one.exit_code:  # one that ended well did without it
+        return Step("end", lab.lab_id, lab.name, "child_out_of_memory", detail, seen=seen)
     if lab.job and one.exit_code is not None:
-        return Step("end", lab.lab_id, lab.name, "job_failed" if one.exit_code else "job_done", f"{detail} {one.detail}".strip(), seen=one)
+        return Step("end", lab.lab_id, lab.name, "job_failed" if one.exit_code else "job_done", f"{detail} {one.detail}".strip(), seen=seen)
     return Step("end", lab.lab_id, lab.name, "exited", f"{detail} {one.detail}".strip())

@@ -27,12 +27,11 @@ SIGNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the ended lab had asked for. GiB."""
+    """What the ended lab had asked for, GiB, and the memory of a card (or slice) that it had, MiB; 0 where it had none."""
 
-    gpus: int
-    gpu_model: str
     memory_gib: int
     shm_gib: int
+    card_mib: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def fix_of(*, code: str, asked: Asked, most_memory_gib: int, most_shm_gib: int, 
 
     `models`: those of the fleet with the memory of a card.
     """
-    if code == "out_of_memory":
+    if code in ("out_of_memory", "child_out_of_memory"):
         return _more_memory(asked, most_memory_gib)
     if code == "out_of_shm":
         return _more_shm(asked, most_memory_gib, most_shm_gib)
@@ -80,8 +79,5 @@ def _more_shm(asked: Asked, most_memory: int, most: int) -> Fix | None:
 
 
 def _larger_card(asked: Asked, models: Sequence[tuple[str, int]]) -> Fix | None:
-    if not asked.gpus:
-        return None
-    had = min((memory for model, memory in models if model == asked.gpu_model), default=0)
-    larger = min(((memory, model) for model, memory in models if memory > had), default=None) if had else None
+    larger = min(((memory, model) for model, memory in models if memory > asked.card_mib), default=None) if asked.card_mib else None
     return Fix(f"on {larger[1]}", {"gpu_model": larger[1]}) if larger else None

@@ -1,7 +1,9 @@
 """What people wish for their labs. Each wish is judged, recorded and rung; the hands do the rest."""
 
 import shlex
+from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -14,6 +16,7 @@ from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of, limits_now
 from labs.lifecycle.crossing import crossing_check
+from labs.lifecycle.diagnosis import Fix
 from labs.lifecycle.models import Lab, LabToken, name_validator
 from labs.lifecycle.moves import lab_announce, lab_end
 from labs.lifecycle.occupancy import ANY_SLICE
@@ -57,8 +60,8 @@ def lab_request(*, owner: User, wish: Wish, now: datetime, actor: Actor | None, 
     return lab
 
 
-def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
-    """Ask for an ended lab once more, of the same sizes and under the same name. Asked twice, it is one lab. Refused as any wish is."""
+def lab_again(*, lab: Lab, actor: User, now: datetime, fix: Fix | None = None) -> Lab:
+    """Ask for an ended lab once more under the same name, of the same sizes but for the `fix`. Asked twice, it is one lab. Refused as any wish is."""
     wish = Wish(
         image_id=lab.image_id,
         name=lab.name,
@@ -75,6 +78,9 @@ def lab_again(*, lab: Lab, actor: User, now: datetime) -> Lab:
         folder=lab.folder,
         data=tuple(lab.data),
     )
+    if fix:
+        fields: dict[str, Any] = dict(fix.fields)
+        wish = replace(wish, **fields, wants_slice="" if "gpu_model" in fields else wish.wants_slice)
     return lab_request(owner=lab.owner, wish=wish, now=now, actor=actor, idempotency_key=f"again:{lab.pk}")
 
 

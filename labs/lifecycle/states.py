@@ -89,6 +89,12 @@ ENDS: dict[str, End] = {
             failed=True,
         ),
         End(
+            "child_out_of_memory",
+            "One of its processes needed more memory than the lab had and was killed, and its main process ended after that.",
+            "Launch it again with more memory, or load less data at once (fewer data-loader workers, for one).",
+            failed=True,
+        ),
+        End(
             "out_of_shm",
             "Its main process ended because shared memory (/dev/shm) was full.",
             "Launch it again with more shared memory, or use fewer data-loader workers or smaller batches.",

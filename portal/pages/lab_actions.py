@@ -13,6 +13,9 @@ from labs.idleness.services import lab_keep as keep
 from labs.lifecycle.models import Lab
 from labs.lifecycle.queries import lab_for_owner, lab_for_viewer
 from labs.lifecycle.services import (
+    lab_again as again,
+)
+from labs.lifecycle.services import (
     lab_extend as extend,
 )
 from labs.lifecycle.services import (
@@ -35,6 +38,7 @@ from labs.people.errors import Refused
 from portal.pages.access import PersonRequest, person_required
 from portal.pages.forms.lab import ExtendForm, KeepForm, LabTokenForm, StopForm, TakeGpuForm
 from portal.pages.lab import SECRET
+from portal.pages.lab_end import fix_for
 from portal.pages.telling import first_error, try_or_tell
 from portal.pages.templatetags.queue import clock_words
 
@@ -51,6 +55,22 @@ def lab_stop(request: PersonRequest, lab_id: str) -> HttpResponse:
     else:
         messages.info(request, f"{lab.name} was ending already.")
     return redirect("lab", lab_id=lab_id)
+
+
+@require_POST
+@person_required
+def lab_again(request: PersonRequest, lab_id: str) -> HttpResponse:
+    """Run an ended job once more, with what its end says was missing."""
+    lab, now = lab_for_owner(user=request.user, lab_id=lab_id), timezone.now()
+    if lab.is_live or not lab.is_job:
+        messages.error(request, "Only a job that has ended is run again from here.")
+        return redirect("lab", lab_id=lab_id)
+    try:
+        made = again(lab=lab, actor=request.user, now=now, fix=fix_for(lab=lab, now=now))
+    except Refused as refused:
+        messages.error(request, refused.words)
+        return redirect("lab", lab_id=lab_id)
+    return redirect("lab", lab_id=made.pk)
 
 
 @require_POST

@@ -8,8 +8,9 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from labs.fleet.queries import models_with_memory
-from labs.lifecycle.diagnosis import Asked, fix_of
+from labs.lifecycle.diagnosis import Asked, Fix, fix_of
 from labs.lifecycle.models import Lab
+from labs.lifecycle.queries import gpus_of
 from labs.policy.queries import limits_of
 from labs.telemetry.models import LabMinute
 from labs.telemetry.queries import lab_minutes_last
@@ -32,10 +33,11 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The button: where it leads, and what will be different."""
+    """The button: where it leads, or what it posts to, and what will be different."""
 
     url: str
     words: str
+    is_post: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +70,40 @@ def curves_of(*, lab: Lab, minutes: Sequence[LabMinute]) -> list[Curve]:
 
 
 def again_of(*, lab: Lab, now: datetime) -> Again:
-    """The launch form with the same wish, but for what the end says was missing."""
-    limits = limits_of(user=lab.owner, now=now)
-    asked = Asked(gpus=lab.gpus, gpu_model=lab.gpu_model, memory_gib=-(-lab.memory_mib // 1024), shm_gib=-(-lab.shm_mib // 1024))
-    fix = fix_of(code=lab.reason_code, asked=asked, most_memory_gib=limits.memory_gib, most_shm_gib=limits.shm_gib, models=models_with_memory())
+    """The same wish, but for what the end says was missing: in the launch form, and for a job at the click."""
+    fix = fix_for(lab=lab, now=now)
+    words = f"again {fix.words}" if fix else "again"
+    if lab.is_job:
+        return Again(reverse("lab_again", args=[lab.pk]), f"Run it {words}", is_post=True)
     wish = {
-        "image": lab.image_id,
+        "image": "" if lab.reason_code == "image_failed" else lab.image_id,  # the same one would fail again
         "gpus": lab.gpus,
         "gpu_model": f"slice:{lab.wants_slice}" if lab.wants_slice else lab.gpu_model,
         "cpus": lab.cpus,
-        "memory_gib": asked.memory_gib,
-        "shm_gib": asked.shm_gib,
+        "memory_gib": _gib_up(lab.memory_mib),
+        "shm_gib": _gib_up(lab.shm_mib),
         "hours": lab.hours,
         "name": lab.name,
         "datasets": lab.data,
     }
-    return Again(f"{reverse('launch')}?{urlencode(wish | dict(fix.fields if fix else {}), doseq=True)}", f"Launch again {fix.words}" if fix else "Launch again")
+    return Again(f"{reverse('launch')}?{urlencode(wish | dict(fix.fields if fix else {}), doseq=True)}", f"Launch {words}")
+
+
+def fix_for(*, lab: Lab, now: datetime) -> Fix | None:
+    """What would have helped, of what its owner may have."""
+    limits = limits_of(user=lab.owner, now=now)
+    card_mib = min((gpu.memory_mib for gpu in (gpus_of(lab=lab) if lab.gpus else ())), default=0)
+    asked = Asked(memory_gib=_gib_up(lab.memory_mib), shm_gib=_gib_up(lab.shm_mib), card_mib=card_mib)
+    return fix_of(code=lab.reason_code, asked=asked, most_memory_gib=limits.memory_gib, most_shm_gib=limits.shm_gib, models=models_with_memory())
 
 
 def _points(values: Sequence[float], top: float) -> str:
     step = WIDTH / (len(values) - 1)
     return " ".join(f"{place * step:.1f},{HEIGHT - min(value / top, 1) * HEIGHT if top else HEIGHT:.1f}" for place, value in enumerate(values))
+
+
+def _gib_up(mib: int) -> int:
+    return -(-mib // 1024)
 
 
 def _gib(mib: float, whole: float) -> str:

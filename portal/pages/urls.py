@@ -69,6 +69,7 @@ urlpatterns = [
     path("labs/<slug:lab_id>/state/", lab.lab_state, name="lab_state"),
     path("labs/<slug:lab_id>/history/", lab.lab_history, name="lab_history"),
     path("labs/<slug:lab_id>/stop/", lab_actions.lab_stop, name="lab_stop"),
+    path("labs/<slug:lab_id>/again/", lab_actions.lab_again, name="lab_again"),
     path("labs/<slug:lab_id>/keep/", lab_actions.lab_keep, name="lab_keep"),
     path("labs/<slug:lab_id>/extend/", lab_actions.lab_extend, name="lab_extend"),
     path("labs/<slug:lab_id>/take-gpu/", lab_actions.lab_take_gpu, name="lab_take_gpu"),

@@ -3,6 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from worker.diff import Known, Step, Wanted, steps
 from worker.runtimes.base import Observed
 
@@ -31,6 +33,15 @@ def test_a_container_removed_by_hand_ends_the_lab_with_that_reason():
 def test_a_main_process_killed_for_memory_ends_the_lab_in_words():
     dead = replace(UP, running=False, exit_code=137, oom_killed=True)
     assert [step.code for step in steps([LAB], [dead], KNOWN, NOW)] == ["out_of_memory"]
+
+
+@pytest.mark.parametrize(
+    ("job", "code", "end"), [(True, 1, "child_out_of_memory"), (True, 0, "job_done"), (False, 1, "child_out_of_memory"), (False, 0, "exited")]
+)
+def test_a_child_killed_for_memory_is_the_reason_only_of_an_end_that_failed(job, code, end):
+    dead = replace(UP, running=False, exit_code=code, oom_child=True)
+    [step] = steps([replace(LAB, job=job)], [dead], KNOWN, NOW)
+    assert (step.code, step.seen) == (end, dead if job else None)
 
 
 def test_a_main_process_that_ends_tells_its_exit_code():

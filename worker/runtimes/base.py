@@ -94,6 +94,7 @@ class Observed:
     fresh: bool = False  # made, and not started yet
     exit_code: int | None = None
     oom_killed: bool = False  # the main process was killed for memory
+    oom_child: bool = False  # it ended otherwise, and another of its processes had been killed for memory
     detail: str = ""  # the engine's own error text, if any
     jupyter: tuple[str, int] | None = None  # where the node's relay reaches it
     ssh: tuple[str, int] | None = None

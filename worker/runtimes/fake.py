@@ -29,6 +29,8 @@ from worker.runtimes.mounts import Mount, Room
 SILENT = ("127.0.0.1", 1)
 #: Every fake image is this one.
 DIGEST = f"sha256:{'0' * 64}"
+#: 128 and SIGKILL.
+KILLED = 137
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -120,7 +122,8 @@ class FakeRuntime:
         """The main process ends by itself: what an engine would show from now on."""
         with self._lock:
             spec, seen = self._labs[name]
-            ended = replace(seen, running=False, exit_code=code, oom_killed=oom, detail=detail, jupyter=None, ssh=None)
+            main = oom and code == KILLED
+            ended = replace(seen, running=False, exit_code=code, oom_killed=main, oom_child=oom and not main, detail=detail, jupyter=None, ssh=None)
             self._labs[name] = (spec, ended)
 
     def verify(self, spec: LabSpec) -> Verification:

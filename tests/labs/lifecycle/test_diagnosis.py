@@ -32,13 +32,13 @@ def test_a_log_tells_why(log: str, code: str) -> None:
     assert end_told_by(log) == code
 
 
-def fix(code: str, *, gpus: int = 1, model: str = "", memory: int = 16, shm: int = 8, most: int = 128, most_shm: int = 32) -> Fix | None:
-    asked = Asked(gpus=gpus, gpu_model=model, memory_gib=memory, shm_gib=shm)
+def fix(code: str, *, card_mib: int = 0, memory: int = 16, shm: int = 8, most: int = 128, most_shm: int = 32) -> Fix | None:
+    asked = Asked(memory_gib=memory, shm_gib=shm, card_mib=card_mib)
     return fix_of(code=code, asked=asked, most_memory_gib=most, most_shm_gib=most_shm, models=CARDS)
 
 
 def test_too_little_memory_is_doubled_within_the_limit() -> None:
-    assert fix("out_of_memory") == Fix("with twice the memory", {"memory_gib": 32})
+    assert fix("out_of_memory") == fix("child_out_of_memory") == Fix("with twice the memory", {"memory_gib": 32})
     assert fix("out_of_memory", memory=100) == Fix("with 128 GiB of memory", {"memory_gib": 128})
     assert fix("out_of_memory", memory=128) is None
 
@@ -50,9 +50,10 @@ def test_more_shared_memory_brings_the_memory_that_it_counts_in() -> None:
 
 
 def test_a_full_card_asks_for_the_next_larger_one() -> None:
-    assert fix("cuda_out_of_memory", model="NVIDIA L4") == Fix("on NVIDIA A100", {"gpu_model": "NVIDIA A100"})
-    assert fix("cuda_out_of_memory", model="NVIDIA H200") is None
-    assert fix("cuda_out_of_memory") is None  # of any model: which one it had is not what was asked for
+    assert fix("cuda_out_of_memory", card_mib=23034) == Fix("on NVIDIA A100", {"gpu_model": "NVIDIA A100"})
+    assert fix("cuda_out_of_memory", card_mib=9856) == Fix("on NVIDIA L4", {"gpu_model": "NVIDIA L4"}), "a slice, and the whole of a card"
+    assert fix("cuda_out_of_memory", card_mib=143771) is None
+    assert fix("cuda_out_of_memory") is None, "it had no card"
 
 
 @pytest.mark.parametrize("code", ["asked", "exited", "time_up", "removed"])

@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from labs.fleet.models import Gpu, Node
 from labs.lifecycle import states
-from labs.lifecycle.models import Lab
+from labs.lifecycle.models import Lab, Lease
 from labs.lifecycle.moves import lab_end, lab_gone
 from labs.people.models import User
 from labs.telemetry.models import LabMinute
@@ -75,6 +76,33 @@ def test_the_form_that_launches_it_again_is_filled_in(client: Client, alice: Use
     form = client.get(f"/launch{address}").content.decode()
     assert 'name="memory_gib"' in form
     assert 'value="8"' in form
+
+
+def test_a_full_card_is_the_one_that_the_lab_had_also_where_any_was_asked_for(
+    client: Client, alice: User, ended: Callable[..., Lab], node: Node, now: datetime
+) -> None:
+    Gpu.objects.create(uuid="GPU-larger", node=node, index=7, model="NVIDIA B300", memory_mib=275_000, compute_capability="10.3")
+    lab = ended("exited", "torch.OutOfMemoryError: CUDA out of memory.")
+    Lease.objects.create(lab=lab, gpu_id=node.gpus.get(index=0).pk, attempt=1, opened_at=now, closed_at=now)
+    text = page(client, alice, lab)
+    assert lab.gpu_model == "" and "Launch again on NVIDIA B300" in text and "gpu_model=NVIDIA+B300" in text
+
+
+def test_an_image_that_failed_is_not_asked_for_again(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    text = page(client, alice, ended("image_failed"))
+    assert "image=&amp;gpus=1" in text and "Choose another image" in text
+
+
+def test_a_job_is_run_again_as_a_job_with_the_fix_and_once(client: Client, alice: User, ended: Callable[..., Lab]) -> None:
+    lab = ended("child_out_of_memory")
+    Lab.objects.filter(pk=lab.pk).update(command=["python", "train.py"], folder="src", gpus=0)
+    assert "Run it again with twice the memory" in page(client, alice, lab)
+    for _ in range(2):
+        answer = client.post(reverse("lab_again", args=[lab.pk]))
+        made = Lab.objects.exclude(pk=lab.pk).get()
+        assert answer.url == reverse("lab", args=[made.pk])
+    assert (made.state, made.command, made.folder, made.memory_mib) == ("queued", ["python", "train.py"], "src", 2 * lab.memory_mib)
+    assert "has ended is run again" in client.post(reverse("lab_again", args=[made.pk]), follow=True).content.decode()
 
 
 def test_an_administrator_sees_why_and_launches_nothing_for_others(client: Client, root_admin: User, ended: Callable[..., Lab]) -> None:

@@ -8,6 +8,8 @@ from worker.runtimes.docker.create import JUPYTER_PORT, LOOPBACK, SSH_PORT
 
 _EXITED = re.compile(r"Exited \((\d+)\)")
 RUNNING = {"running", "paused", "restarting"}
+#: 128 and SIGKILL: how a first process ends that is killed for memory.
+KILLED = 137
 
 
 def from_list(row: dict[str, Any]) -> Observed:
@@ -33,13 +35,15 @@ def from_inspect(found: dict[str, Any]) -> Observed:
     """One container in full."""
     state, labels = found["State"], found["Config"]["Labels"]
     running = bool(state["Running"])
+    killed = bool(state.get("OOMKilled")) and not running  # the engine says so of any process of the container
     return Observed(
         name=found["Name"].lstrip("/"),
         lab_id=labels.get(LABEL, ""),
         attempt=_attempt(labels),
         running=running,
         exit_code=None if running else state["ExitCode"],
-        oom_killed=bool(state.get("OOMKilled")) and not running,
+        oom_killed=killed and state["ExitCode"] == KILLED,
+        oom_child=killed and state["ExitCode"] != KILLED,
         detail=state.get("Error", ""),
         jupyter=_bound_port(found, JUPYTER_PORT) if running else None,
         ssh=_bound_port(found, SSH_PORT) if running else None,

@@ -183,7 +183,7 @@ class Keeper:
         end = {
             "code": 128 - code if code < 0 else code,
             "oom_kills": kills,
-            "oom_killed": code == -signal.SIGKILL and kills > 0 and not self.ending,
+            "oom_killed": code in (-signal.SIGKILL, 128 + signal.SIGKILL) and kills > 0 and not self.ending,  # a job's own program says it as shells do
             "detail": why,
         }
         json_write(self.folder.path / EXIT, end)

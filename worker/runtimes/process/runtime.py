@@ -91,6 +91,7 @@ class ProcessRuntime(VolumeVerbs):
             running=running,
             exit_code=end.get("code"),
             oom_killed=end.get("oom_killed", False),
+            oom_child=end.get("oom_kills", 0) > 0 and not end["oom_killed"],
             detail=end.get("detail", "") if end or running else LOST,
             jupyter=("127.0.0.1", plan["ports"][0]) if running else None,
             ssh=("127.0.0.1", plan["ports"][1]) if running else None,
