@@ -43,8 +43,9 @@ def idle_look(*, lab: Lab, signs: Signs, now: datetime) -> Looked:
         do, percent = due(used=used, now=now, limit=limit, warned=Warned(row.warned, row.delivered_at))
         words = _warn(lab, row, percent, limit, now) if do == Do.WARN else ""
         row.save()
-    if do == Do.STOP:
-        lab_end(lab_id=lab.pk, code="idle", now=now, detail=f"It was last used {row.used_at:%H:%M} UTC, and its owner was warned {row.warned_at:%H:%M} UTC.")
+        if do == Do.STOP:  # while its clock is locked: a wish to keep it comes before this or after it, never in between
+            why = f"It was last used {row.used_at:%H:%M} UTC, and its owner was warned {row.warned_at:%H:%M} UTC."
+            lab_end(lab_id=lab.pk, code="idle", now=now, detail=why)
     return Looked(do, words)
 
 
@@ -62,7 +63,7 @@ def lab_keep(*, lab: Lab, hours: int, actor: User, now: datetime) -> datetime:
         raise Refused(f"A lab is kept for 1 to {rules.keep_hours} hours at a time.", field="hours")
     with transaction.atomic():
         row = _row(lab, now)
-        if lab.state != states.RUNNING:
+        if not Lab.objects.filter(pk=lab.pk, state=states.RUNNING).exists():
             raise Refused("Only a running lab can be kept.")
         if row.keeps >= rules.keeps:
             raise Refused(f"It was kept {rules.keeps} times already. Use it, or let it end: your files stay.")

@@ -90,6 +90,22 @@ def test_its_owner_keeps_it_for_a_while_and_twice_at_most(running: Lab, look: Ca
         lab_keep(lab=running, hours=1, actor=running.owner, now=now + timedelta(minutes=331))
 
 
+def test_a_lab_is_kept_or_stopped_and_never_both(running: Lab, look: Callable[..., Do], now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    for minutes in (30, 45, 55.3):
+        assert look(minutes) == Do.WARN
+
+    def unable(**_: object) -> bool:
+        raise RuntimeError("the database is away")
+
+    with monkeypatch.context() as broken, pytest.raises(RuntimeError):
+        broken.setattr("labs.idleness.services.lab_end", unable)
+        look(60)
+    assert Idleness.objects.get(lab=running).seen_at == now + timedelta(minutes=55.3), "the look and the end are one"
+    assert look(60) == Do.STOP and running.state == states.RUNNING, "what its page still shows"
+    with pytest.raises(Refused, match="Only a running lab"):
+        lab_keep(lab=running, hours=1, actor=running.owner, now=now + timedelta(minutes=60))
+
+
 @pytest.mark.parametrize("hours", [0, 5, -1])
 def test_it_is_kept_for_no_longer_than_the_house_allows(running: Lab, now: datetime, hours: int) -> None:
     with pytest.raises(Refused, match="1 to 4 hours"):
