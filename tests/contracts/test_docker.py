@@ -26,7 +26,7 @@ from tests.contracts.runtime_contract import RuntimeContract, get, jupyter_of, n
 from tests.contracts.specs import RANGE, slot_network
 from tests.support.waiting import wait_for
 from worker.runtimes.base import RuntimeFault
-from worker.runtimes.docker import handover, volumes
+from worker.runtimes.docker import handover, heard, volumes
 from worker.runtimes.docker import inside as inside_module
 from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.network import network_ensure
@@ -84,6 +84,16 @@ def test_what_an_exec_reads_inside_is_what_the_host_reads(runtime, make_spec, mo
 
     monkeypatch.setattr(inside_module, "_from_host", refused)
     assert runtime.verify(spec) == from_host
+
+
+def test_a_program_that_was_stopped_in_a_lab_or_talks_for_ever_holds_nobody(runtime, make_spec, api):
+    spec = make_spec()
+    runtime.start(spec)
+    for script, words in (("kill -STOP $$", heard.LATE), ("yes", heard.LONG)):
+        made = api.exec_create(spec.name, ["/bin/sh", "-c", script])
+        with pytest.raises(RuntimeFault, match=words):
+            heard.said(api, made["Id"], within_s=2)
+    assert heard.said(api, api.exec_create(spec.name, ["echo", "well"])["Id"]) == b"well\n"
 
 
 def test_the_limits_hold_for_what_runs_inside(runtime, make_spec, api):

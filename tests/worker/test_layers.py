@@ -23,7 +23,7 @@ class _Engine:
         return {"Id": "1"}
 
     def exec_start(self, *_: Any, **__: Any) -> Any:
-        return iter(self.pieces)
+        return (piece for piece in self.pieces)
 
     def exec_inspect(self, _: str) -> dict[str, int]:
         return {"ExitCode": 0}
@@ -63,3 +63,27 @@ def test_of_endless_words_the_beginning_and_the_end_are_kept() -> None:
     pack.seen = 1
     assert pack.said() == {"left_out": [], "bytes": 7}
     assert (len(pack._words) <= layers.MOST_SAID, pack._words.endswith(b"the end")) == (True, True)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME], ids=["pax", "global", "long-name"])
+def test_a_heading_of_any_length_takes_no_memory(kind: bytes) -> None:
+    head = tarfile.TarInfo("lib/x")
+    head.type, head.size = kind, 8 * 1024**3
+    read = 0
+
+    def pieces() -> Any:
+        nonlocal read
+        yield head.tobuf(), None
+        for _ in range(200):
+            read += 1
+            yield b"x" * layers.PIECE, None
+
+    engine = _Engine([])
+    engine.exec_start = lambda *_, **__: pieces()  # type: ignore[method-assign]
+    with pytest.raises(RuntimeFault), tarfile.open(fileobj=io.BytesIO(), mode="w|") as archive:
+        layers._copy(layers._Pack(engine, SAVING), archive, SAVING, lambda *_: None)
+    assert read < 8
+
+
+def test_a_name_of_some_length_is_taken() -> None:
+    _copied(["lib/" + "x" * 3000])

@@ -8,6 +8,7 @@ from typing import Any
 
 from worker.runtimes import desk
 from worker.runtimes.base import JOB_PLAN, JOB_PROGRAM, LABEL, LABEL_ATTEMPT, LABEL_GPUS, LABEL_NODE, MIB, NOTICE_VARIABLE, LabSpec, RuntimeFault, job_plan
+from worker.runtimes.docker.bounds import logs_bounded
 from worker.runtimes.docker.handover import NOTICE
 from worker.runtimes.docker.mounts import mounts_config
 from worker.runtimes.mounts import CONTENTS, MODELS, MODELS_ENVIRONMENT, mount_sound, shared_target
@@ -24,7 +25,6 @@ JOB_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{JOB_PROGRA
 #: How a file page is, likewise.
 DESK_ENTRY = ["/usr/bin/tini", "-g", "--", "python3", "-I", f"{GIVEN}/{desk.PROGRAM}", f"{GIVEN}/{desk.PLAN}"]
 WORKSPACE = "/workspace"
-LOG_FILE_SIZE, LOG_FILES = "10m", "2"
 RUN_MIB = 64
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
@@ -124,7 +124,7 @@ def _host_config(spec: LabSpec, given: Path) -> dict[str, Any]:
         "IpcMode": "private",
         "Init": False,  # the image's entry point is tini
         "RestartPolicy": {"Name": "no"},  # the platform retries, not the engine
-        "LogConfig": {"Type": "json-file", "Config": {"max-size": LOG_FILE_SIZE, "max-file": LOG_FILES}},
+        "LogConfig": logs_bounded(),
     }
     if groups := sorted({str(one.gid) for one in spec.mounts if one.gid}):
         config["GroupAdd"] = groups

@@ -3,6 +3,7 @@
 from typing import Any
 
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, faults
+from worker.runtimes.docker.heard import said
 
 #: The one device that every CUDA program opens first. Opening it wakes no card.
 DEVICE = "/dev/nvidiactl"
@@ -20,4 +21,4 @@ def device_shut(api: Any, container: str) -> str:
             if error.status_code == HTTP_CONFLICT:  # it does not run any more
                 return ""
             raise
-        return DEVICE if api.exec_start(made["Id"]).decode(errors="replace").strip() == DEVICE else ""
+        return DEVICE if said(api, made["Id"]).decode(errors="replace").strip() == DEVICE else ""

@@ -3,6 +3,7 @@
 import contextlib
 from typing import Any
 
+from worker.runtimes.docker.bounds import NOBODY, host_bounded
 from worker.runtimes.docker.client import APIError, NotFound
 
 #: The engine's own words when it has no driver for `--gpus`.
@@ -17,8 +18,8 @@ def engine_takes_gpus(api: Any) -> bool | None:
     images = api.images(filters={"label": "gpulab.torch"})
     if not images:
         return None
-    host = {"NetworkMode": "none", "DeviceRequests": [{"Driver": "nvidia", "Count": 0, "Capabilities": [["gpu"]]}]}
-    body = {"Image": images[0]["Id"], "Entrypoint": ["/bin/true"], "Env": ["NVIDIA_VISIBLE_DEVICES=void"], "HostConfig": host}
+    host = host_bounded(DeviceRequests=[{"Driver": "nvidia", "Count": 0, "Capabilities": [["gpu"]]}])
+    body = {"Image": images[0]["Id"], "User": NOBODY, "Entrypoint": ["/bin/true"], "Env": ["NVIDIA_VISIBLE_DEVICES=void"], "HostConfig": host}
     made = api.create_container_from_config(body)["Id"]
     try:
         api.start(made)

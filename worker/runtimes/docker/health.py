@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from docker.errors import DockerException
 
-from worker.runtimes.base import LABEL, LABEL_NODE, Check
+from worker.runtimes.base import LABEL, LABEL_NODE, Check, RuntimeFault
 from worker.runtimes.docker import firewall, probe
 from worker.runtimes.docker.gpu import engine_takes_gpus
 
@@ -56,7 +56,7 @@ class Health:
                 return self._reached
             try:
                 self._probe(api)
-            except (DockerException, requests.exceptions.RequestException, ValueError) as error:
+            except (DockerException, requests.exceptions.RequestException, RuntimeFault) as error:
                 log.info("the probe from inside a lab gave no answer: %s", error)  # it ended meanwhile
             return self._reached
 

@@ -8,6 +8,7 @@ from worker.runtimes.base import MIB, RuntimeFault
 from worker.runtimes.docker.cgroup import FILES, Cgroup, cpus_of
 from worker.runtimes.docker.client import faults
 from worker.runtimes.docker.create import NO_GPU
+from worker.runtimes.docker.heard import said
 from worker.runtimes.mounts import words_inside
 
 PROC = ("status", "mountinfo", "environ")
@@ -49,7 +50,7 @@ def _from_exec(api: Any, container: str) -> dict[str, str]:
         parts.append(f"echo; echo '{_MARK}{name}'; cat {root}/{second} 2>/dev/null || cat {root}/{controller}/{first}")
     with faults("The lab could not be looked into"):
         made = api.exec_create(container, ["/bin/sh", "-c", "; ".join(parts)])
-        output = api.exec_start(made["Id"]).decode(errors="replace")
+        output = said(api, made["Id"]).decode(errors="replace")
     files: dict[str, str] = {}
     for part in output.split(_MARK)[1:]:
         name, _, text = part.partition("\n")

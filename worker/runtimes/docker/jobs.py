@@ -5,12 +5,15 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from worker.runtimes.base import MIB, RuntimeFault
-from worker.runtimes.docker.client import Engine, NotFound, faults
+from worker.runtimes.base import RuntimeFault
+from worker.runtimes.docker.bounds import NOBODY, host_bounded
+from worker.runtimes.docker.client import PATIENCE_S, Engine, NotFound, faults
+from worker.runtimes.docker.heard import heard, said
 from worker.runtimes.makes import Hear
 
 LABEL_JOB = "gpulab.job"
-MEMORY_MIB, PIDS = 2048, 256
+#: How much longer than its own time a program may take to begin and to end.
+SPARE_S = 30
 #: Written to a file first, so that a program can start itself again; ended in time by a parent, since the first process of a container takes no alarm.
 RUN_FILE = """
 import subprocess, sys
@@ -29,11 +32,11 @@ def image_job(engine: Engine, *, image: str, name: str, node_id: str, script: st
         try:
             made = engine.api.create_container_from_config(_config(image, node_id, script, within_s), name)
             engine.api.start(made["Id"])
-            code = engine.patient.wait(made["Id"], timeout=within_s + 30)["StatusCode"]
-            said: bytes = engine.api.logs(made["Id"], stdout=True, stderr=code != 0, tail=200)
+            code = engine.patient.wait(made["Id"], timeout=within_s + SPARE_S)["StatusCode"]
+            told: bytes = engine.api.logs(made["Id"], stdout=True, stderr=code != 0, tail=200)
         finally:
             _gone(engine.api, name)
-    text = said.decode(errors="replace")
+    text = told.decode(errors="replace")
     if code:
         raise RuntimeFault(f"The image's own Python could not tell what is inside (exit {code}).", detail=text, transient=False)
     return text
@@ -49,20 +52,11 @@ def _config(image: str, node_id: str, script: str, within_s: int) -> dict[str, A
         "Image": image,
         "Entrypoint": ["python3", "-I", "-c", RUN_FILE, script, str(within_s)],
         "Cmd": [],
-        "User": "65534:65534",
+        "User": NOBODY,
         "Env": ["HOME=/tmp", "NVIDIA_VISIBLE_DEVICES=void"],
         "Labels": {LABEL_JOB: node_id},
         "NetworkDisabled": True,
-        "HostConfig": {
-            "NetworkMode": "none",
-            "Memory": MEMORY_MIB * MIB,
-            "MemorySwap": MEMORY_MIB * MIB,
-            "PidsLimit": PIDS,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges"],
-            "ReadonlyRootfs": True,
-            "Tmpfs": {"/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777"},  # noqa: S108  (in the container)
-        },
+        "HostConfig": host_bounded(Tmpfs={"/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777"}),  # noqa: S108  (in the container)
     }
 
 
@@ -72,11 +66,11 @@ def lab_job(engine: Engine, *, name: str, script: str, arguments: Sequence[str],
     with faults("The lab could not be asked"):
         try:
             made = engine.api.exec_create(name, command, environment={"HOME": "/tmp"})  # noqa: S108  (in the container)
-            said: bytes = engine.patient.exec_start(made["Id"])
+            answer = said(engine.api, made["Id"], within_s=within_s + SPARE_S)
             code = engine.api.exec_inspect(made["Id"])["ExitCode"]
         except NotFound as error:
             raise RuntimeFault("The lab is gone.", detail=name) from error
-    return int(code), said.decode(errors="replace")
+    return int(code) if code is not None else 1, answer.decode(errors="replace")
 
 
 def lab_heard(engine: Engine, *, name: str, script: str, arguments: Sequence[str], hear: Hear) -> int:
@@ -85,7 +79,7 @@ def lab_heard(engine: Engine, *, name: str, script: str, arguments: Sequence[str
         try:
             made = engine.api.exec_create(name, ["python3", "-I", "-u", "-c", script, *arguments], environment={"HOME": "/tmp"})  # noqa: S108  (in the container)
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            for piece in engine.patient.exec_start(made["Id"], stream=True):
+            for piece in heard(engine.api, made["Id"], PATIENCE_S, anew=True):
                 hear(decoder.decode(piece))
             code = engine.api.exec_inspect(made["Id"])["ExitCode"]
         except NotFound as error:

@@ -12,7 +12,9 @@ from typing import IO, Any
 
 from worker.runtimes.base import Progress, RuntimeFault
 from worker.runtimes.docker.client import Engine, NotFound, faults
+from worker.runtimes.docker.heard import heard
 from worker.runtimes.docker.images import Images
+from worker.runtimes.docker.jobs import SPARE_S
 from worker.runtimes.makes import Hear, Saved, Saving
 
 REPOSITORY = "gpulab/made"
@@ -27,6 +29,9 @@ MIB = 1024 * 1024
 MOST_FILES = 1_000_000
 #: Of what a lab says beside its tar, bytes that are kept.
 MOST_SAID = 1024 * 1024
+#: What stands before a member with a long name, and how long it may be.
+HEADINGS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+MOST_HEADING = 64 * 1024
 _KEY = re.compile(r"[0-9a-f]{12}")
 _PURELIB = re.compile(r"(/[A-Za-z0-9_.+-]+)+/(site|dist)-packages")
 #: Below a person's folder, what packages write: libraries, programs, and what programs share.
@@ -126,7 +131,7 @@ def _copy(pack: "_Pack", archive: tarfile.TarFile, saving: Saving, progress: Pro
     copied, told = 0, -1
     _folder(archive, "made")
     try:
-        with tarfile.open(fileobj=pack, mode="r|", bufsize=PIECE) as packed:
+        with tarfile.open(fileobj=pack, mode="r|", bufsize=PIECE, tarinfo=_Member) as packed:
             for member in packed:
                 content = packed.extractfile(member) if member.isreg() else None
                 if content is None or not _plain(member.name):
@@ -172,6 +177,16 @@ def _too_large(size: int, most: int) -> RuntimeFault:
     )
 
 
+class _Member(tarfile.TarInfo):
+    """The library reads the heading of a member at once, however long it says that it is."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADINGS and self.size > MOST_HEADING:
+            raise tarfile.ReadError("a heading is too long")
+        found: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]  # for subclasses, and not in the library's stubs
+        return found
+
+
 class _Pack(io.RawIOBase):
     """What images/pack.py tells in a lab: a file to read its tar from, and its words."""
 
@@ -185,7 +200,7 @@ class _Pack(io.RawIOBase):
             self._made = api.exec_create(saving.lab, command, environment={"HOME": "/tmp"})["Id"]  # noqa: S108  (in the container)
         except NotFound as error:
             raise RuntimeFault("The lab is gone.", detail=saving.lab, transient=False) from error
-        self._stream: Iterator[tuple[bytes | None, bytes | None]] = api.exec_start(self._made, stream=True, demux=True)
+        self._stream: Iterator[tuple[bytes | None, bytes | None]] = heard(api, self._made, WITHIN_S + SPARE_S, demux=True)
 
     def readable(self) -> bool:
         """It is."""

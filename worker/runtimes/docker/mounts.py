@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import LABEL_NODE, LabSpec, RuntimeFault
+from worker.runtimes.docker.bounds import NOBODY, host_bounded
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, faults
 from worker.runtimes.docker.jobs import LABEL_JOB
 from worker.runtimes.docker.volumes import LABEL_KIND, Owner, volume_ensure
@@ -96,8 +97,8 @@ def _held(api: Any, mount: Mount, image: str, node_id: str) -> Iterator[Path]:
     """The engine mounts such a volume while a container has it, and perhaps only for that: it is looked at as the container sees it."""
     if not image:
         raise RuntimeFault("No image is on this node yet, so nothing can be mounted to look at.")
-    host = {"NetworkMode": "none", "CapDrop": ["ALL"], "ReadonlyRootfs": True, "Mounts": [_volume(replace(mount, target="/data"))]}
-    body = {"Image": image, "User": "65534:65534", "Entrypoint": ["/bin/sleep", "86400"], "Labels": {LABEL_JOB: node_id}, "HostConfig": host}
+    host = host_bounded(Mounts=[_volume(replace(mount, target="/data"))])
+    body = {"Image": image, "User": NOBODY, "Entrypoint": ["/bin/sleep", "86400"], "Labels": {LABEL_JOB: node_id}, "HostConfig": host}
     with faults("The data set could not be mounted"):
         made = api.create_container_from_config(body)["Id"]
     try:

@@ -7,8 +7,10 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from worker.runtimes.base import Network
+from worker.runtimes.base import Network, RuntimeFault
+from worker.runtimes.docker.bounds import NOBODY, host_bounded
 from worker.runtimes.docker.client import NotFound
+from worker.runtimes.docker.heard import said
 from worker.runtimes.docker.network import network_ensure
 
 METADATA = ("169.254.169.254", 80)
@@ -29,11 +31,13 @@ print(json.dumps(reached))
 
 
 def reached_from(api: Any, container: str, targets: Sequence[tuple[str, int]]) -> list[str]:
-    """Those of the targets ("address:port") that the lab can connect to."""
+    """Those of the targets ("address:port") that the lab can connect to, by its own word. RuntimeFault when that is none."""
     made = api.exec_create(container, ["python3", "-I", "-c", SCRIPT, json.dumps(targets)], stderr=False)
-    output = api.exec_start(made["Id"]).decode(errors="replace").strip()
-    found = json.loads(output or "[]")
-    return [str(one) for one in found]
+    try:
+        told = json.loads(said(api, made["Id"]).decode(errors="replace").strip() or "[]")
+    except (ValueError, RecursionError) as error:
+        raise RuntimeFault("What the lab said of the probe makes no sense.") from error
+    return [one for one in (f"{host}:{port}" for host, port in targets) if isinstance(told, list) and one in told]
 
 
 def forbidden_reached(api: Any, container: str, others: Sequence[tuple[str, int]]) -> list[str]:
@@ -68,8 +72,7 @@ def stand_in(api: Any, network_range: str, node_id: str) -> Iterator[str | None]
         return
     network = Network(f"gpulab-probe-{node_id}", last_subnet(network_range))
     network_ensure(api, network, node_id)
-    host = {"NetworkMode": network.name, "CapDrop": ["ALL"], "SecurityOpt": ["no-new-privileges"], "ReadonlyRootfs": True}
-    body = {"Image": images[0]["Id"], "User": "65534:65534", "Entrypoint": ["/bin/sleep", "60"], "HostConfig": host}
+    body = {"Image": images[0]["Id"], "User": NOBODY, "Entrypoint": ["/bin/sleep", "60"], "HostConfig": host_bounded(NetworkMode=network.name)}
     made = api.create_container_from_config(body)["Id"]
     try:
         api.start(made)

@@ -7,6 +7,7 @@ do it all, so that a lab at its limit of memory or processes is asked for one sm
 from typing import Any
 
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, faults
+from worker.runtimes.docker.heard import said
 
 #: SIGUSR1 is bit 9 of the mask of caught signals: the third digit from its end, where that has a 2 in it.
 SCRIPT = """
@@ -29,4 +30,4 @@ def catchers_signal(api: Any, container: str) -> int:
             if error.status_code == HTTP_CONFLICT:  # it does not run any more
                 return 0
             raise
-        return len(api.exec_start(made["Id"]).split())
+        return len(said(api, made["Id"]).split())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import LABEL_NODE, LabSpec, Measured
+from worker.runtimes.docker.bounds import host_bounded
 from worker.runtimes.docker.client import APIError, NotFound, faults
 from worker.runtimes.folders import folder_files, folder_measure, group_keep
 
@@ -75,7 +76,7 @@ def _own_by_container(api: Any, name: str, owner: Owner, image: str) -> None:
     """By a short container with two capabilities, where the engine's files are out of reach."""
     script = f"chown {owner.uid}:{owner.gid} /workspace && chmod {owner.mode:o} /workspace"
     mount = {"Type": "volume", "Source": name, "Target": "/workspace", "VolumeOptions": {"NoCopy": True}}
-    host = {"NetworkMode": "none", "CapDrop": ["ALL"], "CapAdd": ["CHOWN", "FOWNER", "FSETID"], "Mounts": [mount]}
+    host = host_bounded(CapAdd=["CHOWN", "FOWNER", "FSETID"], Mounts=[mount])
     body = {"Image": image, "User": "0:0", "Entrypoint": ["/bin/sh", "-c", script], "HostConfig": host}
     made = api.create_container_from_config(body)["Id"]
     try:
