@@ -1,15 +1,21 @@
 """What starts jobs by itself."""
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
-from labs.jobs.rules import days_words
+from labs.jobs.rules import SHOWN, cron_words, next_runs
 from labs.lifecycle.models import Lab
 
 
 class Trigger(models.Model):
-    """A job that is started by the clock or by another program's call. `wish` is what POST /labs takes, checked when it was kept and again at each run."""
+    """A job that is started by the clock, by a file or by another program's call.
+
+    `wish` is what POST /labs takes, checked when it was kept and again at each run.
+    """
 
     class Kind(models.TextChoices):
         SCHEDULE = "schedule", "Schedule"
@@ -20,8 +26,7 @@ class Trigger(models.Model):
     name = models.CharField(max_length=32)
     kind = models.CharField(max_length=10, choices=Kind.choices)
     wish = models.JSONField()
-    weekdays = models.JSONField(default=list, help_text="Of a schedule; Monday is 0.")
-    at = models.CharField(max_length=5, blank=True, help_text="Of a schedule, in the house's time zone.")
+    cron = models.CharField(max_length=100, blank=True, help_text="Of a schedule: five fields, in the house's time zone.")
     next_at = models.DateTimeField(null=True)
     digest = models.CharField(max_length=64, blank=True, help_text="Of the secret with which it is called.")
     watch = models.CharField(max_length=200, blank=True, help_text="The folder below the workspace in which files arrive.")
@@ -46,8 +51,15 @@ class Trigger(models.Model):
     def when_words(self) -> str:
         """When it runs, as people say it."""
         if self.kind == self.Kind.SCHEDULE:
-            return f"{days_words(self.weekdays)} at {self.at}"
+            return cron_words(self.cron)
         return "when it is called" if self.kind == self.Kind.CALL else f"for each file that arrives in {self.watch}"
+
+    @property
+    def next_runs(self) -> list[datetime]:
+        """Of a schedule that is not paused: the next few times."""
+        if self.paused or self.next_at is None:
+            return []
+        return [self.next_at, *next_runs(cron=self.cron, zone=timezone.get_default_timezone(), after=self.next_at, count=SHOWN - 1)]
 
 
 class Arrival(models.Model):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from labs.bus.secrets import secret_digest, secret_new
 from labs.jobs.models import Arrival, Trigger, Watched
-from labs.jobs.rules import next_run, schedule_fault, watch_fault, with_file
+from labs.jobs.rules import cron_fault, next_runs, watch_fault, weekly_cron, weekly_fault, with_file
 from labs.ledger.services import event_record
 from labs.lifecycle.allowances import allowance_of
 from labs.lifecycle.models import Lab, name_validator
@@ -18,34 +18,31 @@ from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish, image_offered, wish_check, wish_whole
 from labs.people.errors import Refused
 from labs.people.models import User
+from labs.people.queries import person_held
 
 SECRET_PREFIX = "gpj_"
 MOST = 20
-#: A schedule that was missed for longer (the house was away) waits for its next moment.
-LATE = timedelta(hours=1)
 
 
-def trigger_create(
-    *, owner: User, name: str, wish: Wish, kind: str, now: datetime, weekdays: Collection[int] = (), at: str = "", watch: str = ""
-) -> tuple[Trigger, str]:
+def trigger_create(*, owner: User, name: str, wish: Wish, kind: str, now: datetime, cron: str = "", watch: str = "") -> tuple[Trigger, str]:
     """Keep a job with what starts it; the secret of a call, which is shown once, is empty for a schedule. Refused when the job could never run."""
     if kind not in Trigger.Kind.values:
         raise Refused("A job is started by a schedule, by a call or by a file.", field="kind")
     _name_check(name)
     if not wish.command:
         raise Refused("Say which program it runs.", field="command")
-    _start_check(kind, weekdays, at, watch)
-    if Trigger.objects.filter(owner=owner).count() >= MOST:
-        raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
+    _start_check(kind, cron, watch, now)
     _possible(owner, wish, now)
     secret = secret_new(SECRET_PREFIX) if kind == Trigger.Kind.CALL else ""
     row = Trigger(owner=owner, name=name, kind=kind, wish=asdict(wish) | {"name": ""}, created_at=now, digest=secret_digest(secret) if secret else "")
     if kind == Trigger.Kind.SCHEDULE:
-        row.weekdays, row.at = sorted(set(weekdays)), at
+        row.cron = " ".join(cron.split())
         row.next_at = _next(row, now)
     row.watch = watch if kind == Trigger.Kind.FILE else ""
     try:
-        with transaction.atomic():
+        with person_held(user=owner):
+            if Trigger.objects.filter(owner=owner).count() >= MOST:
+                raise Refused(f"You have {MOST} of them already; remove one first.", field="name")
             row.save(force_insert=True)
             event_record(kind="job.kept", subject=f"person:{owner.pk}", words=f"Job {name} is started {row.when_words}.", actor=owner, now=now)
     except IntegrityError as error:
@@ -84,12 +81,15 @@ def trigger_fire(*, trigger: Trigger, key: str, now: datetime, path: str = "") -
 
 
 def trigger_due_fire(*, trigger: Trigger, now: datetime) -> Lab | None:
-    """Start the job of a schedule whose moment has come and set its next one, both or neither; whoever is second finds the moment taken."""
+    """Start the job of a schedule whose moment has come and set its next one, both or neither; whoever is second finds the moment taken.
+
+    However many moments were missed while the house was away, one job makes up for them.
+    """
     due = trigger.next_at
     with transaction.atomic():
         if due is None or not Trigger.objects.filter(pk=trigger.pk, next_at=due, paused=False).update(next_at=_next(trigger, now)):
             return None
-        return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now) if now - due <= LATE else None
+        return trigger_fire(trigger=trigger, key=f"{due:%Y%m%d%H%M}", now=now)
 
 
 def arrivals_seen(*, trigger_id: int, node_id: str, files: Mapping[str, str], now: datetime) -> int:
@@ -116,9 +116,23 @@ def arrival_fire(*, arrival: Arrival, now: datetime) -> Lab | None:
     return lab
 
 
-def _start_check(kind: str, weekdays: Collection[int], at: str, watch: str) -> None:
-    if kind == Trigger.Kind.SCHEDULE and (fault := schedule_fault(weekdays=weekdays, at=at)):
+def weekly(*, weekdays: Collection[int], at: str) -> str:
+    """Days of the week (Monday is 0) and a time as the expression that a schedule is; refused in words when they are none."""
+    if fault := weekly_fault(weekdays=weekdays, at=at):
         raise Refused(fault, field="at" if weekdays else "weekdays")
+    return weekly_cron(weekdays=weekdays, at=at)
+
+
+def schedule_preview(*, cron: str, now: datetime) -> list[datetime]:
+    """The next runs of a schedule that is not kept yet; refused in words when it can be none."""
+    if fault := cron_fault(cron):
+        raise Refused(fault, field="cron")
+    return next_runs(cron=cron, zone=timezone.get_default_timezone(), after=now)
+
+
+def _start_check(kind: str, cron: str, watch: str, now: datetime) -> None:
+    if kind == Trigger.Kind.SCHEDULE:
+        schedule_preview(cron=cron, now=now)
     if kind == Trigger.Kind.FILE and (fault := watch_fault(watch)):
         raise Refused(fault, field="watch")
 
@@ -131,7 +145,7 @@ def _name_check(name: str) -> None:
 
 
 def _next(trigger: Trigger, now: datetime) -> datetime:
-    return next_run(weekdays=trigger.weekdays, at=trigger.at, zone=timezone.get_default_timezone(), after=now)
+    return next_runs(cron=trigger.cron, zone=timezone.get_default_timezone(), after=now, count=1)[0]
 
 
 def _possible(owner: User, wish: Wish, now: datetime) -> None:

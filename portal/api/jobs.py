@@ -13,7 +13,8 @@ from pydantic import Field
 
 from labs.jobs.models import Trigger
 from labs.jobs.queries import trigger_by_secret, trigger_for_owner, triggers_of
-from labs.jobs.services import trigger_create, trigger_fire, trigger_pause, trigger_remove
+from labs.jobs.rules import LONGEST_CRON
+from labs.jobs.services import trigger_create, trigger_fire, trigger_pause, trigger_remove, weekly
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from portal.api import schemas
@@ -32,8 +33,11 @@ class TriggerWish(schemas.Strict):
     name: str = Field(min_length=1, max_length=32, json_schema_extra={"pattern": "^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$"})
     kind: Literal["schedule", "call", "file"]
     job: schemas.RunWish
-    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field([], max_length=7, description="Of a schedule; Monday is 0.")
-    at: str = Field("", max_length=5, description="Of a schedule: 07:30, in the house's time zone.")
+    cron: str = Field(
+        "", max_length=LONGEST_CRON, description="Of a schedule: five fields as in crontab, in the house's time zone. Not oftener than in 15 minutes."
+    )
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field([], max_length=7, description="Of a schedule, instead of `cron`; Monday is 0.")
+    at: str = Field("", max_length=5, description="Of a schedule, with `weekdays`: 07:30, in the house's time zone.")
     watch: str = Field("", max_length=200, description="Of a file: the folder below the workspace in which it arrives. `{file}` in the command is its path.")
 
 
@@ -44,8 +48,10 @@ class TriggerView(Schema):
     name: str
     kind: Literal["schedule", "call", "file"]
     when: str = Field(alias="when_words")
+    cron: str = Field(description="Of a schedule; empty for others.")
     paused: bool
     next_at: datetime | None
+    next_runs: list[datetime] = Field(description="Of a schedule that is not paused: the next three.")
     last_at: datetime | None
     last_lab: str | None = Field(alias="last_lab_id")
     last_words: str = Field(description="Why the last run was refused; empty when it was not.")
@@ -91,9 +97,9 @@ def trigger_make(request: HttpRequest, wish: TriggerWish) -> Status[Any]:
     """By a schedule, for each file that arrives in a folder, or whenever another program calls with its secret."""
     may_launch(request)
     job = Wish(image_id=wish.job.image, command=tuple(wish.job.command), **wish.job.model_dump(exclude={"image", "command"}))
-    start = {"kind": wish.kind, "weekdays": wish.weekdays, "at": wish.at, "watch": wish.watch}
+    start = {"kind": wish.kind, "cron": _cron(wish), "watch": wish.watch}
     made, secret = trigger_create(owner=caller(request), name=wish.name, wish=job, now=timezone.now(), **start)
-    names = ("id", "name", "kind", "when_words", "paused", "next_at", "last_at", "last_lab_id", "last_words")
+    names = ("id", "name", "kind", "when_words", "cron", "paused", "next_at", "next_runs", "last_at", "last_lab_id", "last_words")
     return Status(201, {name: getattr(made, name) for name in names} | {"secret": secret})
 
 
@@ -133,6 +139,14 @@ def trigger_call(request: HttpRequest) -> Status[Any]:
     if not isinstance(found, Trigger):
         raise AuthenticationError
     return _fired(found)
+
+
+def _cron(wish: TriggerWish) -> str:
+    if not (wish.weekdays or wish.at):
+        return wish.cron
+    if wish.cron:
+        raise Refused("Give cron, or weekdays and at.", field="cron")
+    return weekly(weekdays=wish.weekdays, at=wish.at)
 
 
 def _fired(trigger: Trigger) -> Status[Any]:

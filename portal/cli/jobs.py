@@ -1,4 +1,4 @@
-"""Jobs: run a program, follow its log, end as it ended."""
+"""Jobs: run a program, follow its log, end as it ended; or keep it for the clock."""
 
 import sys
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 from . import show
 from .client import Api, api, lab_find
-from .faults import NOT_RUN, TIME_UP, Fault, Interrupted
+from .faults import MISSING, NOT_RUN, TIME_UP, USAGE, Fault, Interrupted
 from .labs import ENDED, LOOK_S, Wish, until
 
 #: A portal that is away for a while is waited for: the job runs on without it.
@@ -30,6 +30,40 @@ def run(wish: Wish, command: list[str], folder: str, *, detach: bool) -> int:
     if show.as_json:
         show.print_json(lab)
     return _exit_code(lab)
+
+
+def schedule(wish: Wish, command: list[str], folder: str, *, cron: str) -> None:
+    """Keep it for the house's clock; says when it runs next."""
+    if not wish.name:
+        raise Fault("Name what is kept: --name nightly", code=USAGE)
+    client = api()
+    job = wish.body(client) | {"command": command, "folder": folder}
+    made = client.post("/jobs", {"name": wish.name, "kind": "schedule", "cron": cron, "job": job}, once=True)
+    show.result(made, f"{wish.name} runs {made['when']}. Next, by this machine's clock: {', '.join(show.moment(at) for at in made['next_runs'])}.")
+
+
+def kept() -> None:
+    """One's jobs that start by themselves."""
+    rows = list(api().all("/jobs"))
+    cells = [
+        (row["name"], row["when"], "paused" if row["paused"] else show.moment(row["next_at"]), row["last_words"] or show.moment(row["last_at"])) for row in rows
+    ]
+    show.table(
+        rows,
+        ("JOB", "STARTS", "NEXT", "LAST"),
+        cells,
+        empty='No job starts by itself. Keep one: gpulab run --name nightly --cron "0 3 * * *" -- python train.py',
+    )
+
+
+def remove(name: str) -> None:
+    """Let it start no more."""
+    client = api()
+    row = next((row for row in client.all("/jobs") if row["name"] == name), None)
+    if row is None:
+        raise Fault(f"You have no job {name!r} that starts by itself. `gpulab jobs` lists yours.", code=MISSING)
+    client.send("DELETE", f"/jobs/{row['id']}")
+    show.result({"removed": name}, f"{name} starts no more. What it has run stays.")
 
 
 def logs(name: str, *, follow: bool) -> None:

@@ -179,12 +179,31 @@ def run(
     shm: Annotated[int, typer.Option(help="GiB of shared memory; 0 for half of the memory.")] = 0,
     hours: Annotated[int, typer.Option(help="It is ended after that.")] = 4,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Do not wait for it.")] = False,
+    cron: Annotated[str, typer.Option(help='Not now, but by the clock, as crontab writes it: "0 */6 * * *". Needs --name.')] = "",
     json: Json = False,
 ) -> None:
     """Run a program as a job: it waits for its GPUs, runs, keeps its log and results, and ends by itself."""
     from . import jobs, labs
 
-    sys.exit(jobs.run(labs.Wish(name, image, gpus, model, cpus, memory, shm, hours), command, folder, detach=detach))
+    wish = labs.Wish(name, image, gpus, model, cpus, memory, shm, hours)
+    if cron:
+        jobs.schedule(wish, command, folder, cron=cron)
+    else:
+        sys.exit(jobs.run(wish, command, folder, detach=detach))
+
+
+@app.command(name="jobs")
+def jobs_(
+    remove: Annotated[str, typer.Option(metavar="NAME", help="Let this one start no more; what it has run stays.")] = "",
+    json: Json = False,
+) -> None:
+    """List your jobs that start by themselves, or remove one."""
+    from . import jobs
+
+    if remove:
+        jobs.remove(remove)
+    else:
+        jobs.kept()
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

@@ -1,7 +1,8 @@
-"""Jobs: run a program now, at hours of the week or when another program calls; what ran, and how it ended."""
+"""Jobs: run a program now, by the clock or when another program calls; what ran, and how it ended."""
 
 import secrets
 import shlex
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -15,11 +16,11 @@ from labs.catalogue.queries import images_offered
 from labs.fleet.queries import runtimes
 from labs.jobs.models import Trigger
 from labs.jobs.queries import jobs_of, trigger_for_owner, triggers_of
-from labs.jobs.services import trigger_create, trigger_fire, trigger_pause, trigger_remove
+from labs.jobs.services import schedule_preview, trigger_create, trigger_fire, trigger_pause, trigger_remove
 from labs.lifecycle.services import lab_request
 from labs.lifecycle.wishes import Wish
 from portal.pages.access import PersonRequest, person_required
-from portal.pages.forms.jobs import NOW, AgainForm, JobForm
+from portal.pages.forms.jobs import CLOCKS, NOW, AgainForm, JobForm
 from portal.pages.telling import first_error, try_form, try_or_tell
 
 MOST_SHOWN = 30
@@ -32,11 +33,16 @@ def jobs(request: PersonRequest) -> HttpResponse:
     """The list and the form; posted, the job runs or is kept."""
     key = secrets.token_urlsafe(16)
     form = JobForm(request.POST or None, images=images_offered(runtimes=runtimes() or None, user=request.user), initial={"key": key})
-    if request.method == "POST" and try_form(form, lambda: _keep(request, form)):
+    runs: list[datetime] = []
+    if "preview" in request.POST:
+        runs = _preview(form)
+    elif request.method == "POST" and try_form(form, lambda: _keep(request, form)):
         return redirect("jobs")
     secret = request.session.pop(SECRET, None)
     context = {
         "form": form,
+        "next_runs": runs,
+        "zone": timezone.get_default_timezone_name(),
         "key": key,
         "runs": jobs_of(user=request.user)[:MOST_SHOWN],
         "triggers": triggers_of(user=request.user),
@@ -80,6 +86,14 @@ def job_remove(request: PersonRequest, trigger_id: int) -> HttpResponse:
     return redirect("jobs")
 
 
+def _preview(form: JobForm) -> list[datetime]:
+    """When what was chosen would run; what is wrong with it is beside its field."""
+    found: list[datetime] = []
+    form.only_clock()
+    try_form(form, lambda: found.extend(schedule_preview(cron=form.schedule, now=timezone.now())))
+    return found
+
+
 def _keep(request: PersonRequest, form: JobForm) -> None:
     data, now = form.cleaned_data, timezone.now()
     sizes: dict[str, Any] = {name: data[name] for name in ("gpus", "cpus", "memory_gib", "hours", "folder")}
@@ -88,9 +102,8 @@ def _keep(request: PersonRequest, form: JobForm) -> None:
         lab = lab_request(owner=request.user, wish=wish, now=now, actor=request.user, idempotency_key=data["key"])
         messages.success(request, f"{lab.name} is queued. It runs as soon as there is room, and ends by itself.")
         return
-    days = [int(day) for day in data["weekdays"]]
-    start: dict[str, Any] = {"kind": data["start"], "weekdays": days, "at": data["at"], "watch": data["watch"]}
-    made, request_secret = trigger_create(owner=request.user, name=data["name"], wish=wish, now=now, **start)
+    kind = Trigger.Kind.SCHEDULE if data["start"] in CLOCKS else data["start"]
+    made, request_secret = trigger_create(owner=request.user, name=data["name"], wish=wish, kind=kind, cron=form.schedule, watch=data["watch"], now=now)
     if made.kind == Trigger.Kind.CALL:
         request.session[SECRET] = request_secret
     messages.success(request, f"{made} is started {made.when_words}.")

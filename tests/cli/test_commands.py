@@ -75,6 +75,17 @@ def test_a_job_whose_time_was_up_ends_with_124(signed_in: SignedIn, alice: Any, 
     assert terminal.returncode == 124
 
 
+def test_a_job_is_kept_for_the_clock_listed_and_removed(signed_in: SignedIn, alice: Any, node: Any) -> None:
+    gpulab = signed_in(alice)
+    assert "nightly runs every day at 03:00. Next" in gpulab("run", "--name", "nightly", "--cron", "0 3 * * *", "--", "python", "train.py")
+    assert "31 February" in gpulab("run", "--name", "never", "--cron", "0 0 31 2 *", "--", "true", expect=1)
+    assert "--name" in gpulab("run", "--cron", "0 3 * * *", "--", "true", expect=2)
+    (kept,) = gpulab.json("jobs")
+    assert kept["cron"] == "0 3 * * *" and len(kept["next_runs"]) == 3
+    assert "starts no more" in gpulab("jobs", "--remove", "nightly")
+    assert "No job starts by itself" in gpulab("jobs")
+
+
 def test_lists_are_tables_for_people_and_json_for_programs(signed_in: SignedIn, alice: Any, node: Any, image: Any) -> None:
     program = signed_in(alice)
     assert image.title in program("images") and program.json("images")[0]["slug"] == image.slug

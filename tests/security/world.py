@@ -130,7 +130,7 @@ def _machine(alice: User, now: datetime) -> dict[str, str]:
     running = Lab.objects.select_related("owner", "node").get(pk=lab.pk)
     shared = share_create(lab=running, port=8080, name="Demo", hours=8, email="bob@example.edu", actor=alice, now=now)
     job = Wish(image_id=image.pk, gpus=0, cpus=2, memory_gib=4, hours=2, command=("true",))
-    trigger, _ = trigger_create(owner=alice, name="nightly", wish=job, kind="schedule", weekdays=[0], at="03:00", now=now)
+    trigger, _ = trigger_create(owner=alice, name="nightly", wish=job, kind="schedule", cron="0 3 * * 1", now=now)
     hook, _ = hook_create(owner=alice, name="book", url="https://hooks.example.org/x", events=["lab.running"], everyone=False, now=now)
     stray = Stray.objects.create(node=node, name="gpulab-gone-1", first_seen_at=now, remove_at=now + timedelta(minutes=10))
     return {

@@ -14,7 +14,7 @@ from labs.webhooks.services import hook_create
 def automation_furnish(alice: User, image: Image, now: datetime) -> None:
     """Alice has a job for weekdays and one that cannot be; two webhooks of hers rest, so that no test's house calls anybody."""
     wish = Wish(image_id=image.pk, command=("python", "train.py", "--epochs", "10"), gpus=0, cpus=2, memory_gib=4, hours=2)
-    nightly, _ = trigger_create(owner=alice, name="nightly", wish=wish, kind="schedule", weekdays=range(5), at="22:30", now=now)
+    nightly, _ = trigger_create(owner=alice, name="nightly", wish=wish, kind="schedule", cron="30 22 * * 1-5", now=now)
     Trigger.objects.filter(pk=nightly.pk).update(next_at=now + timedelta(days=2))  # never while a test runs
     kept, _ = trigger_create(owner=alice, name="new-pictures", wish=wish, kind="file", watch="inbox", now=now)
     words = "Your role allows 4 labs at once; 4 are yours already."

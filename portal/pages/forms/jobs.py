@@ -5,13 +5,18 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.forms.utils import ErrorDict
 
 from labs.catalogue.models import Image
-from labs.jobs.rules import DAYS
+from labs.jobs.rules import DAYS, LONGEST_CRON
+from labs.jobs.services import weekly
 from labs.lifecycle.jobs import MOST_CHARACTERS, MOST_FOLDER
 from labs.lifecycle.wishes import MOST
 
-NOW = "now"
+NOW, WEEKLY, CRON = "now", "schedule", "cron"
+#: Choices that are a schedule, and the fields that say which.
+CLOCKS = (WEEKLY, CRON)
+CLOCK_FIELDS = ("start", "weekdays", "at", "cron")
 
 
 class JobForm(forms.Form):
@@ -39,16 +44,24 @@ class JobForm(forms.Form):
         label="When",
         choices=[
             (NOW, "Now, once"),
-            ("schedule", "At hours of the week"),
+            (WEEKLY, "On days of the week, at a time"),
+            (CRON, "Several times a day, monthly … (cron)"),
             ("file", "For each file that arrives in a folder"),
             ("call", "When another program calls"),
         ],
         initial=NOW,
     )
     weekdays = forms.MultipleChoiceField(
-        label="Days", choices=list(enumerate(DAYS)), required=False, widget=forms.CheckboxSelectMultiple, help_text="For hours of the week."
+        label="Days", choices=list(enumerate(DAYS)), required=False, widget=forms.CheckboxSelectMultiple, help_text="For days of the week."
     )
-    at = forms.CharField(label="Time", max_length=5, required=False, widget=forms.TextInput(attrs={"placeholder": "07:30"}), help_text="For hours of the week.")
+    at = forms.CharField(label="Time", max_length=5, required=False, widget=forms.TextInput(attrs={"placeholder": "07:30"}), help_text="For days of the week.")
+    cron = forms.CharField(
+        label="Cron expression",
+        max_length=LONGEST_CRON,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "placeholder": "0 */6 * * *"}),
+        help_text="Minute, hour, day of the month, month, day of the week. 0 */6 * * * is every six hours, 30 7 1 * * the first of each month at 07:30.",
+    )
     watch = forms.CharField(
         label="Folder that is watched",
         max_length=200,
@@ -62,6 +75,18 @@ class JobForm(forms.Form):
     def __init__(self, *args: Any, images: QuerySet[Image], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["image"].queryset = images  # type: ignore[attr-defined]
+
+    @property
+    def schedule(self) -> str:
+        """The expression of what was chosen; empty for what is no schedule, refused in words for days and a time that are none."""
+        data = self.cleaned_data
+        if data["start"] == WEEKLY:
+            return weekly(weekdays=[int(day) for day in data["weekdays"]], at=data["at"])
+        return data["cron"] if data["start"] == CRON else ""
+
+    def only_clock(self) -> None:
+        """Forget what is wrong elsewhere: somebody only looks when it would run."""
+        self._errors = ErrorDict({name: words for name, words in self.errors.items() if name in CLOCK_FIELDS})
 
     def clean_command(self) -> str:
         """Quotes come in pairs."""

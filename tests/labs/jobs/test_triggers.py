@@ -1,23 +1,19 @@
 """Jobs that start by themselves: by the clock, once for each moment, and by a call."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from labs.jobs.models import Trigger
-from labs.jobs.queries import trigger_by_secret, triggers_due
-from labs.jobs.rules import next_run
+from labs.jobs.queries import trigger_by_secret
 from labs.jobs.services import trigger_create, trigger_due_fire, trigger_pause
 from labs.lifecycle.models import Lab
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
-from labs.people.services import person_disable
+from labs.people.services import person_disable, token_create
 from tests.support.callers import Caller
 from worker.loops import jobs
-
-BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.fixture
@@ -26,14 +22,7 @@ def wish(image: Any, node: Any) -> Wish:
 
 
 def nightly(owner: Any, wish: Wish, now: datetime) -> Trigger:
-    return trigger_create(owner=owner, name="nightly", wish=wish, kind="schedule", weekdays=range(7), at="03:00", now=now)[0]
-
-
-def test_the_next_run_is_at_that_time_where_the_house_is_also_when_the_clocks_change() -> None:
-    before = datetime(2026, 3, 28, 12, tzinfo=BERLIN)
-    assert next_run(weekdays=[6], at="07:30", zone=BERLIN, after=before).astimezone(UTC) == datetime(2026, 3, 29, 5, 30, tzinfo=UTC)
-    at = datetime(2026, 11, 23, 7, 30, tzinfo=BERLIN)
-    assert next_run(weekdays=[0], at="07:30", zone=BERLIN, after=at) == at + timedelta(days=7), "not the very same moment again"
+    return trigger_create(owner=owner, name="nightly", wish=wish, kind="schedule", cron="0 3 * * *", now=now)[0]
 
 
 @pytest.mark.django_db
@@ -70,11 +59,14 @@ def test_a_worker_that_ends_before_the_job_was_asked_for_leaves_the_moment_to_th
 
 
 @pytest.mark.django_db
-def test_what_the_house_missed_by_hours_waits_for_its_next_moment(alice: Any, wish: Wish, now: datetime) -> None:
-    kept = nightly(alice, wish, now)
-    assert kept.next_at is not None
-    assert jobs.tick(now=kept.next_at + timedelta(hours=5)) == [] and not Lab.objects.exists()
-    assert triggers_due(now=kept.next_at + timedelta(hours=5)) == []
+@pytest.mark.parametrize("cron", ["0 3 * * *", "*/15 * * * *"])
+def test_one_job_makes_up_for_all_that_the_house_missed(alice: Any, wish: Wish, now: datetime, cron: str) -> None:
+    kept, _ = trigger_create(owner=alice, name="nightly", wish=wish, kind="schedule", cron=cron, now=now)
+    back = now + timedelta(days=10, minutes=1)
+    assert len(jobs.tick(now=back)) == 1
+    assert jobs.tick(now=back + timedelta(seconds=10)) == [] and Lab.objects.count() == 1
+    kept.refresh_from_db()
+    assert kept.next_at is not None and back < kept.next_at <= back + timedelta(days=1)
 
 
 @pytest.mark.django_db
@@ -96,10 +88,24 @@ def test_a_run_that_is_refused_says_why_beside_its_job(alice: Any, wish: Wish, i
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("change", [{"weekdays": []}, {"at": "25:00"}, {"at": ""}, {"name": "Upper"}, {"kind": "moon"}])
+@pytest.mark.parametrize("change", [{"cron": ""}, {"cron": "0 3 31 2 *"}, {"cron": "* * * * *"}, {"name": "Upper"}, {"kind": "moon"}])
 def test_what_can_be_no_schedule_is_refused(alice: Any, wish: Wish, now: datetime, change: dict[str, Any]) -> None:
     with pytest.raises(Refused):
-        trigger_create(**{"owner": alice, "name": "nightly", "wish": wish, "kind": "schedule", "weekdays": [0], "at": "03:00", "now": now} | change)
+        trigger_create(**{"owner": alice, "name": "nightly", "wish": wish, "kind": "schedule", "cron": "0 3 * * 1", "now": now} | change)
+
+
+@pytest.mark.django_db
+def test_the_api_keeps_an_expression_or_days_and_a_time_and_shows_the_next_runs(alice: Any, wish: Wish, now: datetime) -> None:
+    caller = Caller(token_create(user=alice, name="test", scope="launch", now=now)[1])
+    job = {"image": wish.image_id, "command": ["true"]}
+    made = caller.post("/jobs", {"name": "often", "kind": "schedule", "cron": "0  */6 * * *", "job": job})
+    assert made.status_code == 201 and made.json()["cron"] == "0 */6 * * *" and len(made.json()["next_runs"]) == 3
+    assert made.json()["next_runs"][0] == made.json()["next_at"]
+    weekly = caller.post("/jobs", {"name": "weekly", "kind": "schedule", "weekdays": [0, 4], "at": "07:30", "job": job})
+    assert weekly.json()["cron"] == "30 7 * * 1,5" and weekly.json()["when"] == "on Mondays and Fridays at 07:30"
+    for field, wrong in (("cron", {"cron": "0 0 31 2 *"}), ("cron", {"cron": "0 3 * * *", "at": "03:00"}), ("at", {"weekdays": [0], "at": "24:00"})):
+        refused = caller.post("/jobs", {"name": "wrong", "kind": "schedule", "job": job} | wrong)
+        assert refused.status_code == 422 and refused.json()["errors"][0]["field"] == field
 
 
 @pytest.mark.django_db

@@ -49,6 +49,39 @@ def test_a_schedule_is_kept_paused_run_and_removed(as_alice: Client, alice: Any,
     assert not Trigger.objects.exists() and Lab.objects.count() == 1
 
 
+def test_the_next_runs_are_shown_before_anything_is_kept(as_alice: Client, fields: Any) -> None:
+    chosen = {"start": "cron", "cron": "30 7 1 * *", "preview": "yes"}
+    answer = as_alice.post(reverse("jobs"), fields | chosen | {"command": ""})
+    page = answer.content.decode()
+    assert answer.status_code == 200 and not Trigger.objects.exists()
+    runs = answer.context["next_runs"]
+    assert len(runs) == 3 and all(f"{at:%A}, 1 {at:%B %Y}, 07:30" in page for at in runs)
+    assert 'id="id_command_error"' not in page and 'value="30 7 1 * *"' in page
+    weekly = as_alice.post(reverse("jobs"), fields | {"start": "schedule", "weekdays": ["0"], "at": "07:30", "preview": "yes"})
+    assert [f"{at:%A %H:%M}" for at in weekly.context["next_runs"]] == ["Monday 07:30"] * 3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "field", "words"),
+    [
+        ({"start": "cron", "cron": "0 0 31 2 *"}, "cron", "there is no 31 February"),
+        ({"start": "cron", "cron": ""}, "cron", "Five fields"),
+        ({"start": "schedule", "weekdays": ["0"], "at": "7"}, "at", "A time is such as 07:30."),
+        ({"start": "schedule", "at": "07:30"}, "weekdays", "Choose at least one day"),
+    ],
+)
+@pytest.mark.parametrize("look", [{"preview": "yes"}, {"name": "nightly"}])
+def test_what_is_wrong_with_a_schedule_is_said_beside_its_field(as_alice: Client, fields: Any, chosen: Any, field: str, words: str, look: Any) -> None:
+    answer = as_alice.post(reverse("jobs"), fields | chosen | look)
+    assert answer.status_code == 422 and words in " ".join(answer.context["form"].errors[field]) and not Trigger.objects.exists()
+
+
+def test_an_expression_is_kept_and_said_in_words(as_alice: Client, alice: Any, fields: Any) -> None:
+    as_alice.post(reverse("jobs"), fields | {"start": "cron", "cron": "0 8,16 * * *", "name": "twice"})
+    assert Trigger.objects.get(owner=alice).cron == "0 8,16 * * *"
+    assert "at 08:00 and 16:00 every day" in as_alice.get(reverse("jobs")).content.decode()
+
+
 def test_a_second_click_makes_one_job(as_alice: Client, fields: dict[str, Any]) -> None:
     key = as_alice.get(reverse("jobs")).context["form"]["key"].value()
     for _ in range(2):
