@@ -45,6 +45,7 @@ def override_set(
     if until is not None and until <= now:
         raise Refused("The end of an exception lies in the future.", field="until")
     with transaction.atomic():
+        _one_at_a_time(user or group)
         before = LimitOverride.objects.filter(user=user, group=group, request=None).first()
         was = _values(before) if before else {}
         if before:
@@ -76,6 +77,7 @@ def group_limits_set(*, group: Group, values: Mapping[str, int | None], actor: U
     if unknown:
         raise Refused(f"A group has no limit {', '.join(sorted(unknown))}.")
     with transaction.atomic():
+        _one_at_a_time(group)
         row = GroupLimits.objects.select_for_update().filter(pk=group.pk).first() or GroupLimits(group=group)
         was = {name: getattr(row, name) for name in values}
         for name, value in values.items():
@@ -120,6 +122,12 @@ def window_remove(*, window_id: int, actor: User, now: datetime) -> None:
         event_record(kind="quota.window", subject=f"window:{row.pk}", words=f"{row} removed.", actor=actor, now=now, before=_window_values(row), after={})
         row.delete()
         _tell()
+
+
+def _one_at_a_time(whose: User | Group | None) -> None:
+    """Who sets limits of the same person or group waits until the transaction ends: there may be no row of limits yet that could be locked."""
+    if whose is not None:
+        type(whose)._default_manager.select_for_update(no_key=True).get(pk=whose.pk)
 
 
 def _changed(subject: str, what: str, was: Mapping[str, Any], now_is: Mapping[str, Any], actor: User, now: datetime) -> None:

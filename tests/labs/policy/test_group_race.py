@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from labs.fleet.models import Gpu
+from labs.ledger.models import Event
 from labs.lifecycle.models import Lease
 from labs.lifecycle.moves import lab_assign, lab_end, lab_gone
 from labs.lifecycle.services import lab_request
@@ -16,7 +17,7 @@ from labs.people.errors import Refused
 from labs.people.models import Group, Membership, Role, User
 from labs.policy.asking import request_create, request_grant
 from labs.policy.models import LimitOverride
-from labs.policy.services import group_limits_set
+from labs.policy.services import group_limits_set, override_set
 from tests.conftest import need
 from tests.support.racing import Race, racing
 
@@ -122,3 +123,12 @@ def test_a_request_that_is_sent_many_times_is_open_once(colleagues: list[User], 
             return False
 
     assert at_once(ask, 8).count(True) == 1
+
+
+def test_exceptions_and_caps_that_are_saved_at_once_follow_each_other(at_once: Race, alice: User, team: Group, root_admin: User, now: datetime) -> None:
+    at_once(lambda n: override_set(user=alice, values={"gpus_max": 4 + n}, until=None, note="", actor=root_admin, now=now), RACERS)
+    assert LimitOverride.objects.get().gpus_max in range(4, 4 + RACERS)
+    at_once(lambda n: group_limits_set(group=team, values={"gpus": 1 + n}, actor=root_admin, now=now), RACERS)
+    saved = Event.objects.filter(kind="quota.group").order_by("pk")
+    assert len(saved) == RACERS
+    assert [one.fact["before"] for one in saved[1:]] == [one.fact["after"] for one in saved[: RACERS - 1]]
