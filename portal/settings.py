@@ -210,6 +210,7 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_ADAPTER = "portal.pages.adapter.FactorAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_PASSKEY_LOGIN_ENABLED = True
+ACCOUNT_FORMS = {"change_password": "portal.pages.forms.account.PasswordForm"}
 MFA_FORMS = {"add_webauthn": "portal.pages.forms.account.PasskeyForm"}
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # localhost is a secure context for browsers, without TLS
 ADMIN_TWO_FACTOR = env.choice("GPULAB_ADMIN_TWO_FACTOR", ("yes", "no"), "no") == "yes"

@@ -116,8 +116,10 @@ def _offer(request: PersonRequest) -> Offer:
 
 
 def _starts(request: PersonRequest, offer: Offer) -> list[StartOffer]:
+    """The templates, those of the person's own courses and teams first."""
     versions = list(templates_for(user=request.user))
-    return offers_of(versions=versions, images=offer.images, limits=offer.limits, nodes=offer.nodes) if versions else []
+    offers = offers_of(versions=versions, images=offer.images, limits=offer.limits, nodes=offer.nodes) if versions else []
+    return sorted(offers, key=lambda one: one.template.group_id is None)
 
 
 def _form(offer: Offer, data: Any) -> LaunchForm:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from labs.fleet.models import Gpu, Node, NodeImage
 from labs.fleet.queries import gpus_all, image_progress, nodes_all
+from labs.fleet.versions import VERSION_CHECK
 from labs.lifecycle import states
 from labs.lifecycle.queries import labs_all, leases_open
 from labs.lifecycle.waiting import waiting_labs
@@ -67,8 +68,13 @@ def _of_nodes(nodes: list[Node]) -> list[Matter]:
     matters += [Matter("yellow", f"Node {node} is cordoned.", "It takes no new lab.", url, "Nodes") for node in nodes if node.state == Node.State.CORDONED]
     for node in nodes:
         bad = [check for check in node.checks if check.get("state") in ("red", "yellow")]
-        matters += [Matter(check["state"], f"{node}: {check['words']}", check.get("fix", ""), url, "See the check") for check in bad]
+        matters += [Matter(check["state"], f"{node}, {_shown(check['name'])}: {check['words']}", check.get("fix", ""), url, "See the check") for check in bad]
     return matters
+
+
+def _shown(check: str) -> str:
+    """A check's name in a sentence: `Docker Engine` of `version: Docker Engine`."""
+    return check.removeprefix(VERSION_CHECK)
 
 
 def _of_cards(cards: list[Gpu]) -> list[Matter]:

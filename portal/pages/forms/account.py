@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.account.forms import ChangePasswordForm
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
@@ -11,6 +12,7 @@ from labs.people.models import ApiToken, User
 
 #: Bytes of a file that may be a public key, characters of a text that may be one.
 KEY_FILE_MOST = 20_000
+PASSWORD_HELP = "At least 10 characters, and not one that everybody uses."
 
 
 class ProfileForm(forms.Form):
@@ -114,6 +116,17 @@ class ChatForm(forms.Form):
     )
 
 
+class PasswordForm(ChangePasswordForm):  # type: ignore[misc]
+    """One's own password, in the words of the other forms."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, label in (("oldpassword", "Current password"), ("password1", "New password"), ("password2", "New password again")):
+            self.fields[name].label = label
+            self.fields[name].widget.attrs.pop("placeholder", None)
+        self.fields["password1"].help_text = PASSWORD_HELP
+
+
 class InvitationForm(forms.Form):
     """What somebody who accepts an invitation says of themselves."""
 
@@ -123,7 +136,7 @@ class InvitationForm(forms.Form):
         max_length=200,
         strip=False,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="At least 10 characters, and not one that everybody uses.",
+        help_text=PASSWORD_HELP,
     )
     again = forms.CharField(label="Password again", max_length=200, strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
 

@@ -144,6 +144,32 @@ def words_for(lab: Lab, reader: User) -> str:
     return "Held for its owner" if lab.state == OFFERED and lab.owner_id != reader.pk else lab.state_words
 
 
+#: What a driver calls a limit that it reads back, where a person calls it otherwise.
+READ_BACK = {
+    "memory and swap": "Memory with swap",
+    "shm": "Shared memory",
+    "cpu": "CPU cores",
+    "cpus": "CPU cores",
+    "pids": "Processes",
+    "user": "User number",
+    "uid": "User number",
+    "capabilities": "System rights",
+    "new privileges": "Can gain rights",
+    "no_new_privileges": "Bar to more rights",
+    "root": "System folders",
+    "gpus": "GPUs",
+    "restart": "Restarts by itself",
+    "host": "Shared with the host",
+    "group": "Limits of",
+}
+
+
+@register.filter
+def read_back(name: str) -> str:
+    """The name of a limit that was read back, such as `Processes` for `pids`."""
+    return READ_BACK.get(name) or name.capitalize()
+
+
 @register.filter
 def hours(count: float) -> str:
     """`1 hour`, `12 hours`."""

@@ -13,7 +13,7 @@
     return words.filter(([count]) => count).map(([count, unit]) => `${count} ${unit}`).join(" ");
   };
 
-  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 
   const hours = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
   const clock = new Intl.DateTimeFormat(undefined, hours);

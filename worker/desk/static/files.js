@@ -7,7 +7,7 @@
   const here = document.getElementById("here");
   const lines = document.getElementById("uploads");
   const path = here ? decodeURIComponent(here.dataset.path) : "";
-  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
 
   const localise = (root) => {
     root.querySelectorAll("time[datetime]").forEach((time) => {
