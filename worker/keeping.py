@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from worker.carrying.here import CHUNK, Here, Stuck
+from worker.carrying.kept import FILE
 
 #: What is left free of the disk.
 SPARE = 1024**3
@@ -15,7 +16,7 @@ SPARE = 1024**3
 def snapshot_write(here: Here, file: Path, progress: Callable[[int], object]) -> int:
     """Pack the workspace into the file; the bytes that it takes. `progress`: per cent of what is to be read. Raises Stuck, and leaves nothing half."""
     whole = here.size().size
-    _folder(file.parent)
+    snapshot_folder(file.parent)
     if shutil.disk_usage(file.parent).free < whole // 2 + SPARE:
         raise Stuck("The disk of the node has not enough room for a snapshot. Delete old snapshots, or files.", final=True)
     part = file.with_suffix(".part")
@@ -52,6 +53,16 @@ def snapshot_file(folder: Path, workspace: str, number: int) -> Path:
     return next((one for one in packed if one.exists()), packed[0] if shutil.which("zstd") else packed[1])
 
 
+def snapshots_older(folder: Path, prefix: str, than: float) -> dict[int, Path]:
+    """By number: the files below `folder` of workspaces whose name begins so that lie there since before that moment (seconds of the epoch)."""
+    found = {}
+    for file in folder.glob(f"{prefix}*/*.tar.*"):
+        number = FILE.fullmatch(file.name)
+        if number and file.lstat().st_ctime < than:
+            found[int(number[1])] = file
+    return found
+
+
 def _tool(file: Path) -> list[str]:
     return ["zstd", "-q"] if file.suffix == ".zst" or file.name.endswith(".zst") else ["gzip"]
 
@@ -84,8 +95,8 @@ def _told(chunks: Iterator[bytes], whole: int, progress: Callable[[int], object]
             progress(percent)
 
 
-def _folder(folder: Path) -> None:
-    """Nobody but the worker looks into it."""
+def snapshot_folder(folder: Path) -> None:
+    """Make a workspace's; nobody but the worker looks into it."""
     folder.mkdir(parents=True, exist_ok=True)
     for one in (folder.parent, folder):
         one.chmod(0o700)

@@ -10,10 +10,10 @@ from worker.loops import (
     chores,
     datasets,
     files,
+    following,
     hooks,
     images,
     making,
-    moving,
     post,
     reconcile,
     schedule,
@@ -143,7 +143,7 @@ def storage_now(*, owner_id: int) -> None:
 @shared_task(name="worker.moving")
 def moving_now() -> None:
     """Go on with what is moved between nodes."""
-    in_turn(name="moving", work=lambda _: moving.tick(carrier=node.carrier(), now=node.clock().now()))
+    in_turn(name="moving", work=lambda _: following.tick(carrier=node.carrier(), now=node.clock().now()))
 
 
 @shared_task(name="worker.making")

@@ -11,9 +11,10 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.people.errors import Refused
 from labs.people.models import User
+from labs.relocation.models import Relocation
 from labs.relocation.queries import is_moving, moved_away
 from labs.snapshots.models import Restore, Snapshot
-from labs.snapshots.rules import BY_HAND, READY
+from labs.snapshots.rules import BY_HAND, CARRIED, READY
 from labs.snapshots.services import snapshot_ask
 from labs.storage.models import WorkspaceUse
 
@@ -33,8 +34,12 @@ def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
     with transaction.atomic():
         # no_key: whoever places a lab of theirs takes the same lock first, so that none begins beside it
         User.objects.select_for_update(no_key=True).get(pk=snapshot.owner_id)
-        if not Snapshot.objects.select_for_update().filter(pk=snapshot.pk, state=READY):  # locked, so that nobody lets go of it meanwhile
+        held = Snapshot.objects.select_for_update().filter(pk=snapshot.pk).first()  # locked, so that nobody lets go of it meanwhile
+        if held is None or held.state not in (READY, CARRIED):
             raise Refused("This snapshot is not there any more.", code="state")
+        if held.state == CARRIED:
+            raise Refused("This snapshot is on its way to the node where your workspace is now. Restore it when it is there.", code="state")
+        snapshot.node_id = held.node_id
         busy = list(Lab.objects.filter(owner_id=snapshot.owner_id, node_id=snapshot.node_id, state__in=states.HOLDING).order_by("name"))
         if busy:
             names = ", ".join(lab.name for lab in busy)
@@ -43,8 +48,7 @@ def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
             raise Refused("Your workspace is being moved to another node. Restore it when it is there.", code="state")
         if move := moved_away(owner_id=snapshot.owner_id, node_id=snapshot.node_id):
             raise Refused(
-                f"Your workspace was moved to node {move.destination} since, and this snapshot is of what it was on {move.source}. Move it back there first.",
-                code="state",
+                f"Your workspace was moved to node {move.destination} since, and this snapshot is still on {move.source}. {_follows(move)}", code="state"
             )
         try:
             with transaction.atomic():
@@ -56,3 +60,10 @@ def restore_ask(*, snapshot: Snapshot, actor: User, now: datetime) -> Restore:
         ring("worker.snapshots", queue=node_queue(snapshot.node_id))
         publish(f"person.{snapshot.owner_id}", "disk")
     return row
+
+
+def _follows(move: Relocation) -> str:
+    """What can be done about a snapshot that is not where its workspace is."""
+    if move.followed_at is None:
+        return "It follows by itself: try again in a few minutes."
+    return f"{move.follow_words} Move your workspace back there to restore it.".strip()

@@ -27,6 +27,12 @@ class Relocation(models.Model):
     ended_at = models.DateTimeField(null=True)
     tidied_at = models.DateTimeField(null=True, help_text="When the copy that does not count was removed.")
 
+    followed_at = models.DateTimeField(null=True, help_text="When the workspace's snapshots had followed it, or were left where they were.")
+    follow_tries = models.PositiveSmallIntegerField(default=0)
+    follow_began_at = models.DateTimeField(null=True)
+    follow_at = models.DateTimeField(null=True, help_text="They are not to be brought before.")
+    follow_words = models.CharField(max_length=300, blank=True, help_text="Why snapshots stayed behind, or stand still.")
+
     class Meta:
         ordering = ["-asked_at", "-pk"]
         constraints = [

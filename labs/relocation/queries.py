@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from labs.people.models import User
 from labs.relocation.models import Relocation
 from labs.relocation.rules import CANCELLED, FAILED, KEPT_FOR, MOVED, OPEN
+from labs.snapshots.models import Snapshot
+from labs.snapshots.rules import UNDER_WAY
 
 
 def moves_open(*, owner_ids: Iterable[int]) -> dict[int, Relocation]:
@@ -58,6 +60,16 @@ def moves_untidy(*, now: datetime) -> list[Relocation]:
     over = Q(state__in=(CANCELLED, FAILED)) | Q(state=MOVED, moved_at__lte=now - KEPT_FOR)
     rows = Relocation.objects.select_related("owner", "source", "destination").filter(over, tidied_at=None)
     return list(rows.filter(Q(try_at=None) | Q(try_at__lte=now)))
+
+
+def moves_unfollowed(*, now: datetime) -> list[Relocation]:
+    """Moves that were made whose workspace's snapshots are still to follow: of each person the oldest, once no snapshot is being made where it was."""
+    rows = Relocation.objects.select_related("owner", "source", "destination").filter(state=MOVED, followed_at=None).order_by("moved_at", "pk")
+    busy = Snapshot.objects.filter(owner_id=OuterRef("owner_id"), node_id=OuterRef("source_id"), state__in=UNDER_WAY)
+    first: dict[int, Relocation] = {}
+    for row in rows.annotate(busy=Exists(busy)):
+        first.setdefault(row.owner_id, row)
+    return [row for row in first.values() if not row.busy and (row.follow_at is None or row.follow_at <= now)]  # type: ignore[attr-defined]
 
 
 def move_on_record(*, move_id: int, node_id: str) -> Relocation | None:

@@ -14,6 +14,7 @@ from labs.people.errors import Refused
 from labs.people.models import User
 from labs.relocation.models import Relocation
 from labs.relocation.rules import ASKED, CANCELLED, COPYING, FAILED, KEPT_FOR, LANDING, MOST_TRIES, MOVED, OPEN, rest
+from labs.snapshots.services import snapshots_arrived, snapshots_carry
 from labs.storage.services import workspace_moved
 
 URL = "/workspace/"
@@ -119,6 +120,41 @@ def move_tidied(*, move_id: int, now: datetime) -> None:
 def move_tidy_later(*, move_id: int, now: datetime) -> None:
     """Its node is away."""
     Relocation.objects.filter(pk=move_id, tidied_at=None).update(try_at=now + LATER)
+
+
+def follow_begin(*, move_id: int, now: datetime) -> tuple[int, int] | None:
+    """Begin to bring the workspace's snapshots after it; the number of this try and how many they are. None where that was done already."""
+    with transaction.atomic():
+        row = Relocation.objects.select_for_update().filter(pk=move_id, state=MOVED, followed_at=None).first()
+        if row is None:
+            return None
+        Relocation.objects.filter(pk=move_id).update(follow_tries=row.follow_tries + 1, follow_began_at=now, follow_at=None)
+        return row.follow_tries + 1, snapshots_carry(owner_id=row.owner_id, node_id=row.source_id)
+
+
+def follow_done(*, move_id: int, now: datetime) -> None:
+    """They are on the destination, whole and compared."""
+    with transaction.atomic():
+        if not Relocation.objects.filter(pk=move_id, followed_at=None).update(followed_at=now, follow_words="", follow_at=None):
+            return
+        row = Relocation.objects.select_related("owner", "source", "destination").get(pk=move_id)
+        count = snapshots_arrived(owner_id=row.owner_id, source_id=row.source_id, destination_id=row.destination_id)
+        if count:
+            _record(row, f"{count} snapshots of the workspace of {row.owner} were brought from node {row.source} to {row.destination}.", None, now)
+
+
+def follow_failed(*, move_id: int, words: str, final: bool, now: datetime) -> None:
+    """They were not brought in this try: again later, or, after the last one or a `final` fault, they stay where they are, and that is said."""
+    with transaction.atomic():
+        row = Relocation.objects.select_for_update().select_related("owner", "source", "destination").get(pk=move_id)
+        if row.followed_at is not None:
+            return
+        if not (final or row.follow_tries >= MOST_TRIES):
+            Relocation.objects.filter(pk=move_id).update(follow_words=words[:300], follow_at=now + rest(row.follow_tries))
+            return
+        Relocation.objects.filter(pk=move_id).update(follow_words=words[:300], followed_at=now, follow_at=None)
+        snapshots_arrived(owner_id=row.owner_id, source_id=row.source_id, destination_id=row.source_id)
+        _record(row, f"The snapshots of the workspace of {row.owner} stay on node {row.source}: {words}", None, now)
 
 
 def _record(move: Relocation, words: str, actor: User | None, now: datetime) -> None:

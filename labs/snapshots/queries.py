@@ -57,6 +57,11 @@ def snapshots_ready(*, node_id: str) -> list[Snapshot]:
     return list(rows.exclude(pk__in=used.values("snapshot_id")).exclude(pk__in=used.filter(undo__isnull=False).values("undo_id")))
 
 
+def snapshots_known(*, node_id: str, numbers: Iterable[int]) -> set[int]:
+    """Those of them that the node keeps, or is about to."""
+    return set(Snapshot.objects.filter(node_id=node_id, pk__in=list(numbers)).values_list("pk", flat=True))
+
+
 def waiting_for_restores(*, labs: Iterable[Waiting]) -> tuple[Waiting, ...]:
     """The labs, those of somebody whose workspace is being restored with that as a reason."""
     labs = tuple(labs)

@@ -4,9 +4,18 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 ASKED, MAKING, READY, FAILED, LEAVING = "asked", "making", "ready", "failed", "leaving"
+#: Its workspace was moved, and it follows: until it is there, nobody restores it or lets go of it.
+CARRIED = "carried"
 #: From `landing` on a restore is only ever finished: what was there is set aside already.
 LANDING, DONE = "landing", "done"
-SNAPSHOT_WORDS = {ASKED: "Asked for", MAKING: "Being made", READY: "Ready", FAILED: "Not made", LEAVING: "Being deleted"}
+SNAPSHOT_WORDS = {
+    ASKED: "Asked for",
+    MAKING: "Being made",
+    READY: "Ready",
+    FAILED: "Not made",
+    LEAVING: "Being deleted",
+    CARRIED: "On its way to the other node",
+}
 RESTORE_WORDS = {ASKED: "Asked for", MAKING: "Being unpacked", LANDING: "Being put in place", DONE: "Restored", FAILED: "Not restored"}
 UNDER_WAY, RESTORING = (ASKED, MAKING), (ASKED, MAKING, LANDING)
 BY_HAND, IDLE, UNDO = "asked", "idle", "undo"

@@ -10,7 +10,7 @@ from labs.ledger.services import Actor, event_record
 from labs.people.errors import Refused
 from labs.people.models import User
 from labs.snapshots.models import Restore, Snapshot
-from labs.snapshots.rules import ASKED, DONE, FAILED, LANDING, LEAVING, MAKING, READY, RESTORING, UNDO, WHY_WORDS, too_many
+from labs.snapshots.rules import ASKED, CARRIED, DONE, FAILED, LANDING, LEAVING, MAKING, READY, RESTORING, UNDO, WHY_WORDS, too_many
 
 
 def snapshot_ask(*, owner: User, node_id: str, why: str, actor: Actor | None, now: datetime) -> Snapshot:
@@ -34,7 +34,7 @@ def snapshot_delete(*, snapshot: Snapshot, actor: User, now: datetime) -> None:
         if snapshot.restores.filter(state__in=RESTORING).exists():
             raise Refused("It is being restored at this moment.", code="state")
         if not Snapshot.objects.filter(pk=snapshot.pk, state__in=(READY, FAILED)).update(state=LEAVING):
-            raise Refused("It is being made, or was deleted already.", code="state")
+            raise Refused("It is being made or carried to another node, or was deleted already.", code="state")
         words = f"The snapshot of {snapshot.asked_at:%F %H:%M} UTC on {snapshot.node_id} was deleted."
         event_record(kind="snapshot.deleted", subject=f"person:{snapshot.owner_id}", words=words, actor=actor, now=now)
         ring("worker.snapshots", queue=node_queue(snapshot.node_id))
@@ -77,6 +77,20 @@ def snapshots_retire(*, rows: list[Snapshot], most: int, days: int, now: datetim
         held = list(Snapshot.objects.select_for_update().filter(pk__in=gone, state__in=(READY, FAILED)).order_by("pk").values_list("pk", flat=True))
         used = Restore.objects.filter(snapshot__in=held, state__in=RESTORING).values("snapshot_id")  # one was asked for since
         return Snapshot.objects.filter(pk__in=held).exclude(pk__in=used).update(state=LEAVING)
+
+
+def snapshots_carry(*, owner_id: int, node_id: str) -> int:
+    """They follow a workspace that was moved away from there: from now on nobody restores them or lets go of them. How many are on their way."""
+    Snapshot.objects.filter(owner_id=owner_id, node_id=node_id, state=READY).update(state=CARRIED)
+    publish(f"person.{owner_id}", "disk")
+    return Snapshot.objects.filter(owner_id=owner_id, node_id=node_id, state=CARRIED).count()
+
+
+def snapshots_arrived(*, owner_id: int, source_id: str, destination_id: str) -> int:
+    """They are where they were to go; the same node, where they stay. How many."""
+    arrived = Snapshot.objects.filter(owner_id=owner_id, node_id=source_id, state=CARRIED).update(state=READY, node_id=destination_id)
+    publish(f"person.{owner_id}", "disk")
+    return arrived
 
 
 def undo_begin(*, restore: Restore, now: datetime) -> Snapshot:

@@ -9,7 +9,7 @@ from django.db.models.functions import Coalesce
 
 from labs.people.models import User
 from labs.snapshots.models import Snapshot
-from labs.snapshots.rules import READY
+from labs.snapshots.rules import CARRIED, READY
 from labs.storage.models import WorkspaceUse
 from labs.storage.rules import GIB, NEAR, Measurement
 
@@ -29,7 +29,7 @@ class Disk:
 
 def disk_held(*, user_ids: Iterable[int]) -> dict[int, Disk]:
     """By person; nothing for who was never measured. One query."""
-    own = Snapshot.objects.filter(owner_id=OuterRef("owner_id"), state=READY).order_by().values("owner_id")
+    own = Snapshot.objects.filter(owner_id=OuterRef("owner_id"), state__in=(READY, CARRIED)).order_by().values("owner_id")
     kept = Coalesce(Subquery(own.annotate(all=Sum("size")).values("all"), output_field=BigIntegerField()), 0)
     rows = WorkspaceUse.objects.filter(owner_id__in=list(user_ids)).order_by().values("owner_id").annotate(kept=kept)
     found = rows.annotate(size=Sum("size"), oldest=Min("measured_at")).values_list("owner_id", "size", "kept", "oldest")

@@ -90,7 +90,7 @@ class Here:
                 _write(ran, chunks)
             subprocess.run(["sync", "-f", str(staging)], check=True)
         except BaseException:
-            _remove(staging)
+            removed(staging)
             raise
 
     @property
@@ -133,7 +133,7 @@ class Here:
         if self.find(False) is None:
             return
         for name in (f"moved-{self.mark}", *(f"in-{self.mark}-{number}" for number in range(self.tries + 1))):
-            _remove(self._beside(name))
+            removed(self._beside(name))
         self.drop()
 
     def _folder(self, *, make: bool = False) -> Path:
@@ -149,7 +149,7 @@ class Here:
         if self.uid < LEAST_UID and os.geteuid() == 0:
             raise Stuck("Files of the system's own users are not carried.", final=True)
         for number in range(self.tries):
-            _remove(self._beside(f"in-{self.mark}-{number}"))
+            removed(self._beside(f"in-{self.mark}-{number}"))
         staging = self._beside(f"in-{self.mark}-{self.tries}")
         if staging.exists():
             raise Stuck("It was brought in this try already.")
@@ -163,8 +163,8 @@ def _made(folder: Path, uid: int, gid: int) -> None:
         os.chown(folder, uid, gid)
 
 
-def _remove(folder: Path) -> None:
-    """Whatever its owner made of it."""
+def removed(folder: Path) -> None:
+    """Remove a folder, whatever its owner made of it."""
     subprocess.run(["rm", "-rf", "--one-file-system", "--", str(folder)], check=True, capture_output=True)
 
 

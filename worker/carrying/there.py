@@ -12,6 +12,8 @@ from typing import Any
 from worker.carrying.here import CHUNK, Size, Stuck
 
 PATH = "/_gpulab/move/{mark}/{tries}/{verb}"
+#: Before the number of a move whose workspace's snapshots are meant.
+KEPT = "kept/"
 UID_HEADER = "X-GPULab-Uid"
 NODE_NAME = "{}.node.gpulab"
 CONNECT_S = 5.0

@@ -16,6 +16,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from django.conf import settings
+
 from labs.files.queries import desk_owners
 from labs.fleet.models import Node
 from labs.lifecycle.relocations import moves_ready
@@ -24,8 +26,10 @@ from labs.relocation.models import Relocation
 from labs.relocation.queries import moves_untidy
 from labs.relocation.services import move_begin, move_copied, move_done, move_failed, move_progress, move_tidied, move_tidy_later
 from worker.carrying.here import Here, Stuck
-from worker.carrying.there import There
+from worker.carrying.kept import Kept
+from worker.carrying.there import KEPT, There
 from worker.hands import Hands
+from worker.keeping import snapshot_folder
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.places import Places
 from worker.spec import workspace_name
@@ -53,10 +57,19 @@ class Carrier:
         """One end of one try."""
         if node.pk == self.hands.node_id:
             return here(places=self.places, node=node, owner_id=move.owner_id, mark=move.pk, tries=tries, uid=move.owner.uid)
+        return self._there(move, node, str(move.pk), tries)
+
+    def kept(self, move: Relocation, node: Node, tries: int) -> End:
+        """One end of one try to bring the snapshots after it."""
+        if node.pk == self.hands.node_id:
+            return kept_here(folder=settings.SNAPSHOTS, node=node, owner_id=move.owner_id, mark=move.pk, tries=tries, uid=move.owner.uid)
+        return self._there(move, node, f"{KEPT}{move.pk}", tries)
+
+    def _there(self, move: Relocation, node: Node, mark: str, tries: int) -> There:
         host, _, port = node.relay_address.rpartition(":")
         if not host:
             raise Stuck(f"Node {node} has no relay that the house reaches, so nothing can be carried there.", final=True)
-        return There(node.name, node.pk, (host.strip("[]"), int(port)), self.tls(), str(move.pk), tries, move.owner.uid)
+        return There(node.name, node.pk, (host.strip("[]"), int(port)), self.tls(), mark, tries, move.owner.uid)
 
 
 def here(*, places: Places, node: Node, owner_id: int, mark: int, tries: int, uid: int) -> Here:
@@ -70,6 +83,18 @@ def here(*, places: Places, node: Node, owner_id: int, mark: int, tries: int, ui
             raise Stuck(fault.words, final=not fault.transient) from fault
 
     return Here(name=node.name, mark=str(mark), tries=tries, uid=uid, find=find, drop=lambda: places.drop(name))
+
+
+def kept_here(*, folder: Path, node: Node, owner_id: int, mark: int, tries: int, uid: int) -> Kept:
+    """This node's own end of bringing a person's snapshots, which it keeps below `folder`."""
+    place = folder / workspace_name(node.realm, owner_id)
+
+    def find(make: bool) -> Path | None:
+        if make:
+            snapshot_folder(place)
+        return place if make or place.is_dir() else None
+
+    return Kept(name=node.name, mark=str(mark), tries=tries, uid=uid, find=find, drop=lambda: None)
 
 
 def tick(*, carrier: Carrier, now: datetime) -> int:

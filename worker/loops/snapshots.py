@@ -4,7 +4,7 @@ import logging
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from labs.files.queries import desk_owners
 from labs.fleet.models import Node
 from labs.people.models import User
 from labs.snapshots.models import Restore, Snapshot
-from labs.snapshots.queries import restores_due, snapshots_due, snapshots_leaving, snapshots_ready
+from labs.snapshots.queries import restores_due, snapshots_due, snapshots_known, snapshots_leaving, snapshots_ready
 from labs.snapshots.rules import IDLE, LANDING, READY
 from labs.snapshots.services import (
     restore_begin,
@@ -28,7 +28,7 @@ from labs.snapshots.services import (
 )
 from worker.carrying.here import Here, Stuck
 from worker.hands import Hands
-from worker.keeping import snapshot_file, snapshot_read, snapshot_write
+from worker.keeping import snapshot_file, snapshot_read, snapshot_write, snapshots_older
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.places import Places
 from worker.spec import workspace_name
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="snapshots")
 #: What stands in the way of a folder's work: words of ours, the engine, the disk, a tool of the system's.
 HINDERED = (Stuck, RuntimeFault, OSError, subprocess.SubprocessError)
+#: How long a file of a snapshot stays that the record does not know here.
+STRAY_FOR = timedelta(days=2)
 #: A restore that failed so often is given up; the workspace is as it was.
 MOST_TRIES = 3
 
@@ -65,6 +67,10 @@ class Keeper:
             drop=lambda: self.places.drop(name),
         )
 
+    def prefix(self) -> str:
+        """How the names of this node's workspaces begin."""
+        return self._name(0).removesuffix("0")
+
     def _name(self, owner_id: int) -> str:
         return workspace_name(Node.objects.values_list("realm", flat=True).get(pk=self.hands.node_id), owner_id)
 
@@ -81,6 +87,16 @@ def tick(*, keeper: Keeper, now: datetime) -> None:
     for snapshot in snapshots_leaving(node_id=node_id):
         keeper.file(snapshot).unlink(missing_ok=True)
         snapshot_forget(snapshot=snapshot)
+    strays_remove(keeper=keeper, now=now)
+
+
+def strays_remove(*, keeper: Keeper, now: datetime) -> int:
+    """Remove files that the record knows no snapshot of here since days: they followed their workspace to another node. How many."""
+    old = snapshots_older(settings.SNAPSHOTS, keeper.prefix(), (now - STRAY_FOR).timestamp())
+    known = snapshots_known(node_id=keeper.hands.node_id, numbers=old) if old else set()
+    for number in old.keys() - known:
+        old[number].unlink(missing_ok=True)
+    return len(old.keys() - known)
 
 
 def make(*, keeper: Keeper, snapshot: Snapshot) -> bool:

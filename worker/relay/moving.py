@@ -19,13 +19,15 @@ from aiohttp import web
 from worker.carrying.here import CHUNK, Here, Size, Stuck
 from worker.carrying.there import UID_HEADER
 
-PATH = re.compile(r"/_gpulab/move/(\d{1,18})/(\d{1,5})/([a-z]{2,6})\Z")
+PATH = re.compile(r"/_gpulab/move/(kept/)?(\d{1,18})/(\d{1,5})/([a-z]{2,6})\Z")
 BEFORE = "/_gpulab/move/"
 #: How soon after a try began its streams must.
 SOON = timedelta(minutes=10)
 #: A long answer says that it is coming.
 PULSE_S = 5.0
 SOURCE, DESTINATION = "source", "destination"
+#: The state of a move that was made while its workspace's snapshots follow; these are meant then, and nothing else.
+FOLLOWING = "following"
 #: Side and state -> what may be done.
 MAY: Mapping[tuple[str, str], frozenset[str]] = {
     (SOURCE, "copying"): frozenset(("GET size", "GET tree", "GET digest")),
@@ -35,6 +37,8 @@ MAY: Mapping[tuple[str, str], frozenset[str]] = {
     (SOURCE, "moved"): frozenset(("POST tidy",)),
     (DESTINATION, "cancelled"): frozenset(("POST tidy",)),
     (DESTINATION, "failed"): frozenset(("POST tidy", "GET why")),
+    (SOURCE, FOLLOWING): frozenset(("GET size", "GET tree", "GET digest")),
+    (DESTINATION, FOLLOWING): frozenset(("POST room", "PUT tree", "GET digest", "GET why", "POST land")),
 }
 STREAMS = frozenset(("GET tree", "PUT tree"))
 
@@ -52,9 +56,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What the door is told. `order(move)` reads the record, `end(order, move, uid)` is this node's end of it; both may block."""
+    """What the door is told. `order(move, kept)` reads the record, where `kept` means the workspace's snapshots; `end(order, move, uid)` is this
+    node's end of it; both may block."""
 
-    order: Callable[[int], Order | None]
+    order: Callable[[int, bool], Order | None]
     end: Callable[[Order, int, int], Here]
     now: Callable[[], datetime]
 
@@ -73,12 +78,13 @@ class MoveDoor:
         uid = request.headers.get(UID_HEADER, "")
         if found is None or not uid.isdigit():
             return web.Response(status=404)
-        mark, tries, verb = found.groups()
-        order = await asyncio.to_thread(self._moves.order, int(mark))
+        kept, number, tries, verb = found.groups()
+        mark = f"{kept or ''}{number}"
+        order = await asyncio.to_thread(self._moves.order, int(number), bool(kept))
         what = f"{request.method} {verb}"
         if order is None or not self._granted(order, mark, tries, what):
             return web.Response(status=403)
-        end = await asyncio.to_thread(self._moves.end, order, int(mark), int(uid))
+        end = await asyncio.to_thread(self._moves.end, order, int(number), int(uid))
         if what == "GET tree":
             return await _sent(request, end)
         if what == "PUT tree":

@@ -61,7 +61,7 @@ class Two:
 
 async def _up(host: Host) -> Any:
     table = Table(lambda: RelaySnapshot())
-    moves = Moves(order=lambda move_id: host.order if move_id == 7 else None, end=host.end, now=lambda: host.now)
+    moves = Moves(order=lambda move_id, kept: host.order if move_id == 7 and not kept else None, end=host.end, now=lambda: host.now)
     behind = Behind(table=table, files=host.files, token=lambda *_: "", moves=moves)
     runner = web.ServerRunner(web.Server(behind.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
     await runner.setup()

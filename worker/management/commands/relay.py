@@ -22,13 +22,14 @@ from labs.lifecycle.routes import RelaySnapshot
 from labs.lifecycle.services import lab_tokens_used
 from labs.lifecycle.tokens import upstream_token
 from labs.relocation.queries import move_on_record
+from labs.relocation.rules import MOVED
 from labs.sharing.queries import guests_now
 from worker.carrying.here import Here
-from worker.loops.moving import here
+from worker.loops.moving import here, kept_here
 from worker.node import places
 from worker.relay.app import House
 from worker.relay.aside import logged_aside
-from worker.relay.moving import DESTINATION, SOURCE, Moves, Order
+from worker.relay.moving import DESTINATION, FOLLOWING, SOURCE, Moves, Order
 from worker.relay.origins import Origins
 from worker.relay.run import Doors, serve, serve_front
 from worker.relay.ways import Files
@@ -71,7 +72,7 @@ def _moves() -> Moves:
     return Moves(order=_order, end=_end, now=timezone.now)
 
 
-def _order(move_id: int) -> Order | None:
+def _order(move_id: int, kept: bool) -> Order | None:
     close_old_connections()
     try:
         row = move_on_record(move_id=move_id, node_id=settings.NODE_ID)
@@ -80,13 +81,18 @@ def _order(move_id: int) -> Order | None:
     if row is None:
         return None
     side = SOURCE if row.source_id == settings.NODE_ID else DESTINATION
-    return Order(row.owner_id, side, row.state, row.tries, row.began_at)
+    if not kept:
+        return Order(row.owner_id, side, row.state, row.tries, row.began_at)
+    is_due = row.state == MOVED and row.followed_at is None
+    return Order(row.owner_id, side, FOLLOWING, row.follow_tries, row.follow_began_at) if is_due else None
 
 
 def _end(order: Order, move_id: int, uid: int) -> Here:
     close_old_connections()
     try:
         own = node_by_id(node_id=settings.NODE_ID)
+        if order.state == FOLLOWING:
+            return kept_here(folder=settings.SNAPSHOTS, node=own, owner_id=order.owner_id, mark=move_id, tries=order.tries, uid=uid)
         return here(places=places(own.runtime, own.realm), node=own, owner_id=order.owner_id, mark=move_id, tries=order.tries, uid=uid)
     finally:
         close_old_connections()
