@@ -1,5 +1,6 @@
 """`make up` itself, from a clean clone with an empty home: from sign-in to a computed cell, in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -15,9 +16,11 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.embedded.conftest import IMAGE
 from tests.support.notebook import compute
 from tests.support.ports import port_base_free
 from tests.support.waiting import wait_for
+from worker.runtimes.process.environment import environment_of
 
 expect.set_options(timeout=30_000)  # five seconds are few where others are at work
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +210,25 @@ def test_openssh_reaches_the_lab_through_the_gateway_with_its_environment(copy: 
     uid, computed = ran.stdout.split()
     assert computed == "6.0"
     assert os.geteuid() != 0 or int(uid) >= 20000
+
+
+@pytest.mark.timeout(300)
+def test_jupyters_own_client_computes_in_the_lab_with_a_token_and_with_no_other(copy: Copy, envs: Path) -> None:
+    code = (
+        "from django.utils.timezone import now\nfrom labs.lifecycle.models import Lab\nfrom labs.lifecycle.services import lab_token_create\n"
+        "lab = Lab.objects.get()\nprint('given', lab.pk, lab_token_create(lab=lab, name='desktop', actor=lab.owner, now=now())[1])"
+    )
+    lab, token = re.findall(r"^given (\S+) (\S+)$", copy.manage("shell", "-c", code), re.MULTILINE)[-1]
+
+    def cell(shown: str) -> "subprocess.CompletedProcess[str]":
+        asked = {"url": f"http://localhost:{copy.port + 1}/l/{lab}/", "token": shown, "code": "print(6 * 7)"}
+        command = [environment_of(envs, IMAGE).python, "-P", ROOT / "tests/support/gateway_cell.py"]
+        return subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=240, check=False)
+
+    computed = cell(token)
+    assert computed.stdout == "42\n", computed.stderr
+    refused = cell(token[:-1])
+    assert refused.returncode != 0 and refused.stdout == "" and "403" in refused.stderr
 
 
 def test_everything_is_bound_to_the_loopback(copy: Copy) -> None:
