@@ -135,6 +135,17 @@ def test_a_broker_that_is_away_is_looked_for_every_second_however_long(monkeypat
     assert symbol_by_name(current_app.conf.worker_consumer) is SteadyConsumer
 
 
+def test_a_task_that_is_at_work_while_its_link_goes_ends_and_the_worker_does_not(monkeypatch):
+    monkeypatch.setattr(Consumer, "ensure_connected", lambda self, conn: conn)
+    link = SteadyConsumer.__new__(SteadyConsumer).ensure_connected(Connection("redis://127.0.0.1:1/0"))
+    channel = link.transport.Channel.__new__(link.transport.Channel)
+    channel.connection = link.transport
+    assert channel._connparams()["port"] == 1 and link.as_uri().startswith("redis://")
+    link._do_close_transport()  # as Celery does with a link that broke, before what was at work is acknowledged over it
+    with pytest.raises(link.connection_errors):
+        channel._connparams()
+
+
 def test_a_broker_that_is_away_is_no_reason_to_end_and_neither_is_its_return():
     kennel = Kennel()
     kennel.broker = False
