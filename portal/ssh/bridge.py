@@ -5,6 +5,7 @@ cannot write makes the other stop reading, so that a slow client costs a window 
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ import asyncssh
 from portal.ssh.pace import WINDOW, paced
 from portal.ssh.tunnel import Unreachable
 
+log = logging.getLogger(__name__)
+NOT_NOW = "The portal does not answer now. Try again in a minute."
 #: What is said for a session that could not be; OpenSSH's own code for "it was the connection".
 FAILED = 255
 SUBSYSTEMS = frozenset(("sftp",))
@@ -188,6 +191,9 @@ class Near(asyncssh.SSHServerSession[bytes]):
             self.refuse(str(error))
         except (asyncssh.Error, OSError):
             self.refuse("The lab did not open a session. It may have ended just now.")
+        except Exception as error:  # whatever it is: a session that is never answered hangs for ever
+            log.warning("ssh: a session was not opened: %r", error)
+            self.refuse(NOT_NOW)
         else:
             self._opened(far)
 

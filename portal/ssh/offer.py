@@ -1,12 +1,15 @@
 """A lab of one's own that is closed: ask on the person's terminal whether to start it, and follow it until it opens."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from typing import Protocol
 
-from portal.ssh.found import Directory, Found
+from portal.ssh.found import Directory, Found, Progress
 from portal.ssh.tunnel import Unreachable
 
+log = logging.getLogger(__name__)
+AWAY = Progress("The portal does not answer now. It is asked again.", again_s=2.0)
 YES = frozenset((b"y", b"Y"))
 #: Ctrl-C, Ctrl-D and q: leave. The lab goes on.
 LEAVE = frozenset((b"\x03", b"\x04", b"q"))
@@ -46,7 +49,7 @@ async def _agreed(terminal: Terminal, question: str) -> bool:
 async def _followed(terminal: Terminal, directory: Directory, found: Found) -> Found:
     told = ""
     while True:
-        seen = await asyncio.to_thread(directory.progress, found)
+        seen = await _seen(directory, found)
         if seen.words != told:
             told = seen.words
             terminal.tell(told)
@@ -56,6 +59,15 @@ async def _followed(terminal: Terminal, directory: Directory, found: Found) -> F
             raise Unreachable("It cannot be entered.")
         if await _left(terminal, seen.again_s):
             raise Unreachable("It goes on without you.")
+
+
+async def _seen(directory: Directory, found: Found) -> Progress:
+    """How far it is. Records that are away for a moment are asked again: the shell waits anyway."""
+    try:
+        return await asyncio.to_thread(directory.progress, found)
+    except Exception as error:
+        log.warning("ssh: lab %s was not looked up: %s", found.lab_id, error)
+        return AWAY
 
 
 async def _left(terminal: Terminal, within_s: float) -> bool:

@@ -16,13 +16,17 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from django.db import DatabaseError
 
 from labs.lifecycle.routes import Person
+from labs.people.keys import parse_public_key
 from portal.ssh.tries import FREE, REFUSAL_S
 from tests.portal.ssh.conftest import ALICE, LAB, ME, STOPPED, House, answers
 from tests.support.ports import port_free
+from tests.support.security_key import SecurityKey, agent_of
 from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
@@ -273,6 +277,16 @@ def test_no_agents_or_displays_are_brought_into_a_lab(house: House, tmp_path: Pa
     assert done.stdout == b"agent= display=\n"
 
 
+@pytest.mark.parametrize("touched", [True, False])
+def test_a_security_key_opens_when_it_was_touched(house: House, tmp_path: Path, touched: bool) -> None:
+    key = SecurityKey(touched=touched)
+    house.book.people[parse_public_key(key.line).fingerprint] = ALICE
+    (tmp_path / "token.pub").write_text(key.line)
+    with agent_of(key, tmp_path / "agent") as agent:
+        done = house.ssh("echo in", person="token", options=("-o", f"IdentityAgent={agent}"))
+    assert (done.returncode, done.stdout) == ((0, b"in\n") if touched else (255, b"")), done.stderr
+
+
 def test_a_stranger_a_wrong_name_and_another_persons_lab_are_refused_alike(house: House) -> None:
     seen, times = set(), []
     for person, lab in (("charlie", "resnet"), ("alice", "no-such-lab"), ("bob", "resnet"), ("bob", LAB), ("bob", "x" * 200)):
@@ -351,6 +365,24 @@ def test_a_waiting_lab_is_followed_until_it_runs_or_ctrl_c(house: House) -> None
         terminal.until("It runs.")
         terminal.type("exit 6")
         assert terminal.client.wait(30) == 6
+
+
+def test_records_that_are_away_hang_no_shell(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> NoReturn:
+        raise DatabaseError("it is away")
+
+    with monkeypatch.context() as without, Terminal(house, rows=24, columns=80, lab="old") as terminal:
+        without.setattr(house.book, "start", away)
+        terminal.until("old is not running.")
+        terminal.type("y", end="")
+        terminal.until("The portal does not answer now. Try again in a minute.")
+        assert terminal.client.wait(30) == 255
+    with Terminal(house, rows=24, columns=80, lab="slow") as terminal:
+        with monkeypatch.context() as without:
+            without.setattr(house.book, "progress", away)
+            terminal.until("The portal does not answer now. It is asked again.")
+        house.book.ready.set()
+        terminal.until("It runs.")
 
 
 def test_a_lab_that_the_relay_does_not_know_yet_is_told_as_such(house: House) -> None:
