@@ -121,7 +121,11 @@ PATIENCE = {"connect_timeout": 5, "keepalives_idle": 10, "keepalives_interval": 
 
 def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[str, object]:
     """`sqlite:///path` or `postgres://user:password@host:port/name` as Django's DATABASES entry."""
-    url = urlsplit(text(name, default, environ=environ))
+    try:
+        url = urlsplit(text(name, default, environ=environ))
+        port = str(url.port or "")
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} is no address: {error}.") from error
     if url.scheme == "sqlite":
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -141,7 +145,7 @@ def database(name: str, default: str, *, environ: Environ = os.environ) -> dict[
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
         "HOST": url.hostname or "",
-        "PORT": str(url.port or ""),
+        "PORT": port,
         # Under ASGI every request has a thread of its own: a connection that is kept is one that nobody finds again.
         "CONN_MAX_AGE": 0,
         "OPTIONS": PATIENCE | {key: value for key, value in parse_qsl(url.query) if key in TLS},

@@ -59,13 +59,17 @@ class Api:
                     raise Fault(words, code=UNREACHABLE) from error
 
     def _answer(self, answer: httpx.Response) -> Any:
+        strange = f"{self.url} answered {answer.status_code}, and not as a portal does."
         if answer.is_success:
-            return answer.json() if answer.content else None
+            try:
+                return answer.json() if answer.content else None
+            except ValueError as error:  # somebody stands between, such as a network that wants a sign-in of its own
+                raise Fault(strange, code=UNREACHABLE, more={"status": answer.status_code}) from error
         try:
             problem = answer.json()
             words, more = str(problem["detail"]), problem
         except (ValueError, KeyError, TypeError):
-            words, more = f"{self.url} answered {answer.status_code}, and not as a portal does.", {"status": answer.status_code}
+            words, more = strange, {"status": answer.status_code}
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             words = f"Your sign-in has ended. Run: gpulab login {self.url}"
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:

@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from .faults import SIGN_IN, USAGE, Fault
 
@@ -65,13 +65,22 @@ def url_known() -> str:
 def url_checked(url: str) -> str:
     """An address that a token may be sent to: https, or http on this very machine."""
     url = (url if "://" in url else f"https://{url}").rstrip("/")
-    parts = urlsplit(url)
+    parts = _parts(url)
     here = (parts.hostname or "") in LOOPBACK or (parts.hostname or "").endswith(".localhost")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
         raise Fault(f"{url} is no address of a portal, such as https://gpu.example.edu.", code=USAGE)
     if parts.scheme == "http" and not here:
         raise Fault("A token is sent over https only. Give the address that begins with https://.", code=USAGE)
     return url
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - a port that is none raises
+    except ValueError as error:
+        raise Fault(f"{url} is no address of a portal, such as https://gpu.example.edu.", code=USAGE) from error
+    return parts
 
 
 def _held() -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_a_random_secret_is_taken_as_it_is() -> None:
     assert read(env.secret, value) == value
 
 
-@pytest.mark.parametrize("value", ["mysql://x/y", "postgresql", "/var/db.sqlite3", "http://db/x"])
+@pytest.mark.parametrize("value", ["postgres://gpulab@db:many/labs", "postgres://[::1/labs", "mysql://x/y", "postgresql", "/var/db.sqlite3", "http://db/x"])
 def test_a_database_is_sqlite_or_postgresql(value: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=NAME):
         read(env.database, value, "sqlite:////x")
