@@ -283,7 +283,7 @@ def test_a_security_key_opens_when_it_was_touched(house: House, tmp_path: Path, 
     house.book.people[parse_public_key(key.line).fingerprint] = ALICE
     (tmp_path / "token.pub").write_text(key.line)
     with agent_of(key, tmp_path / "agent") as agent:
-        done = house.ssh("echo in", person="token", options=("-o", f"IdentityAgent={agent}"))
+        done = house.ssh("echo in", person="token.pub", options=("-o", f"IdentityAgent={agent}"))
     assert (done.returncode, done.stdout) == ((0, b"in\n") if touched else (255, b"")), done.stderr
 
 
