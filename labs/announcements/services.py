@@ -9,7 +9,7 @@ from labs.announcements.queries import audience_of
 from labs.bus.doorbell import node_queue, ring
 from labs.fleet.models import Node
 from labs.ledger.services import event_record
-from labs.notices.services import notice_queue
+from labs.notices.services import notices_queue
 from labs.people.errors import Refused
 from labs.people.models import Group, User
 
@@ -74,6 +74,5 @@ def announcement_told(*, announcement: Announcement, node_id: str, terminals: in
 
 
 def _send(made: Announcement, now: datetime) -> None:
-    key = f"announcement:{made.pk}"
-    for user in audience_of(announcement=made):
-        notice_queue(user=user, kind="house", subject="News from GPU Lab", words=made.words, url="/", now=now, until=made.until, key=key)
+    people, key = audience_of(announcement=made), f"announcement:{made.pk}"
+    notices_queue(users=people, kind="house", subject="News from GPU Lab", words=made.words, url="/", now=now, until=made.until, key=key)

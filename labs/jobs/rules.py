@@ -90,11 +90,11 @@ def next_runs(*, cron: str, zone: tzinfo, after: datetime, count: int = SHOWN) -
 
 def cron_words(cron: str) -> str:
     """`on Mondays and Fridays at 07:30`, `at 08:00 on the first day of every month`."""
-    minute, hour, *rest, days = cron.split()
-    numbers = [(int(day) - 1) % WEEK for day in days.split(",") if day.isdecimal()]
-    if minute.isdecimal() and hour.isdecimal() and rest == ["*", "*"] and (days == "*" or len(numbers) == len(days.split(","))):
-        return f"{days_words(numbers or range(WEEK))} at {int(hour):02}:{int(minute):02}"
-    said = CronSim(cron, ANY_DAY).explain()
+    due = CronSim(cron, ANY_DAY)
+    days = {(day - 1) % WEEK for day in due.weekdays if isinstance(day, int)}
+    if cron.split()[2:4] == ["*", "*"] and len(due.minutes) == len(due.hours) == 1 and all(isinstance(day, int) for day in due.weekdays):
+        return f"{days_words(days)} at {_clock(timedelta(hours=min(due.hours), minutes=min(due.minutes)))}"
+    said = due.explain()
     return said[0].lower() + said[1:]
 
 

@@ -1,6 +1,6 @@
 """Reading labs. A loader carries its permission in its name; what a person may not see does not exist for them."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,6 +89,26 @@ def leases_open() -> dict[str, Lease]:
     """The open lease of each card that has one, with the lab and its owner."""
     leases = Lease.objects.select_related("lab__owner").filter(closed_at=None)
     return {lease.gpu_id: lease for lease in leases}
+
+
+@dataclass(frozen=True, slots=True)
+class CardsCount:
+    """Cards and MIG slices of the house, and how many of each are free now; a card in slices is its slices. On `away`, of both, nothing starts now."""
+
+    cards: int
+    free: int
+    slices: int
+    slices_free: int
+    away: int
+
+
+def cards_count(*, units: Iterable[Gpu], leased: Container[str]) -> CardsCount:
+    """What every page says of how much is free: of these cards, where those are leased."""
+    whole = [unit for unit in units if not unit.mig]
+    free = [unit for unit in whole if unit.health == Gpu.Health.OK and unit.pk not in leased]
+    slices, slices_free = sum(1 for unit in whole if unit.profile), sum(1 for unit in free if unit.profile)
+    away = sum(1 for unit in whole if unit.health != Gpu.Health.OK)
+    return CardsCount(cards=len(whole) - slices, free=len(free) - slices_free, slices=slices, slices_free=slices_free, away=away)
 
 
 def gpus_of(*, lab: Lab) -> list[Gpu]:

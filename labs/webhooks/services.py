@@ -4,6 +4,7 @@ import base64
 import secrets
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -32,9 +33,8 @@ def hook_create(*, owner: User, name: str, url: str, events: Collection[str], ev
         raise Refused("Give it a name.", field="name")
     _may(owner, everyone)
     secret = signing_secret()
-    row = Hook(owner=owner, name=name.strip()[:60], everyone=everyone, looked_at=now, created_at=now, secret_sealed=seal(SEAL, secret))
+    row = Hook(owner=owner, name=name.strip()[:60], everyone=everyone, looked_at=now, created_at=now, secret_sealed=seal(SEAL, secret), **_aim(url))
     row.events = _events(events)
-    _aim(row, url)
     try:
         with person_held(user=owner):
             if Hook.objects.filter(owner=owner).count() >= MOST:
@@ -47,17 +47,17 @@ def hook_create(*, owner: User, name: str, url: str, events: Collection[str], ev
 
 
 def hook_change(*, hook: Hook, now: datetime, url: str | None = None, events: Collection[str] | None = None, paused: bool | None = None) -> None:
-    """Change what is not None. One that goes on does not make up for what happened meanwhile."""
-    if url is not None:
-        _aim(hook, url)
+    """Change what is not None, and nothing of what the house notes meanwhile. One that goes on does not make up for what happened."""
+    changes = _aim(url) if url is not None else {}
     if events is not None:
-        hook.events = _events(events)
-    if paused is not None:
-        if hook.paused and not paused:
-            hook.looked_at = now
-        hook.paused, hook.off_words, hook.given_up = paused, "", 0
+        changes["events"] = _events(events)
     with transaction.atomic():
-        hook.save()
+        hook.refresh_from_db(from_queryset=Hook.objects.select_for_update())
+        if paused is not None:
+            changes |= {"paused": paused, "off_words": "", "given_up": 0} | ({"looked_at": now} if hook.paused and not paused else {})
+        for name, value in changes.items():
+            setattr(hook, name, value)
+        hook.save(update_fields=list(changes))
         words = f"Webhook {hook} was {'paused' if hook.paused else 'changed'}."
         event_record(kind="webhook.changed", subject=f"person:{hook.owner_id}", words=words, actor=hook.owner, now=now)
 
@@ -92,9 +92,9 @@ def _events(events: Collection[str]) -> list[str]:
     return [name for name in EVENTS if name in set(events)]
 
 
-def _aim(row: Hook, url: str) -> None:
+def _aim(url: str) -> dict[str, Any]:
     try:
         checked = target_check(url, settings.WEBHOOK_REACH)
     except BadTarget as bad:
         raise Refused(str(bad), field="url") from bad
-    row.host, row.url_sealed = checked.split("/")[2][:255], seal(SEAL, checked)
+    return {"host": checked.split("/")[2][:255], "url_sealed": seal(SEAL, checked)}

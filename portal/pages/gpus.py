@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from labs.fleet.models import Gpu, Node
 from labs.fleet.queries import gpus_all, nodes_all
 from labs.lifecycle.models import Lease
-from labs.lifecycle.queries import leases_open
+from labs.lifecycle.queries import cards_count, leases_open
 from labs.telemetry.audience import Audience, card_for
 from labs.telemetry.models import GpuMinute
 from labs.telemetry.queries import history_of_day, latest
@@ -96,9 +96,8 @@ def _fleet(audience: Audience, now: datetime) -> dict[str, Any]:
         readings = _by_uuid(samples.get(node.pk))
         cards = [_card(row, readings, leases, audience) for row in node.gpus.all()]
         nodes.append(_node(node, cards, samples.get(node.pk)))
-    every = [card for node in nodes for card in node.cards if not card.gpu.mig]
-    free = [card for card in every if card.gpu.health == Gpu.Health.OK and not (card.reading["holder"] or card.reading["fault"])]
-    return {"nodes": nodes, "total": len(every), "free": len(free), "simulated": any(node.simulated and node.cards for node in nodes)}
+    count = cards_count(units=[card.gpu for node in nodes for card in node.cards], leased=leases)
+    return {"nodes": nodes, "count": count, "simulated": any(node.simulated and node.cards for node in nodes)}
 
 
 def _audience(request: PersonRequest) -> Audience:

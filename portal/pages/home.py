@@ -15,7 +15,7 @@ from labs.fleet.queries import gpus_all, runtimes
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowance_of
 from labs.lifecycle.models import Lab
-from labs.lifecycle.queries import gpus_beyond_guarantee, labs_of, leases_open
+from labs.lifecycle.queries import cards_count, gpus_beyond_guarantee, labs_of, leases_open
 from labs.lifecycle.queueing import QueueEntry, card_free_at, waits_of
 from labs.sharing.queries import shares_with
 from portal.pages.access import PersonRequest, person_required
@@ -66,17 +66,11 @@ def home_labs(request: PersonRequest) -> HttpResponse:
 def _labs_context(request: PersonRequest, may: Allowance, now: datetime) -> dict[str, Any]:
     live = list(labs_of(user=request.user, live=True))
     waits = waits_of(user=request.user, now=now) if any(lab.waits for lab in live) else {}
-    units = [gpu for gpu in gpus_all() if gpu.health == gpu.Health.OK and not gpu.mig]
-    cards, slices = [gpu for gpu in units if not gpu.profile], [gpu for gpu in units if gpu.profile]
-    leased = leases_open()
     return {
         "lines": [Line(lab, waits.get(lab.pk), use_of(lab_id=lab.pk, now=now) if lab.state == states.RUNNING else None) for lab in live],
         "recent": list(labs_of(user=request.user, live=False)[:RECENT]),
         "bars": bars(held=may.held, limits=may.limits, shares=may.shares),
-        "cards": len(cards),
-        "free": sum(1 for gpu in cards if gpu.pk not in leased),
-        "slices": len(slices),
-        "slices_free": sum(1 for gpu in slices if gpu.pk not in leased),
+        "count": cards_count(units=gpus_all(), leased=leases_open()),
         "card_free_at": card_free_at(now=now),
     }
 

@@ -44,8 +44,8 @@ class JobForm(forms.Form):
         label="When",
         choices=[
             (NOW, "Now, once"),
-            (WEEKLY, "On days of the week, at a time"),
-            (CRON, "Several times a day, monthly … (cron)"),
+            (WEEKLY, "On days, at a time"),
+            (CRON, "More often, monthly … (cron)"),
             ("file", "For each file that arrives in a folder"),
             ("call", "When another program calls"),
         ],

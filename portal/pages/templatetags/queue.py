@@ -24,15 +24,16 @@ def clock_words(at: datetime, now: datetime) -> str:
 
 
 @register.simple_tag
-def clock(at: datetime | None) -> SafeString | str:
-    """A moment of these days; app.js shows it in the reader's own time zone."""
+def clock(at: datetime | None, house: bool = False) -> SafeString | str:
+    """A moment of these days; app.js shows it in the reader's own time zone, but for one on a page whose times are the house's."""
     if at is None:
         return ""
-    return format_html('<time class="num" datetime="{}" data-clock>{}</time>', at.isoformat(), clock_words(at, timezone.now()))
+    shown = '<time class="num" datetime="{}">{}</time>' if house else '<time class="num" datetime="{}" data-clock>{}</time>'
+    return format_html(shown, at.isoformat(), clock_words(at, timezone.now()))
 
 
 @register.simple_tag
-def about(estimate: Estimate | None, unknown: str = "") -> SafeString | str:
+def about(estimate: Estimate | None, unknown: str = "", house: bool = False) -> SafeString | str:
     """`about 14:20–14:50`, `by about 14:50`, `any moment`, or `unknown` without an estimate."""
     if estimate is None:
         return unknown
@@ -40,7 +41,7 @@ def about(estimate: Estimate | None, unknown: str = "") -> SafeString | str:
     if estimate.latest <= now + SOON:
         return "any moment"
     if estimate.soonest <= now + SOON:
-        return format_html("by about {}", clock(estimate.latest))
+        return format_html("by about {}", clock(estimate.latest, house))
     if estimate.latest - estimate.soonest < SOON:
-        return format_html("about {}", clock(estimate.soonest))
-    return format_html("about {}–{}", clock(estimate.soonest), clock(estimate.latest))
+        return format_html("about {}", clock(estimate.soonest, house))
+    return format_html("about {}–{}", clock(estimate.soonest, house), clock(estimate.latest, house))

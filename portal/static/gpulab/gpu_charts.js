@@ -203,7 +203,10 @@
       numbers(known.element, card);
       processes(known.element, card);
     });
-    document.querySelectorAll("[data-free]").forEach((place) => (place.textContent = document.querySelectorAll(".gpu-card.gpu-free").length));
+    document.querySelectorAll("[data-free]").forEach((place) => {
+      const kind = place.dataset.free === "slice" ? "[data-slice]" : ":not([data-slice])";
+      place.textContent = document.querySelectorAll(`.gpu-card.gpu-free${kind}`).length;
+    });
   };
 
   // A card's last day, from the table that the page brings -------------------------------------------------------------

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from labs.announcements.models import Announcement
 from labs.announcements.queries import announcements_for, announcements_standing, announcements_untold, labs_to_tell
@@ -12,9 +15,10 @@ from labs.fleet.models import Node
 from labs.ledger.models import Event
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_ready
-from labs.notices.models import Notice
+from labs.notices.models import Delivery, Notice
 from labs.people.errors import Refused
 from labs.people.models import Group, User
+from labs.people.services import person_create
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -78,6 +82,18 @@ def test_empty_words_escapes_for_terminals_and_odd_moments_are_refused(make: Mak
 def test_as_a_message_it_reaches_each_person_of_the_audience_once(make: Make, alice: User, bob: User, charlie: User, team: Group) -> None:
     make(group=team, by_notice=True)
     assert set(Notice.objects.values_list("user", flat=True)) == {alice.pk, bob.pk}
+
+
+def test_a_message_to_many_takes_no_more_queries_than_one_to_few(make: Make, team: Group, alice: User, bob: User, settings: Any, now: datetime) -> None:
+    settings.HAS_MAIL = True
+    with CaptureQueriesContext(connection) as few:
+        make(group=team, by_notice=True)
+    for number in range(20):
+        person_create(email=f"many{number}@example.edu", display_name="Many", role="student", group=team, actor=None, now=now)
+    with CaptureQueriesContext(connection) as many:
+        make(group=team, by_notice=True)
+    assert Notice.objects.count() == 2 + 22
+    assert Delivery.objects.count() == 24 and len(many) <= len(few)
 
 
 def test_the_terminals_of_a_node_hear_it_once_and_only_those_whom_it_concerns(

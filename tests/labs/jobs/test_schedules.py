@@ -87,5 +87,5 @@ def test_days_and_a_time_are_an_expression_that_is_read_as_them(days: set[int], 
 def test_days_are_named_as_people_do() -> None:
     assert cron_words("30 7 * * 1,5") == "on Mondays and Fridays at 07:30"
     assert cron_words("0 3 * * *") == "every day at 03:00"
-    assert cron_words("0 22 * * 1,2,3,4,5") == "on working days at 22:00"
+    assert cron_words("0 22 * * 1,2,3,4,5") == cron_words("0 22 * * mon-fri") == "on working days at 22:00"
     assert cron_words("0 22 1 * *") == "at 22:00 on the first day of every month"

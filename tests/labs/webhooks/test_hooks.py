@@ -97,6 +97,15 @@ def test_a_receiver_that_is_away_is_tried_again_and_then_switched_off_with_a_mes
     assert tick(moment + timedelta(seconds=1)) == 0, "what happened meanwhile is not made up for"
 
 
+def test_a_change_from_a_page_that_is_old_undoes_nothing_that_the_house_noted(alice: Any, now: Any) -> None:
+    seen, _ = make(alice, now, "https://hooks.example.org/a")
+    later = now + timedelta(minutes=5)
+    Hook.objects.filter(pk=seen.pk).update(looked_at=later, given_up=3, paused=True, off_words="It has not answered.")
+    hook_change(hook=seen, events=["lab.failed"], now=later)
+    row = Hook.objects.get()
+    assert (row.events, row.looked_at, row.given_up, row.paused, row.off_words) == (["lab.failed"], later, 3, True, "It has not answered.")
+
+
 def test_one_that_says_that_it_is_gone_is_not_called_again(alice: Any, lab_of: Any, now: Any, receiver: Chat) -> None:
     hook, _ = make(alice, now, receiver.url)
     receiver.status = 410

@@ -61,7 +61,7 @@ def test_the_grid_shows_every_number_without_a_script(as_bob, held):
         "412 of 700 W",
         "1980 / 3201 MHz",
         "Healthy",
-        "<span data-free>1</span> of 2 free",
+        '<span data-free="card">1</span> of 2 GPUs free now',
         "driver 580.65.06 · CUDA 13.0",
     ):
         assert words in text
@@ -140,9 +140,15 @@ def test_a_house_without_nodes_says_what_will_happen(as_alice):
 def test_a_card_that_is_out_of_service_is_not_called_free(as_alice, held):
     Gpu.objects.filter(index=1).update(health="drained", health_words="Fan is being replaced.")
     text = _text(as_alice, "gpus")
-    assert "<span data-free>0</span> of 2 free" in text
+    assert '<span data-free="card">0</span> of 2 GPUs free now, 1 out of use' in text
     assert "nobody" in text
     assert "Fan is being replaced." in _text(as_alice, "gpus_health")
+
+
+def test_home_and_the_cards_page_count_alike_when_one_does_not_answer(as_alice: Client, held) -> None:
+    Gpu.objects.filter(index=1).update(health="unknown")
+    words = '<span data-free="card">0</span> of 2 GPUs free now, 1 out of use'
+    assert all(words in as_alice.get(reverse(page)).content.decode() for page in ("home", "gpus", "gpus_wall"))
 
 
 def test_a_cards_day_is_drawn_from_its_minutes(as_alice, held, now):
@@ -172,6 +178,7 @@ def test_a_sliced_card_shows_its_slices_and_is_not_called_free(as_alice: Client,
         Gpu.objects.create(uuid=uuid, node=node, index=0, model="NVIDIA H200", parent_id="GPU-00000000-test", profile="1g.18gb", share=1 / 7)
     answer = as_alice.get(reverse("gpus"))
     page = answer.content.decode()
-    assert (answer.context["total"], answer.context["free"]) == (3, 3)
+    count = answer.context["count"]
+    assert (count.cards, count.free, count.slices, count.slices_free) == (1, 1, 2, 2)
     assert page.count("slice 1g.18gb") == 2
     assert page.count("given out in slices") == 1
