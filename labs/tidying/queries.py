@@ -24,9 +24,9 @@ def chores_of(*, user: User) -> QuerySet[Chore]:
     return Chore.objects.select_related("node").filter(owner=user)
 
 
-def look_of(*, user: User, node_id: str) -> Chore | None:
-    """The last look at the person's workspace there that was done."""
-    return Chore.objects.filter(owner=user, node_id=node_id, kind=LOOK, state=DONE).first()
+def looks_of(*, user: User) -> dict[str, Chore]:
+    """By node: the last look at the person's workspace there that was done."""
+    return {row.node_id: row for row in reversed(Chore.objects.filter(owner=user, kind=LOOK, state=DONE))}
 
 
 def was_shown(*, wish: Wish) -> bool:

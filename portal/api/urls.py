@@ -31,6 +31,7 @@ from portal.api import (
     nodes,
     queue,
     starters,
+    tidying,
     usage,
     webhooks,
 )
@@ -85,7 +86,7 @@ api = LabApi(
 )
 install(api)
 ROOMS = (labs, lab_actions, jobs, queue, gpus, images, datasets, house, me, account, announcements, apps, starters, calendar, usage, webhooks, devices)
-for room in (*ROOMS, files, nodes, admin_people, admin_house):
+for room in (*ROOMS, files, tidying, nodes, admin_people, admin_house):
     api.add_router("", room.router)
 
 _doors = api.urls
