@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +37,23 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.file = path.open("ab")
+        self.file = path.open("ab", buffering=0)
 
     def pump(self, descriptor: int) -> None:
-        """Copy until the last writer has closed its end."""
+        """Copy until the last writer has closed its end. What a full disk does not take is lost: a lab that nobody reads would stand still."""
         while chunk := os.read(descriptor, 65536):
-            self.file.write(chunk)
-            self.file.flush()
-            if self.file.tell() > LOG_BYTES:
-                self._turn()
+            with suppress(OSError):
+                self.file.write(chunk)
+                if self.file.tell() > LOG_BYTES:
+                    self._turn()
 
     def _turn(self) -> None:
+        new = self.path.with_suffix(".new")
+        file = new.open("wb", buffering=0)
         self.file.close()
+        self.file = file
         self.path.rename(self.path.with_suffix(".log.1"))
-        self.file = self.path.open("ab")
+        new.rename(self.path)
 
 
 def lab_process(plan: dict[str, Any]) -> Callable[[], None]:
