@@ -1,20 +1,26 @@
 """What a lab reaches: the internet, and nothing of this host, of private networks or of other people.
 
 A network namespace of this test's own stands in for the world: it bears an address of the internet (RFC 5737), a
-private one and the metadata service's, and answers on port 80 of each.
+private one and the metadata service's, and answers on port 80 of each. A store that speaks S3 answers there too.
 """
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
+import boto3
 import pytest
 
+from tests.contracts.desk_contract import answers, asked, put, sent
 from tests.contracts.engine import api, engine_address, engine_image, gateway, inside, make_spec, runtime  # noqa: F401  (fixtures)
 from tests.contracts.runtime_contract import get, jupyter_of, ready
 from tests.contracts.specs import RANGE
 from tests.support.waiting import wait_for
+from worker.runtimes.base import Desk
 from worker.runtimes.docker import firewall
 from worker.runtimes.docker.health import Health
 from worker.runtimes.docker.probe import METADATA, reached_from
@@ -23,6 +29,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
 
 WORLD = "gpl-world"
 PUBLIC, PRIVATE = ("203.0.113.10", 80), ("10.99.77.10", 80)
+STORE = (PUBLIC[0], 9000)
+KEY, SECRET = "access-of-alice", "of+alice/and=nobody"
 ACCEPT_METADATA = ["DOCKER-USER", "-i", firewall.LABS, "-d", METADATA[0], "-j", "ACCEPT"]
 
 
@@ -60,6 +68,23 @@ def world(engine_address: str) -> Iterator[None]:
 
 
 @pytest.fixture
+def store(world: None) -> Iterator[Any]:
+    """A server of S3 in that world, with one bucket."""
+    command = [sys.executable, "-m", "moto.server", "-H", STORE[0], "-p", str(STORE[1])]
+    server = subprocess.Popen(["ip", "netns", "exec", WORLD, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: get(STORE, "/")[0] == 200, within=120, what="the store")
+        address = f"http://{STORE[0]}:{STORE[1]}"
+        client = boto3.client("s3", endpoint_url=address, aws_access_key_id=KEY, aws_secret_access_key=SECRET, region_name="us-east-1")
+        client.create_bucket(Bucket="runs")
+        yield client
+        client.close()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.fixture
 def rules() -> Iterator[None]:
     """The rules stand, before and after."""
     firewall.apply()
@@ -73,6 +98,24 @@ def test_the_internet_is_open_and_the_rest_closed(runtime, make_spec, api, world
     spec = make_spec()
     ready(runtime, spec)
     assert reached_from(api, spec.name, [PUBLIC, PRIVATE, METADATA]) == ["203.0.113.10:80"]
+
+
+def test_a_folder_goes_to_a_store_from_its_owners_container_and_the_keys_are_nowhere_else(runtime, make_spec, api, store, rules):
+    spec, content = (
+        make_spec(cpus=1, memory_mib=512, shm_mib=16, pids=128, desk=Desk(portal="http://localhost:8000", node="local", left=None)),
+        os.urandom(3_000_000),
+    )
+    seen = runtime.start(spec)
+    wait_for(lambda: answers(seen, spec), within=120, what="the file page")
+    put(seen, spec, "model.ckpt", content)
+    keys = {"endpoint": f"http://{STORE[0]}:{STORE[1]}", "bucket": "runs", "prefix": "one", "key": KEY, "secret": SECRET}
+    body = json.dumps({"do": "send", "path": "", **keys}).encode()
+    assert asked(seen, spec, "POST", "act", body, Content_Type="application/json", Accept="application/json")[0] == 200
+    wait_for(lambda: sent(seen, spec)["state"] != "running", within=120, what="the end of it")
+    assert (sent(seen, spec)["state"], sent(seen, spec)["there"]) == ("done", 1)
+    assert store.get_object(Bucket="runs", Key="one/model.ckpt")["Body"].read() == content
+    everywhere = json.dumps([api.inspect_container(spec.name), api.top(spec.name), api.logs(spec.name).decode(), sent(seen, spec)])
+    assert SECRET not in everywhere + inside(api, spec, "sh", "-c", "cat /proc/*/environ /proc/*/cmdline /workspace/.gpulab/*/* 2>/dev/null | tr '\\0' ' '")[1]
 
 
 def test_without_the_rules_the_probe_tells_what_is_reached(runtime, make_spec, api, world, rules):
