@@ -41,6 +41,8 @@ from portal.pages.quota import bars
 #: How near an image is to being usable, nearest first.
 NEARNESS = (NodeImage.State.PRESENT, NodeImage.State.PULLING, NodeImage.State.ABSENT, NodeImage.State.FAILED)
 ABSENT = ("absent", "Prepared on first use")
+#: Beside these the page says what is wrong with them.
+BESIDE = ("image", "gpus", "gpu_model", "cpus", "memory_gib", "shm_gib", "hours", "name", "datasets")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -75,7 +77,9 @@ def _launched(request: PersonRequest, form: LaunchForm) -> Lab:
 def launch_verdict(request: PersonRequest) -> HttpResponse:
     """What the click would do with the numbers as they stand; asked for at every change."""
     offer = _offer(request)
-    return render(request, "launch/_verdict.html", _verdict(request, _form(offer, request.GET), offer))
+    form = _form(offer, request.GET)
+    beside = [form[name] for name in BESIDE if name != "datasets" or offer.sets]
+    return render(request, "launch/_verdict.html", _verdict(request, form, offer) | {"beside": beside})
 
 
 @dataclass(frozen=True, slots=True)

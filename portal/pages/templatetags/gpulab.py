@@ -23,6 +23,7 @@ LAB_STATES = {
     "stopping": ("busy", "loader-2"),
     "stopped": ("quiet", "player-stop"),
     "failed": ("bad", "alert-circle"),
+    "done": ("good", "circle-check"),
 }
 OTHER_STATES = {
     "ready": ("good", "circle-check"),
