@@ -51,6 +51,18 @@ def test_a_port_that_cannot_be_is_refused_in_words(port: str) -> None:
         place_read({"PORT": port})
 
 
+@pytest.mark.parametrize("bind", ["nonsense", "127.0.0.1:ssh", "127.0.0.1:0", "127.0.0.1:70000"])
+def test_an_address_for_ssh_that_cannot_be_is_refused_in_words(bind: str) -> None:
+    with pytest.raises(UpFault, match="GPULAB_SSH_BIND is .* host:port"):
+        place_read({"GPULAB_SSH_BIND": bind})
+
+
+def test_a_folder_that_cannot_be_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UpFault, match="file/home cannot be used: Not a directory"):
+        home_take(place_read({"GPULAB_HOME": str(tmp_path / "file/home")}))
+
+
 def test_a_broker_of_ones_own_is_not_started_beside_ours() -> None:
     assert "broker" not in place_read({"GPULAB_REDIS_URL": "redis://broker.example:6379/0"}).ports
 

@@ -52,9 +52,16 @@ def place_read(environment: Mapping[str, str]) -> Place:
         home=Path(environment.get("GPULAB_HOME", "").strip() or ROOT / ".gpulab").expanduser().resolve(),
         port=port,
         url=environment.get("GPULAB_PORTAL_URL", "") or f"http://localhost:{port}",
-        ssh_port=int(bind.rpartition(":")[2]) if bind else 2222 + port - 8000,
+        ssh_port=_port_of(bind) if bind else 2222 + port - 8000,
         own_broker=not environment.get("GPULAB_REDIS_URL"),
     )
+
+
+def _port_of(bind: str) -> int:
+    text = bind.rpartition(":")[2]
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text) < 65536:
+        raise UpFault(f"GPULAB_SSH_BIND is {bind!r}; it must be host:port, such as 127.0.0.1:2222.")
+    return int(text)
 
 
 def home_take(place: Place) -> int:
@@ -62,10 +69,13 @@ def home_take(place: Place) -> int:
 
     Returns the lock's file descriptor: keep it open.
     """
-    place.home.mkdir(parents=True, exist_ok=True)
-    (place.home / "static").mkdir(exist_ok=True)
-    place.home.chmod(0o711)  # labs of other users pass through, nobody else looks around
-    lock = os.open(place.home / "up.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        place.home.mkdir(parents=True, exist_ok=True)
+        (place.home / "static").mkdir(exist_ok=True)
+        place.home.chmod(0o711)  # labs of other users pass through, nobody else looks around
+        lock = os.open(place.home / "up.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise UpFault(f"{place.home} cannot be used: {error.strerror}. Choose another folder: GPULAB_HOME=/srv/gpulab make up") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
