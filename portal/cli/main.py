@@ -282,6 +282,21 @@ def queue(json: Json = False) -> None:
 
 
 def run_main() -> int:
+@app.command()
+def tidy(
+    look: Annotated[bool, typer.Option("--look", help="Look through your files again.")] = False,
+    clear: Annotated[list[str] | None, typer.Option("--clear", help="A cache to empty: pip, huggingface, torch or conda. May be given again.")] = None,
+    json: Json = False,
+) -> None:
+    """What checkpoints and caches take in your workspace; --clear empties caches."""
+    from . import tidy
+
+    if clear:
+        tidy.clear(clear)
+    else:
+        tidy.shown(look=look)
+
+
     """Run; the exit code."""
     signal.signal(signal.SIGINT, _interrupted)
     try:
