@@ -281,7 +281,6 @@ def queue(json: Json = False) -> None:
     house.queue()
 
 
-def run_main() -> int:
 @app.command()
 def tidy(
     look: Annotated[bool, typer.Option("--look", help="Look through your files again.")] = False,
@@ -297,6 +296,7 @@ def tidy(
         tidy.shown(look=look)
 
 
+def run_main() -> int:
     """Run; the exit code."""
     signal.signal(signal.SIGINT, _interrupted)
     try:
