@@ -53,7 +53,7 @@ def test_a_port_that_cannot_be_is_refused_in_words(port: str) -> None:
 
 @pytest.mark.parametrize("bind", ["nonsense", "127.0.0.1:ssh", "127.0.0.1:0", "127.0.0.1:70000"])
 def test_an_address_for_ssh_that_cannot_be_is_refused_in_words(bind: str) -> None:
-    with pytest.raises(UpFault, match="GPULAB_SSH_BIND is .* host:port"):
+    with pytest.raises(UpFault, match=r"GPULAB_SSH_BIND is .* host:port"):
         place_read({"GPULAB_SSH_BIND": bind})
 
 

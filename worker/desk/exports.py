@@ -17,7 +17,7 @@ from typing import IO
 
 from worker.desk.cloud import Store, Target
 from worker.desk.errors import Wrong, wrong_of
-from worker.desk.fetch import CANCELLED, DONE, FAILED, RUNNING, url_check
+from worker.desk.fetch import CANCELLED, DONE, FAILED, RUNNING, remembered, url_check
 from worker.desk.paths import HOUSE, Parts, Root, parts_of
 
 AT_ONCE, REMEMBERED = 2, 10
@@ -58,7 +58,7 @@ class Exports:
         self._root = root
         self._known: list[Export] = []
         self._targets: dict[int, Target] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def all(self) -> list[Export]:
         """The newest first."""
@@ -80,12 +80,13 @@ class Exports:
 
     def again(self, number: int) -> None:
         """Once more with the same keys; what is there already is not sent again."""
-        one = next((one for one in self._known if one.id == number and one.state != RUNNING), None)
-        target = self._targets.get(number)
-        if one is None or target is None:
-            raise Wrong("It is not known any more. Begin it anew.", HTTPStatus.NOT_FOUND)
-        self._begin(one.folder, target)
-        self._known = [known for known in self._known if known is not one]
+        with self._lock:
+            one = next((one for one in self._known if one.id == number and one.state != RUNNING), None)
+            target = self._targets.get(number)
+            if one is None or target is None:
+                raise Wrong("It is not known any more. Begin it anew.", HTTPStatus.NOT_FOUND)
+            self._begin(one.folder, target)
+            self._known = [known for known in self._known if known is not one]
 
     def cancel(self, number: int) -> None:
         """Let it be; what is there already stays there."""
@@ -99,7 +100,7 @@ class Exports:
                 raise Wrong("Two folders are being sent already. Wait for one of them.", HTTPStatus.TOO_MANY_REQUESTS)
             number = self._known[-1].id + 1 if self._known else 1
             one = Export(number, folder, f"{target.bucket}/{target.prefix}".rstrip("/"), began=time.time())
-            self._known = [*self._known[-REMEMBERED:], one]
+            self._known = [*remembered(self._known, REMEMBERED), one]
             self._targets = {known.id: self._targets[known.id] for known in self._known if known.id in self._targets} | {number: target}
         threading.Thread(target=self._run, args=(one, target), daemon=True).start()
         return one

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from string import punctuation
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from worker.desk.errors import FULL, Wrong, wrong_of
 from worker.desk.room import Room
 from worker.desk.uploads import MOST, Upload, Uploads
 
+T = TypeVar("T")
 AT_ONCE, REMEMBERED = 3, 20
 SILENT_S = 60.0
 CHUNK = 1024 * 1024
@@ -38,6 +39,11 @@ class Fetch:
     state: str = RUNNING
     words: str = ""
     began: float = 0.0
+
+
+def remembered(known: "list[T]", most: int) -> "list[T]":
+    """The newest so many, and all that are under way: what is forgotten could not be cancelled, and the page would close over it."""
+    return [one for place, one in enumerate(known) if getattr(one, "state", "") == RUNNING or place >= len(known) - most]
 
 
 class _Web(urllib.request.HTTPRedirectHandler):
@@ -78,7 +84,7 @@ class Fetches:
                 raise Wrong("Three files are being fetched already. Wait for one of them.", HTTPStatus.TOO_MANY_REQUESTS)
             number = self._known[-1].id + 1 if self._known else 1
             one = Fetch(number, url, _name_in(urlsplit(url).path), folder, began=time.time())
-            self._known = [*self._known[-REMEMBERED:], one]
+            self._known = [*remembered(self._known, REMEMBERED), one]
         threading.Thread(target=self._run, args=(one,), daemon=True).start()
         return one
 

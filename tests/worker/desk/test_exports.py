@@ -148,6 +148,32 @@ def test_what_is_no_target_is_refused_beside_the_folder(wrong: dict[str, str]) -
         exports.target_of(fields("https://s3.example.edu", **wrong))
 
 
+@pytest.fixture
+def unsent(monkeypatch: pytest.MonkeyPatch) -> exports.Exports:
+    """Exports that are begun, and then stand still."""
+    monkeypatch.setattr(exports.Exports, "_run", lambda *_: None)
+    return exports.Exports(None)  # type: ignore[arg-type]  # nothing is read
+
+
+def test_one_under_way_is_remembered_however_many_come_after_it(unsent: exports.Exports) -> None:
+    target = exports.target_of(fields("https://s3.example.edu"))
+    first = unsent._begin("first", target)
+    for number in range(2 * exports.REMEMBERED):
+        unsent._begin(f"later {number}", target).state = exports.DONE
+    assert (unsent.busy, first in unsent.all(), len(unsent.all())) == (True, True, exports.REMEMBERED + 2)
+    unsent.cancel(first.id)
+    assert not unsent.busy
+
+
+def test_a_second_click_on_again_sends_nothing_twice(unsent: exports.Exports) -> None:
+    one = unsent._begin("runs", exports.target_of(fields("https://s3.example.edu")))
+    one.state = exports.FAILED
+    unsent.again(one.id)
+    with pytest.raises(Wrong):
+        unsent.again(one.id)
+    assert [known.folder for known in unsent.all()] == ["runs"]
+
+
 def test_links_and_the_houses_folder_are_not_sent(page: Page, address: str, tmp_path: Path) -> None:
     (tmp_path / "away").mkdir()
     (page.folder / "out").symlink_to(tmp_path / "away")
