@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Max
 
 from labs.bus.doorbell import node_queue, ring
+from labs.catalogue.queries import may_use
 from labs.lifecycle import states
 from labs.lifecycle.models import Lab, PersonNetwork
 from labs.lifecycle.moves import lab_end, lab_ready, lab_retry, lab_stage
@@ -34,6 +35,9 @@ def lab_start(*, lab_id: str, hands: Hands) -> None:
     """Take a starting lab to running, or to its end with a reason. Returns early when somebody else moved it."""
     lab = Lab.objects.select_related("owner", "image", "node").get(pk=lab_id)
     if lab.state != states.STARTING or lab.node_id != hands.node_id or lab.target != Lab.Target.RUNNING:
+        return
+    if lab.started_at is None and not may_use(lab.image, lab.owner):
+        lab_end(lab_id=lab_id, code="image_withdrawn", now=hands.clock())
         return
     spec = spec_of(lab=lab, isolates=hands.isolates, now=hands.clock())
     try:

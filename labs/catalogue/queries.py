@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from django.utils import timezone
 from labs.catalogue.compat import Needs, Row, codes_of, rows_of
 from labs.catalogue.models import Contents, Image, Qualification
 from labs.people.models import User
-from labs.people.queries import group_ids_with_ancestors
+from labs.people.queries import group_ids_with_ancestors, members_below
 
 
 def images_offered(*, runtimes: set[str] | None = None, user: User | None = None, today: date | None = None) -> QuerySet[Image]:
@@ -41,6 +42,25 @@ class _Groups:
         return frozenset(group_ids_with_ancestors(user=self._user))
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Groups that are known already."""
+
+    ids: frozenset[int]
+
+
+def outsiders(*, image: Image, people: Iterable[User]) -> list[User]:
+    """Those of the people who may not use it; in as many queries for a hundred as for one."""
+    groups = frozenset(group.pk for group in image.groups.all())
+    inside = set().union(*members_below(group_ids=groups).values())
+    return [person for person in people if not _is_for(image, person, _Known(groups if person.pk in inside else frozenset()))]
+
+
+def images_restricted() -> QuerySet[Image]:
+    """Those that are not for everybody."""
+    return Image.objects.filter(Q(made_by__isnull=False) | ~Q(roles=[]) | Q(groups__isnull=False)).distinct()
+
+
 def may_use(image: Image, user: User) -> bool:
     """Is it for this person? Administrators may use all of the house's; what names neither roles nor groups is for everybody.
 
@@ -49,7 +69,7 @@ def may_use(image: Image, user: User) -> bool:
     return _is_for(image, user, _Groups(user))
 
 
-def _is_for(image: Image, user: User, mine: _Groups) -> bool:
+def _is_for(image: Image, user: User, mine: _Groups | _Known) -> bool:
     if image.made_by_id == user.pk:
         return True
     if image.made_by_id is None and (user.is_administrator or user.role in image.roles):

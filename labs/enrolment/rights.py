@@ -77,6 +77,8 @@ RIGHTS: tuple[Right, ...] = (
     # What an image is was settled by whoever added it: a node may only say what it found in one.
     Right("catalogue_image", "SU", update=("digest", "pulled", "torch", "cuda", "python", *_SEEN)),
     Right("catalogue_contents", "SIU"),
+    # Whether a lab's owner may still use its image, asked before it starts.
+    Right("catalogue_image_groups", "S"),
     # What was asked for is settled: a node says how far it is, and what came of it.
     Right("making_making", "SU", f"node_id = {ME}", update=_MADE),
     Right("catalogue_qualification", "SU", f"node = {ME}"),

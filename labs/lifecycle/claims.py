@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from labs.bus.doorbell import ring
+from labs.catalogue.queries import images_restricted, outsiders
 from labs.fleet.models import Gpu, Node
 from labs.ledger.services import event_record
 from labs.lifecycle import states
@@ -44,6 +45,17 @@ def lab_claim(*, lab: Lab, actor: User, now: datetime) -> bool:
         if row.state != states.OFFERED or is_past(row.deadline_at, now):
             raise Refused("The ten minutes are over, and its cards went to the next.", code="state")
         return lab_begin(lab=row, node_id=str(row.node_id), words="Taken.", now=now, actor=actor)
+
+
+def images_withdrawn_settle(*, now: datetime) -> int:
+    """End what waits or is offered and whose image its owner may not use any more; how many ended. What is placed is looked at where it starts."""
+    unstarted = Lab.objects.filter(state__in=(states.QUEUED, states.OFFERED), target=Lab.Target.RUNNING, image__in=images_restricted().values("pk"))
+    by_image: dict[int, list[Lab]] = {}
+    for lab in unstarted.select_related("owner", "image"):
+        by_image.setdefault(lab.image_id, []).append(lab)
+    without = {image_id: set(outsiders(image=labs[0].image, people={lab.owner for lab in labs})) for image_id, labs in by_image.items()}
+    lost = [lab for image_id, labs in by_image.items() for lab in labs if lab.owner in without[image_id]]
+    return sum(lab_end(lab_id=lab.pk, code="image_withdrawn", now=now) for lab in lost)
 
 
 def offers_lapse(*, now: datetime) -> int:

@@ -63,7 +63,8 @@ def drains_settle(*, now: datetime) -> int:
 def drain_words(*, node: Node, until: datetime) -> str:
     """What is said in a lab."""
     at = timezone.localtime(until, timezone.get_default_timezone())
-    why = f" {node.drain_words}" if node.drain_words else ""
+    said = node.drain_words.strip()
+    why = f" {said}" + ("" if said.endswith((".", "!", "?")) else ".") if said else ""
     return f"Node {node} is taken out of service, and this lab ends at {at:%d %b %H:%M}.{why} Save your work; your files stay."
 
 

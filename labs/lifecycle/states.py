@@ -79,6 +79,11 @@ ENDS: dict[str, End] = {
             "Your files are where you left them. Labs inside your guarantee, with GPU-hours left, are never taken back.",
         ),
         End("person_disabled", "The account of its owner was disabled."),
+        End(
+            "image_withdrawn",
+            "Its image was not for its owner any more before it started.",
+            "Launch it again with another image, or ask whoever shared this one. Your files are where you left them.",
+        ),
         End("job_done", "Its program has ended well.", "Its log and results are in the folder jobs of your workspace."),
         End("job_failed", "Its program ended with an error.", "The log's last lines say why.", failed=True),
         End("exited", "Its main process ended by itself.", "The log's last lines say why.", failed=True),

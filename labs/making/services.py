@@ -21,10 +21,11 @@ from labs.lifecycle.models import Lab
 from labs.lifecycle.services import lab_request, lab_stop
 from labs.lifecycle.wishes import Wish
 from labs.making.models import Making
-from labs.making.queries import room_of, teams_of
+from labs.making.queries import GIB, room_of, teams_of
 from labs.making.rules import from_environment, name_wrong, text_wrong
 from labs.people.errors import Refused
 from labs.people.models import Group, User
+from labs.people.queries import person_held
 from labs.trials.queries import image_in_use
 
 #: What the lab of a build asks for.
@@ -87,8 +88,7 @@ def _ask(
         raise Refused("Its labs are no containers, so there is nothing to lay a layer on." if base.digest else "No node holds that image yet.", field="base")
     if _deep(base) >= MOST_DEEP:
         raise Refused(f"There are {MOST_DEEP} layers of people on each other already: build from a list of packages on the first image instead.")
-    with transaction.atomic():
-        User.objects.select_for_update(no_key=True).get(pk=owner.pk)
+    with person_held(user=owner):
         left = _room_check(owner)
         if Image.objects.filter(made_by=owner, title=name, is_active=True).exists():
             raise Refused(f"You have an image {name!r} already. Choose another name, or delete it first.", field="name")
@@ -186,22 +186,36 @@ def making_failed(*, making: Making, words: str, now: datetime) -> bool:
 
 
 def making_catalogue(*, making: Making, now: datetime) -> Image | None:
-    """Put what was made into the catalogue; None when that was done, or its name was taken meanwhile."""
+    """Put what was made into the catalogue; None when that was done, or its name or its room was taken meanwhile."""
     dockerfile = making.kind == Making.Kind.DOCKERFILE
     try:
-        with transaction.atomic():
+        with person_held(user=making.owner):  # of two that are done at once, the second counts the first
             if not Making.objects.select_for_update(of=("self",)).filter(pk=making.pk, state=Making.State.MADE).exists():
                 return None
+            too_large = "" if dockerfile else _too_large(making)
             image = _image(making, None if dockerfile else making.owner, now)
-            Making.objects.filter(pk=making.pk).update(image=image, state=Making.State.DONE, ended_at=now)
             node_id = str(making.node_id)
             node_image_set(node_id=node_id, image_id=image.pk, state=NodeImage.State.PRESENT, percent=100, words="", now=now)
+            if too_large:  # its layer lies on the node already: let go like that of any other that is deleted
+                Image.objects.filter(pk=image.pk).update(is_active=False)
+                _end(making, (Making.State.MADE,), Making.State.FAILED, too_large, None, now)
+                ring("worker.shelf", queue=node_queue(node_id))
+                return None
+            Making.objects.filter(pk=making.pk).update(image=image, state=Making.State.DONE, ended_at=now)
             ring("worker.image_prepare", queue=node_queue(node_id), node_id=node_id, image_id=image.pk)
             _announce(making)
     except IntegrityError:
         _end(making, (Making.State.MADE,), Making.State.FAILED, "There is an image of that name meanwhile.", None, now)
         return None
     return image
+
+
+def _too_large(making: Making) -> str:
+    """Why there is no room for what was made, now that others of the person's may be done; empty where there is."""
+    room, size = room_of(user=making.owner), making.size_after - making.size_before
+    if size <= room.left:
+        return ""
+    return f"It has {size / GIB:.2f} GiB, and your other images hold {room.held_gib:g} of {room.most_gib} GiB meanwhile. Delete one, and make it again."
 
 
 def _image(making: Making, owner: User | None, now: datetime) -> Image:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from labs.catalogue.models import Image
+from labs.catalogue.queries import outsiders
 from labs.fleet.models import Node
 from labs.people.errors import Refused
 from labs.people.models import Group, Role, User
@@ -58,8 +59,20 @@ def wish_check(*, wish: ClassWish, actor: User) -> None:
         raise Refused("Give it a name, such as Vision 101.", field="title")
     if wish.group is None and not wish.people:
         raise Refused("Choose the course, or name the people.", field="group")
+    _image_check(wish)
     _size_check(wish, actor)
     _hours_check(wish.hours)
+
+
+def _image_check(wish: ClassWish) -> None:
+    """Everybody of the class can start labs from its image."""
+    named = Q(pk__in=[person.pk for person in wish.people])
+    people = list(User.objects.filter(named | Q(memberships__group=wish.group) if wish.group else named, is_active=True).order_by("pk").distinct())
+    without = outsiders(image=wish.image, people=people)
+    if without:
+        told = ", ".join(map(str, without[:MOST_TOLD])) + (f" and {len(without) - MOST_TOLD} more" if len(without) > MOST_TOLD else "")
+        words = f"{wish.image} is not for everybody of the class: {told} may not use it. Choose another image, or have it opened to them."
+        raise Refused(words, field="image", code="image_refused")
 
 
 def right_check(*, actor: User, group: Group | None) -> None:

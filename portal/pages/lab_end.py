@@ -76,7 +76,7 @@ def again_of(*, lab: Lab, now: datetime) -> Again:
     if lab.is_job:
         return Again(reverse("lab_again", args=[lab.pk]), f"Run it {words}", is_post=True)
     wish = {
-        "image": "" if lab.reason_code == "image_failed" else lab.image_id,  # the same one would fail again
+        "image": "" if lab.reason_code in ("image_failed", "image_withdrawn") else lab.image_id,  # the same one would fail again
         "gpus": lab.gpus,
         "gpu_model": f"slice:{lab.wants_slice}" if lab.wants_slice else lab.gpu_model,
         "cpus": lab.cpus,

@@ -10,7 +10,7 @@ from labs.fleet.models import NodeImage
 from labs.fleet.queries import nodes_silent
 from labs.fleet.services import node_unknown
 from labs.lifecycle import states
-from labs.lifecycle.claims import offers_lapse
+from labs.lifecycle.claims import images_withdrawn_settle, offers_lapse
 from labs.lifecycle.estimates import estimates_note
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_assign, lab_end
@@ -29,6 +29,7 @@ def tick(*, now: datetime, fence: int | None = None) -> int:
         node_unknown(node_id=node_id, now=now)
     drains_settle(now=now)
     offers_lapse(now=now)
+    images_withdrawn_settle(now=now)
     over_quota_settle(now=now)
     reclaims_review(now=now, fence=fence)
     waiting = waiting_labs()

@@ -8,7 +8,7 @@ import pytest
 from labs.catalogue.compat import Answer, Card, Host, fit
 from labs.catalogue.models import Image
 from labs.catalogue.official import BUILDS, never, told_by_tag
-from labs.catalogue.queries import driver_rows, image_needs, images_offered, packages_of
+from labs.catalogue.queries import driver_rows, image_needs, images_offered, images_restricted, may_use, outsiders, packages_of
 from labs.catalogue.services import (
     image_add,
     image_described,
@@ -215,3 +215,20 @@ def test_whatever_an_image_says_of_itself_nobodys_queue_stands_still(odd, image:
     Image.objects.update(inside=odd)  # as a node's record of an earlier version may have it
     image_needs(image=Image.objects.get(pk=looked.pk))
     assert fit(image_needs(image=Image.objects.get(pk=looked.pk)), Host(driver="570.86.10"), Card("9.0"), driver_rows()).answer in Answer
+
+
+def test_who_is_outside_is_who_may_not_use_it(image: Image, alice: Any, bob: Any, charlie: Any, root_admin: Any, team: Any) -> None:
+    people = [alice, bob, charlie, root_admin]
+    for columns, groups in (
+        ({}, []),
+        ({"roles": ["student"]}, []),
+        ({}, [team]),
+        ({}, [team.parent]),
+        ({"made_by": charlie}, []),
+        ({"made_by": charlie}, [team]),
+    ):
+        Image.objects.filter(pk=image.pk).update(**{"roles": [], "made_by": None} | columns)
+        image.groups.set(groups)
+        image = Image.objects.get(pk=image.pk)
+        assert outsiders(image=image, people=people) == [person for person in people if not may_use(image, person)]
+        assert images_restricted().filter(pk=image.pk).count() == bool(columns or groups)

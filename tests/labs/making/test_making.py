@@ -311,3 +311,23 @@ def test_the_list_of_packages_is_one_that_other_programs_read():
     told = json.loads(bill_of(name="gpulab/x:1", digest="sha256:1", packages=packages, read_at=None))
     assert (told["bomFormat"], told["specVersion"]) == ("CycloneDX", "1.6")
     assert {one["purl"] for one in told["components"]} == {"pkg:pypi/torch@2.9.1%2Bcpu", "pkg:deb/debian/tini@0.19.0-1"}
+
+
+def test_of_two_images_that_are_done_at_once_only_what_has_room_is_kept(house: Any, lab: Lab, alice: Any, settings: Any) -> None:
+    settings.IMAGES_GIB_PER_PERSON = 1
+    rows = [save(lab, house, name) for name in ("First", "Second")]
+    for number, row in enumerate(rows):
+        columns = {
+            "repository": "gpulab/made",
+            "tag": str(number),
+            "digest": f"sha256:{number}{'1' * 63}",
+            "size_before": 2 * 1024**3,
+            "size_after": 2684354560,
+        }
+        Making.objects.filter(pk=row.pk).update(state=Making.State.MADE, **columns | {"size_after": columns["size_after"] + number * 300 * 1024**2})
+    making.house_tick(now=house.now)
+    first, second = (Making.objects.get(pk=row.pk) for row in rows)
+    assert (first.state, second.state) == (Making.State.DONE, Making.State.FAILED)
+    assert "Delete one, and make it again" in second.words and "0.5 of 1 GiB" in second.words
+    assert list(Image.objects.filter(made_by=alice, is_active=True)) == [first.image]
+    assert shelf.deleted_tick(hands=house.hands, now=house.now) == 1, "its layer is let go"

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -12,6 +13,7 @@ from labs.ledger.queries import events_of
 from labs.notices.models import Notice
 from labs.people.errors import Refused
 from labs.people.models import Role
+from labs.people.services import group_create
 from labs.policy.services import group_limits_set
 from labs.timetable.models import Maintenance, Meeting, Reservation
 from labs.timetable.queries import class_preview, holds_between, reservation_for_editor
@@ -236,3 +238,13 @@ def test_two_who_reserve_at_once_do_not_both_get_the_last_card(wish_of: Callable
         thread.join()
     assert sorted(answers) == ["no", "no", "no", "yes"]
     assert Meeting.objects.count() == 1
+
+
+def test_an_image_that_is_not_for_all_of_the_class_is_refused_by_name(wish_of: Any, root_admin: Any, student: Any, course: Any, team: Any, image: Any) -> None:
+    image.groups.set([course])
+    assert reservation_create(wish=wish_of(), actor=root_admin, now=BEFORE)
+    other = group_create(kind="organisation", name="Others", slug="others", parent=None, actor=root_admin, now=BEFORE)
+    image.groups.set([other])
+    with pytest.raises(Refused, match=f"not for everybody of the class: {student}") as refused:
+        reservation_create(wish=wish_of(title="Again"), actor=root_admin, now=BEFORE)
+    assert refused.value.field == "image"
