@@ -8,9 +8,11 @@ from pathlib import Path
 
 from labs.fleet.models import AT_REST_CHECK
 from labs.fleet.queries import DISK_CHECK
+from worker.quotas.base import Quotas
 from worker.runtimes.base import Check
 
 FULL_PCT, NEARLY_PCT = 90, 80
+LIMITS_CHECK = "limits of workspaces"
 #: File systems that encrypt by themselves, as /proc calls them.
 ENCRYPTING = {"fuse.gocryptfs": "gocryptfs", "fuse.cryfs": "CryFS", "fuse.encfs": "EncFS", "ecryptfs": "eCryptfs"}
 #: Asks for a folder's policy of fscrypt: FS_IOC_GET_ENCRYPTION_POLICY_EX of linux/fscrypt.h, and the bytes that it may take.
@@ -44,6 +46,15 @@ def _check(name: str, path: Path, pct: int) -> Check:
     if pct < FULL_PCT:
         return Check(DISK_CHECK + name, "yellow", f"{pct}% of the disk of {name} is used; from {FULL_PCT}% on no new lab starts here.", fix)
     return Check(DISK_CHECK + name, "red", f"The disk of {name} is {pct}% full: no new lab starts here. Running ones go on.", fix)
+
+
+def limits_check(quotas: Quotas, folder: Path) -> Check:
+    """Does the file system of the workspaces in `folder` keep people's limits? Where somebody has prepared that and it does not work, that is a fault."""
+    lack = quotas.lack(folder)
+    if lack is None:
+        return Check(LIMITS_CHECK, "green", "The file system keeps each person's disk limit: what is above it is not written.")
+    words = f"Disk limits of people are measured every 10 minutes, not kept by the file system. {lack.words}"
+    return Check(LIMITS_CHECK, "yellow" if lack.wrong else "green", words, lack.fix if lack.wrong else "")
 
 
 @dataclass(frozen=True, slots=True)

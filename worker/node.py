@@ -22,13 +22,14 @@ from labs.notices.services import notice_queue_admins
 from labs.turns.queries import database_now
 from worker.beside import models_checks
 from worker.clock import HouseClock, boot_s
-from worker.disks import at_rest_check, disk_checks
+from worker.disks import at_rest_check, disk_checks, limits_check
 from worker.hands import Hands
-from worker.loops import alone, images, moving, snapshots, starters
+from worker.loops import alone, images, moving, quotas, snapshots, starters
 from worker.probes.choose import probe_choose
 from worker.probes.kernel_log import KernelLog
 from worker.probes.none import NoProbe
-from worker.runtimes.base import Check, Runtime, RuntimeFault
+from worker.quotas.linux import ProjectQuotas
+from worker.runtimes.base import Check, Runtime, RuntimeFault, RuntimeInfo
 from worker.runtimes.choose import choose
 from worker.runtimes.docker.client import Engine, faults
 from worker.runtimes.docker.places import VolumePlaces
@@ -151,6 +152,13 @@ def keeper() -> snapshots.Keeper:
     return snapshots.Keeper(hands=held, places=places(held.runtime.kind, node_open(node_id=held.node_id).realm))
 
 
+@cache
+def limits() -> quotas.Limits:
+    """What this worker keeps the limits of workspaces with."""
+    held = hands()
+    return quotas.Limits(hands=held, places=places(held.runtime.kind, node_open(node_id=held.node_id).realm), quotas=ProjectQuotas())
+
+
 def _tls() -> ssl.SSLContext:
     """As the house's front shows itself to the relays of nodes."""
     cert, key, authority = front_files(folder=settings.GPULAB_HOME / "relay", now=clock().now())
@@ -183,7 +191,8 @@ def report() -> None:
         return
     places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
     versions = version_checks(runtime=info.versions, driver=driver_of(node_id=held.node_id))
-    folders = [*disk_checks(places), at_rest_check(places["labs and workspaces"]), *models_checks(isolates=info.isolates)]
+    lies = _workspaces(info)
+    folders = [*disk_checks(places), at_rest_check(places["labs and workspaces"]), limits_check(ProjectQuotas(), lies), *models_checks(isolates=info.isolates)]
     found = [*info.checks, *versions, *folders, *_clock_checks()]
     checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
     _disks_tell(held, found)
@@ -199,6 +208,11 @@ def report() -> None:
         memory_mib=info.memory_mib,
         checks=checks,
     )
+
+
+def _workspaces(info: RuntimeInfo) -> Path:
+    """The folder that this node's workspaces lie in."""
+    return Path(info.root) / "volumes" if info.kind == "docker" and info.root else settings.GPULAB_HOME / "workspaces"
 
 
 def _disks_tell(held: Hands, checks: Sequence[Check]) -> None:

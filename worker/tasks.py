@@ -137,7 +137,7 @@ def snapshots_now() -> None:
 @shared_task(name="worker.storage")
 def storage_now(*, owner_id: int) -> None:
     """Measure a person's workspace because they ask."""
-    storage.pool.submit(node.hands().alone, lambda: storage.measure(hands=node.hands(), owner_id=owner_id), "measuring a workspace")
+    storage.pool.submit(node.hands().alone, lambda: storage.measure(hands=node.hands(), owner_id=owner_id, limits=node.limits()), "measuring a workspace")
 
 
 @shared_task(name="worker.moving")

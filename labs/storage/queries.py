@@ -47,6 +47,11 @@ def workspaces_of(*, user: User) -> QuerySet[WorkspaceUse]:
     return WorkspaceUse.objects.select_related("node").filter(owner=user).order_by("node_id")
 
 
+def workspaces_on(*, node_id: str) -> dict[int, WorkspaceUse]:
+    """What each workspace of the node holds, by owner."""
+    return {row.owner_id: row for row in WorkspaceUse.objects.filter(node_id=node_id)}
+
+
 def measurements_on(*, node_id: str) -> dict[int, Measurement]:
     """When each workspace of the node was measured last, by owner."""
     rows = WorkspaceUse.objects.filter(node_id=node_id).values_list("owner_id", "measured_at", "asked_at")

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +14,13 @@ from labs.lifecycle.models import Lab
 from tests.support.waiting import wait_for
 from worker.hands import Hands
 from worker.loops import reconcile, schedule
+from worker.loops.quotas import Limits
 from worker.probes.base import NodeReading
+from worker.quotas.base import Lack
+from worker.quotas.fake import FakeQuotas
 from worker.runtimes.base import Difference, LabSpec, Verification
 from worker.runtimes.fake import FakeRuntime, RefusingRuntime
+from worker.runtimes.process.places import FolderPlaces
 
 
 class DifferingRuntime(FakeRuntime):
@@ -55,6 +61,13 @@ class Round:
 
     hands: Hands
     now: datetime
+    quotas: FakeQuotas = field(default_factory=lambda: FakeQuotas(why=Lack("Nothing here keeps limits.", "")))
+    places: FolderPlaces = field(default_factory=lambda: FolderPlaces(Path("/nowhere")))
+
+    @cached_property
+    def limits(self) -> Limits:
+        """What the node keeps limits of workspaces with: nothing, unless a test lets `quotas` lack nothing."""
+        return Limits(hands=self.hands, places=self.places, quotas=self.quotas)
 
     @property
     def runtime(self) -> Any:

@@ -46,7 +46,7 @@ def _later(house: Round, span: timedelta) -> None:
 
 
 def _tick(house: Round) -> int:
-    return storage.tick(hands=house.hands, now=house.now)
+    return storage.tick(hands=house.hands, now=house.now, limits=house.limits)
 
 
 @pytest.mark.django_db

@@ -13,7 +13,10 @@ class Wrong(Exception):
         self.status = int(status)
 
 
-FULL = "The disk is full, so nothing more can be written. What was there is untouched. Delete something for ever, or ask an administrator."
+FULL = (
+    "The disk is full, or your disk limit is reached: nothing more can be written. What was there is untouched. "
+    "Delete something for ever, or ask for more on My quota."
+)
 _OF_SYSTEM = {
     errno.ENOENT: (HTTPStatus.NOT_FOUND, "It is not there any more. Somebody, or a program of yours, has moved or deleted it."),
     errno.ENOTDIR: (HTTPStatus.NOT_FOUND, "There is no such folder. Links are not followed here."),

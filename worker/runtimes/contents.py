@@ -17,7 +17,7 @@ from jupyter_server.services.contents.largefilemanager import AsyncLargeFileMana
 from tornado.web import HTTPError
 
 TOLD = Path(__file__).with_name("room.json")
-GIB = 1024**3
+GIB, MIB = 1024**3, 1024**2
 NO_ROOM = 507  # Insufficient Storage, RFC 4918
 NO_ROOM_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 
@@ -54,11 +54,17 @@ def _below(error: BaseException | None) -> Iterator[BaseException]:
 
 def words(room: Mapping[str, Any], folder: str, code: int) -> str:
     """What is full, how full, and what helps."""
-    if code == errno.EDQUOT or is_over(room):
-        return f"Your workspace is full{_sizes(room)}. {advice(room)}"
     disk = os.statvfs(folder)
     size = disk.f_blocks * disk.f_frsize
-    return f"The disk that your workspace lies on is full: {(size - disk.f_bavail * disk.f_frsize) / GIB:.1f} of {size / GIB:.1f} GiB. {advice(room)}"
+    used = size - disk.f_bavail * disk.f_frsize
+    kept = room.get("kept", 0)
+    if kept and abs(size - kept) < MIB:  # the system shows the person's own limit as the size of the disk
+        if not disk.f_favail:
+            return f"Your workspace holds as many files and folders as it may: {disk.f_files:,}. {advice(room)}"
+        return f"Your workspace is full{_sizes({**room, 'held': room['limit'] - kept + used})}. {advice(room)}"
+    if code == errno.EDQUOT or is_over(room):
+        return f"Your workspace is full{_sizes(room)}. {advice(room)}"
+    return f"The disk that your workspace lies on is full: {used / GIB:.1f} of {size / GIB:.1f} GiB. {advice(room)}"
 
 
 def _sizes(room: Mapping[str, Any]) -> str:

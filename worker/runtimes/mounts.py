@@ -77,15 +77,19 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a person's workspaces hold and may hold, in bytes, and the page where more is asked for."""
+    """What a person's workspaces hold and may hold, in bytes, and the page where more is asked for.
+
+    `kept` is where the file system itself stops this workspace; 0 where it does not.
+    """
 
     held: int
     limit: int
     ask: str
+    kept: int = 0
 
     def text(self) -> str:
         """The file's content."""
-        return json.dumps({"held": self.held, "limit": self.limit, "ask": self.ask}) + "\n"
+        return json.dumps({"held": self.held, "limit": self.limit, "ask": self.ask, "kept": self.kept}) + "\n"
 
 
 class VolumeVerbs(Protocol):

@@ -136,7 +136,7 @@ def _tickers_of_node() -> list[Ticker]:
         Ticker(name="files", period_s=5, tick=lambda: files.tick(hands=hands, now=clock())),
         Ticker(name="chores", period_s=5, tick=lambda: chores.tick(hands=hands, now=clock())),
         Ticker(name="snapshots", period_s=30, tick=lambda: snapshots.tick(keeper=node.keeper(), now=clock())),
-        Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock())),
+        Ticker(name="storage", period_s=60, tick=lambda: storage.tick(hands=hands, now=clock(), limits=node.limits())),
         Ticker(name="networks", period_s=60, tick=lambda: reconcile.networks_tidy(hands=hands)),
     ]
 

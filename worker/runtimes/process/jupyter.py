@@ -89,20 +89,26 @@ def overlay_make(*, inside: Inside, python: str, version: str) -> None:
     """The person's environment on top of the image's: `pip install` writes here, everything else is found below.
 
     `python` is the interpreter, `version` like "python3.11". pip leaves what lies outside alone and installs a
-    newer one here, which then is found first. Written anew at every start: the environments may have moved.
+    newer one here, which then is found first. Looked at anew at every start: the environments may have moved. What is right stays: a workspace may be full.
     """
     host = Path(inside.overlay)
     packages = host / "lib" / version / "site-packages"
     packages.mkdir(parents=True, exist_ok=True)
     (host / "bin").mkdir(exist_ok=True)
-    (packages / "_gpulab_image.pth").write_text(f"{inside.env}/lib/{version}/site-packages\n")
+    _written(packages / "_gpulab_image.pth", f"{inside.env}/lib/{version}/site-packages\n")
     for name in ("python", "python3", version):
         link = host / "bin" / name
-        link.unlink(missing_ok=True)
-        link.symlink_to(python)
+        if not (link.is_symlink() and str(link.readlink()) == python):
+            link.unlink(missing_ok=True)
+            link.symlink_to(python)
     for name in ("pip", "pip3"):
         script = host / "bin" / name
-        script.write_text('#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
+        _written(script, '#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n')
         script.chmod(0o755)
     home = str(Path(python).parent)
-    (host / "pyvenv.cfg").write_text(f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n")
+    _written(host / "pyvenv.cfg", f"home = {home}\ninclude-system-site-packages = false\nversion = {version.removeprefix('python')}\n")
+
+
+def _written(file: Path, text: str) -> None:
+    if not (file.is_file() and file.read_bytes() == text.encode()):
+        file.write_text(text)
