@@ -18,9 +18,10 @@ from labs.lifecycle.routes import RelaySnapshot
 from tests.worker.carrying.test_here import UID, end
 from tests.worker.relay.authority import Authority
 from worker.carrying.here import Here, Stuck
-from worker.carrying.there import There
+from worker.carrying.kept import Kept
+from worker.carrying.there import KEPT, There
 from worker.relay.behind import Behind
-from worker.relay.moving import DESTINATION, SOURCE, Moves, Order
+from worker.relay.moving import DESTINATION, FOLLOWING, SOURCE, Moves, Order
 from worker.relay.table import Table
 from worker.relay.ways import Files
 
@@ -36,17 +37,21 @@ class Host:
     folder: Path
     files: Files
     order: Order | None
+    kept: Order | None = None  # what it says of the snapshots that follow
     port: int = 0
     now: datetime = NOW
     asked: list[int] = field(default_factory=list)
 
     def end(self, order: Order, move_id: int, uid: int) -> Here:
         self.asked.append(uid)
+        if order.state == FOLLOWING:
+            name = self.name
+            return Kept(name=name, mark="7", tries=order.tries, uid=UID, find=lambda make: _made(self.folder.with_name("kept"), make), drop=lambda: None)
         return replace(end(self.folder, tries=order.tries, name=self.name), mark=str(move_id))
 
-    def of(self, context: ssl.SSLContext, *, tries: int = 1) -> There:
+    def of(self, context: ssl.SSLContext, *, tries: int = 1, mark: str = "7") -> There:
         """That node, as somebody with this certificate sees it."""
-        return There(self.name, self.name, ("127.0.0.1", self.port), context, "7", tries, UID)
+        return There(self.name, self.name, ("127.0.0.1", self.port), context, mark, tries, UID)
 
 
 @dataclass
@@ -59,9 +64,15 @@ class Two:
     front: ssl.SSLContext
 
 
+def _made(folder: Path, make: bool) -> Path | None:
+    if make:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder if folder.is_dir() else None
+
+
 async def _up(host: Host) -> Any:
     table = Table(lambda: RelaySnapshot())
-    moves = Moves(order=lambda move_id, kept: host.order if move_id == 7 and not kept else None, end=host.end, now=lambda: host.now)
+    moves = Moves(order=lambda move_id, kept: (host.kept if kept else host.order) if move_id == 7 else None, end=host.end, now=lambda: host.now)
     behind = Behind(table=table, files=host.files, token=lambda *_: "", moves=moves)
     runner = web.ServerRunner(web.Server(behind.handle, access_log=None, handler_cancellation=True), shutdown_timeout=0.1)
     await runner.setup()
@@ -122,6 +133,27 @@ async def test_a_workspace_goes_from_node_to_node(two: Two) -> None:
     await asyncio.to_thread(source.tidy)
     assert list(two.source.folder.parent.iterdir()) == []
     assert set(two.source.asked) == {UID}
+
+
+async def test_snapshots_follow_under_a_grant_of_their_own_and_land_beside_what_is_there(two: Two) -> None:
+    source, destination = (host.of(two.front, mark=f"{KEPT}7") for host in (two.source, two.destination))
+    for host, number in ((two.source, 1), (two.destination, 2)):
+        _made(host.folder.with_name("kept"), True)
+        (host.folder.with_name("kept") / f"{number}.tar.gz").write_bytes(b"packed")
+    await _state(two, "moved")
+    with pytest.raises(Stuck, match="403"):
+        await asyncio.to_thread(source.size)
+    for host, side in ((two.source, SOURCE), (two.destination, DESTINATION)):
+        host.kept = Order(1, side, FOLLOWING, 1, NOW)
+    with pytest.raises(Stuck, match="403"):
+        await asyncio.to_thread(two.source.of(two.front).size)  # the workspace itself stays shut
+    await asyncio.to_thread(_carry, source, destination)
+    assert await asyncio.to_thread(source.digest) == await asyncio.to_thread(destination.digest)
+    await asyncio.to_thread(destination.land)
+    assert sorted(one.name for one in two.destination.folder.with_name("kept").iterdir()) == ["1.tar.gz", "2.tar.gz"]
+    for verb in ("set_aside", "tidy", "put_back"):
+        with pytest.raises(Stuck, match="403"):
+            await asyncio.to_thread(getattr(source, verb))
 
 
 async def test_each_way_is_opened_once_a_try_and_soon(two: Two) -> None:
