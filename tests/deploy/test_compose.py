@@ -1,6 +1,7 @@
 """What docker-compose.yml promises: pinned images, health, secrets from .env only, one holder of the engine's socket."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,29 @@ def test_a_new_version_replaces_one_process_after_another_and_one_portal_always_
     assert at["build"] < at["--rm migrate"] < at["--no-deps --wait"]
     portal, second = SERVICES["portal"], SERVICES["portal-2"]
     assert {name for name in portal if portal[name] != second[name]} == {"ports"}
+
+
+UNWELL = [("", ["portal", "portal-2", "ssh", "relay", "proxy"]), ("--wait portal", ["portal"]), ("run --rm migrate", [])]
+
+
+@pytest.mark.parametrize(("unwell", "done"), UNWELL, ids=["well", "portal", "tables"])
+def test_an_upgrade_starts_no_second_worker_beside_one_without_a_container_and_stops_at_what_is_not_well(unwell: str, done: list[str], tmp_path: Path) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(f'#!/bin/sh\necho "$*" >>"{tmp_path}/said"\ncase "$*" in *" ps "*) echo relay;; *"{unwell or "no such"}") exit 1;; esac\n')
+    sleep = tmp_path / "sleep"
+    sleep.write_text("#!/bin/sh\n")
+    for program in (docker, sleep):
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ran = subprocess.run(["bash", ROOT / "deploy/upgrade"], env=environment, capture_output=True, text=True, check=False)
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[:2] == ["compose build", "compose run --rm migrate"] and said.count("compose run --rm migrate") == (5 if "migrate" in unwell else 1)
+    assert [line.rpartition(" ")[2] for line in said if "--wait" in line] == done
+    assert (ran.returncode == 0) == (not unwell) and ("systemctl restart gpulab-worker" in ran.stdout) == (not unwell)
+
+
+def test_a_change_of_a_table_never_holds_up_everybody_behind_somebodys_work() -> None:
+    assert SERVICES["migrate"]["environment"] == {**SERVICES["portal"]["environment"], "PGOPTIONS": "-c lock_timeout=5s"}
 
 
 def test_only_the_worker_holds_the_engines_socket_and_runs_as_root() -> None:
