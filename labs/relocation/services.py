@@ -15,6 +15,7 @@ from labs.people.models import User
 from labs.relocation.models import Relocation
 from labs.relocation.rules import ASKED, CANCELLED, COPYING, FAILED, KEPT_FOR, LANDING, MOST_TRIES, MOVED, OPEN, rest
 from labs.snapshots.services import snapshots_arrived, snapshots_carry
+from labs.storage.models import WorkspaceUse
 from labs.storage.services import workspace_moved
 
 URL = "/workspace/"
@@ -31,10 +32,16 @@ def move_create(*, owner: User, source: Node, destination: Node, actor: User, no
         raise Refused(f"The workspace of {owner} is being moved already.", code="state") from error
     _record(row, f"The workspace of {owner} is to be moved from node {source} to {destination}.", actor, now)
     if actor.pk != owner.pk:
-        words = f"{actor} moves your workspace from node {source} to {destination}. Your labs wait meanwhile, and none of your files is lost."
+        words = f"{actor} moves your workspace from node {source} to {destination}. Your labs wait meanwhile, and none of your files is lost.{_behind(row)}"
         notice_queue(user=owner, kind="workspace", subject="Your workspace is being moved", words=words, url=URL, now=now)
     ring("worker.moving")
     return row
+
+
+def _behind(move: Relocation) -> str:
+    """What does not go with it, in words."""
+    size = WorkspaceUse.objects.filter(owner=move.owner_id, node=move.source_id).values_list("models_size", flat=True).first()
+    return f" What you wrote in /models there ({size / 1024**3:.1f} GiB) stays on {move.source}." if size else ""
 
 
 def move_begin(*, move_id: int, now: datetime) -> int | None:

@@ -12,6 +12,7 @@ class WorkspaceUse(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="workspaces")
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="workspaces")
     size = models.PositiveBigIntegerField(help_text="Bytes of the disk that it takes.")
+    models_size = models.PositiveBigIntegerField(default=0, help_text="Bytes of it that are models over the node's; they stay when the workspace moves.")
     files = models.PositiveIntegerField(null=True, help_text="Files and folders; null where only the engine can measure it.")
     whole = models.BooleanField(default=True, help_text="False where the time was up, or a folder could not be read: there is more.")
     measured_at = models.DateTimeField()

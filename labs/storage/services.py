@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
@@ -21,8 +22,8 @@ from labs.storage.rules import LEVELS, level_of
 REST = timedelta(seconds=20)
 
 
-def workspace_record(*, owner_id: int, node_id: str, size: int, files: int | None, whole: bool, now: datetime) -> str:
-    """What one workspace holds now: bytes of disk, files; `whole` False says that there is more.
+def workspace_record(*, owner_id: int, node_id: str, size: int, files: int | None, whole: bool, now: datetime, models_size: int | None = None) -> str:
+    """What one workspace holds now: bytes of disk, `models_size` of them of models (None: as before); files; `whole` False says that there is more.
 
     Its owner is told once of each level passed: in the words that are returned, empty otherwise.
     """
@@ -30,7 +31,7 @@ def workspace_record(*, owner_id: int, node_id: str, size: int, files: int | Non
         owner = User.objects.select_for_update(no_key=True).filter(pk=owner_id).first()
         if owner is None:
             return ""
-        values = {"size": size, "files": files, "whole": whole, "measured_at": now}
+        values = {"size": size, "files": files, "whole": whole, "measured_at": now} | ({} if models_size is None else {"models_size": models_size})
         WorkspaceUse.objects.update_or_create(owner=owner, node_id=node_id, defaults=values)
         disk = disk_held(user_ids=[owner_id])[owner_id]
         told = _level_set(owner, disk, limits_of(user=owner, now=now).disk_gib, now)
@@ -45,10 +46,10 @@ def workspaces_forget(*, node_id: str, kept: Collection[int]) -> int:
 
 
 def workspace_moved(*, owner_id: int, source_id: str, destination_id: str) -> None:
-    """What was measured of a workspace goes with it to another node, until it is measured there."""
+    """What was measured of a workspace goes with it to another node, until it is measured there; models stay behind."""
     with transaction.atomic():
         WorkspaceUse.objects.filter(owner_id=owner_id, node_id=destination_id).delete()
-        WorkspaceUse.objects.filter(owner_id=owner_id, node_id=source_id).update(node_id=destination_id)
+        WorkspaceUse.objects.filter(owner_id=owner_id, node_id=source_id).update(node_id=destination_id, size=F("size") - F("models_size"), models_size=0)
         publish(f"person.{owner_id}", "disk")
 
 

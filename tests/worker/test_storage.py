@@ -82,7 +82,7 @@ def test_what_is_written_over_the_nodes_models_counts_with_the_workspace(house: 
     house.runtime.sizes[own_name(models_name(house.runtime.node_id, alice.pk))] = Measured(GIB, 4)
     assert _tick(house) == 1
     row = WorkspaceUse.objects.get()
-    assert (row.owner, row.size, row.files) == (alice, 3 * GIB, 7)
+    assert (row.owner, row.size, row.models_size, row.files) == (alice, 3 * GIB, GIB, 7)
 
 
 @pytest.mark.django_db

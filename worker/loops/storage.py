@@ -86,12 +86,13 @@ def measure(*, hands: Hands, owner_id: int, limits: Limits | None = None) -> boo
         return False
     if limits:
         limits.counted(owner_id=owner_id, here=here, above=above, now=hands.clock())
-    _record(hands, owner_id, (limits and limits.total(owner_id)) or _together(here, above))
+    _record(hands, owner_id, (limits and limits.total(owner_id)) or _together(here, above), above.size if above else 0)
     return True
 
 
-def _record(hands: Hands, owner_id: int, found: Measured) -> None:
-    told = workspace_record(owner_id=owner_id, node_id=hands.node_id, size=found.size, files=found.files, whole=found.whole, now=hands.clock())
+def _record(hands: Hands, owner_id: int, found: Measured, models: int | None = None) -> None:
+    facts = {"size": found.size, "files": found.files, "whole": found.whole, "models_size": models}
+    told = workspace_record(owner_id=owner_id, node_id=hands.node_id, now=hands.clock(), **facts)  # type: ignore[arg-type]
     if told:
         for lab in Lab.objects.filter(owner_id=owner_id, node_id=hands.node_id, state=states.RUNNING):
             lab_terminals_write(hands=hands, lab=lab, words=told)

@@ -14,6 +14,7 @@ from labs.people.models import User
 from labs.relocation.models import Relocation
 from labs.relocation.services import move_begin, move_copied, move_failed, move_progress
 from labs.storage.models import WorkspaceUse
+from labs.storage.services import workspace_moved
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +62,16 @@ def test_whether_files_lie_encrypted_is_said_where_the_node_has_said_it(as_alice
     node.checks = [{"name": AT_REST_CHECK, "state": "green", "words": "Workspaces are encrypted at rest (dm-crypt).", "fix": ""}]
     node.save()
     assert "Workspaces are encrypted at rest (dm-crypt)." in _page(as_alice)
+
+
+def test_models_of_ones_own_stay_behind_and_that_is_said_before(as_alice: Client, as_root: Client, two: Node, alice: User) -> None:
+    assert "stay behind" not in _page(as_alice)
+    WorkspaceUse.objects.filter(owner=alice).update(size=4 * 1024**3, models_size=3 * 1024**3)
+    assert "Your own models stay behind." in _page(as_alice) and "3 GiB that you wrote in /models" in _page(as_alice)
+    assert as_root.post(reverse("manage_node_empty", args=["n1"]), {"destination": "n2"}).status_code == 302
+    assert "What you wrote in /models there (3.0 GiB) stays on n1." in alice.notices.get(kind="workspace").words
+    workspace_moved(owner_id=alice.pk, source_id="n1", destination_id="n2")
+    assert [(row.node_id, row.size, row.models_size) for row in WorkspaceUse.objects.filter(owner=alice)] == [("n2", 1024**3, 0)]
 
 
 def test_what_lands_cannot_be_called_off(as_alice: Client, two: Node, now: Any) -> None:
