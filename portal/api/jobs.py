@@ -134,7 +134,7 @@ def trigger_forget(request: HttpRequest, trigger_id: Number) -> Status[None]:
 
 @router.post("/jobs/call", auth=CallSecret(), response={201: schemas.Lab}, summary="Start a kept job from outside")
 def trigger_call(request: HttpRequest) -> Status[Any]:
-    """For another program: `Authorization: Bearer gpj_…`, the secret of one kept job, which can do nothing else."""
+    """For another program: `Authorization: Bearer gpj_…`, the secret of one kept job, which can do nothing else. Under one `Idempotency-Key` it runs once."""
     found = request.auth  # type: ignore[attr-defined]
     if not isinstance(found, Trigger):
         raise AuthenticationError

@@ -1,14 +1,12 @@
 """The commands. Each loads what it needs only when it is called, so that `gpulab --help` and completion are quick."""
 
-import os
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
 from . import __version__, show
-from .faults import Fault, Interrupted
+from .faults import Fault
 
 app = typer.Typer(
     name="gpulab",
@@ -226,6 +224,7 @@ def config_ssh(json: Json = False) -> None:
 def cp(
     source: Annotated[str, typer.Argument(help="A file or folder, or LAB:path.")],
     target: Annotated[str, typer.Argument(help="The same.")],
+    json: Json = False,
 ) -> None:
     """Copy files to a lab or from it: gpulab cp data.zip LAB:data/"""
     from . import shell
@@ -294,34 +293,3 @@ def tidy(
         tidy.clear(clear)
     else:
         tidy.shown(look=look)
-
-
-def run_main() -> int:
-    """Run; the exit code."""
-    signal.signal(signal.SIGINT, _interrupted)
-    try:
-        app()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(bool(end.code))
-    except Fault as fault:
-        _tell(fault)
-        return fault.code
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _interrupted(*_: object) -> None:
-    raise Interrupted
-
-
-def _tell(fault: Fault) -> None:
-    if show.as_json:
-        show.print_json({"error": fault.words, "exit_code": fault.code} | ({"problem": fault.more} if fault.more else {}))
-    elif fault.words:
-        sys.stderr.write(f"gpulab: {fault.words}\n")
-
-
-def entry() -> None:
-    """The console script."""
-    sys.exit(run_main())

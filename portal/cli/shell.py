@@ -17,9 +17,9 @@ SSH_FAILED = 255
 
 
 def ssh(name: str, command: list[str]) -> None:
-    """Become ssh."""
+    """Become ssh. Before a terminal, a shell in a lab that does not run is asked for as well: the gateway offers to start it, and follows it."""
     client = api()
-    lab = _running(client, name)
+    lab = lab_find(client, name) if not command and sys.stdin.isatty() else _running(client, name)
     door = _door(client)
     end = _run(["ssh", *_known(door), *_port(door, "-p"), f"{lab['name']}@{door['ssh_host']}", *command])
     if end == SSH_FAILED:
@@ -28,7 +28,7 @@ def ssh(name: str, command: list[str]) -> None:
 
 
 def cp(source: str, target: str) -> None:
-    """scp through the gateway; one side is LAB:path."""
+    """scp through the gateway; one side is LAB:path. Its progress is scp's own; with --json it is silent."""
     sides = [REMOTE.fullmatch(side) for side in (source, target)]
     if bool(sides[0]) == bool(sides[1]):
         raise Fault("One side is a lab, such as: gpulab cp data.zip LAB:data/", code=USAGE)
@@ -36,7 +36,12 @@ def cp(source: str, target: str) -> None:
     door = _door(client)
     words = [f"{_running(client, side['lab'])['name']}@{door['ssh_host']}:{side['path']}" if side else f"./{text}" if ":" in text else text
              for side, text in zip(sides, (source, target), strict=True)]  # fmt: skip
-    sys.exit(_run(["scp", "-r", *_known(door), *_port(door, "-P"), "--", *words]))
+    end = _run(["scp", "-r", *(["-q"] if show.as_json else []), *_known(door), *_port(door, "-P"), "--", *words])
+    if end and show.as_json:
+        raise Fault("It was not copied whole.", code=end)
+    if show.as_json:
+        show.print_json({"source": source, "target": target})
+    sys.exit(end)
 
 
 def config_ssh() -> None:

@@ -1,5 +1,6 @@
 """What the commands do at a portal that answers over a real socket."""
 
+import pty
 import stat
 import subprocess
 from collections.abc import Callable
@@ -136,3 +137,20 @@ def test_copying_and_shells_go_through_the_gateway(signed_in: SignedIn, alice: A
     copied = program("cp", "a.zip", "thesis:data/", expect=5).splitlines()
     assert copied[-2] == "a.zip" and copied[-1].startswith("thesis@") and copied[-1].endswith(":data/")
     assert "One side is a lab" in program("cp", "a", "b", expect=2)
+    (tools / "scp").write_text("#!/bin/sh\nexit 0\n")
+    assert program.json("cp", "a.zip", "thesis:data/") == {"source": "a.zip", "target": "thesis:data/"}
+
+
+def test_a_shell_in_a_lab_that_waits_is_the_gateways_to_offer_before_a_terminal_and_told_to_a_script(signed_in: SignedIn, alice: Any, lab_of: Any) -> None:
+    program, _ = signed_in(alice), lab_of(alice, name="thesis")
+    tools = program.home / "tools"
+    tools.mkdir()
+    (tools / "ssh").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tools / "ssh").chmod(0o755)
+    program.environment["PATH"] = f"{tools}:/usr/bin:/bin"
+    assert "thesis does not run" in program("ssh", "thesis", expect=1)
+    _, terminal = pty.openpty()
+    asked = subprocess.run(program.command("ssh", "thesis"), stdin=terminal, env=program.environ(), capture_output=True, text=True, timeout=60, check=True)
+    assert "thesis@" in asked.stdout
+    commanded = program.command("ssh", "thesis", "true")
+    assert subprocess.run(commanded, stdin=terminal, env=program.environ(), capture_output=True, timeout=60, check=False).returncode == 1
