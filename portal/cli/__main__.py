@@ -1,5 +1,5 @@
 """`python -m gpulab`."""
 
-from .main import entry
+from .entry import entry
 
 entry()
