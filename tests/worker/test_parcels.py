@@ -1,6 +1,8 @@
 """Folders that become templates, copied out of a real file page."""
 
+import io
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -99,3 +101,27 @@ def test_it_waits_for_the_file_page_to_open_and_gives_up_in_words(house: Round, 
     Parcel.objects.update(asked_at=house.now - timedelta(minutes=3))
     parcels.tick(hands=house.hands)
     assert Parcel.objects.get().words == parcels.SHUT
+
+
+def _broken(how: str) -> bytes:
+    """A zip that is none when it is read."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("lessons/a.txt", b"abc" * 100)
+    content = bytearray(made.getvalue())
+    entry = content.index(b"PK\x01\x02")
+    if how == "locked":
+        content[6] |= 1
+        content[entry + 8] |= 1
+    elif how == "packed in a way that nobody knows":
+        content[8] = content[entry + 10] = 98
+    else:
+        content[45:60] = b"\xff" * 15
+    return bytes(content)
+
+
+def test_a_zip_that_cannot_be_read_settles_the_wish_in_words(house: Round, desk: Desk, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    for how in ("locked", "packed in a way that nobody knows", "damaged"):
+        monkeypatch.setattr(parcels, "fetched", lambda *_, how=how: _broken(how))
+        parcel = _copied(house, alice)
+        assert (parcel.state, parcel.words) == ("failed", parcels.BROKEN), how

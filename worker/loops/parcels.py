@@ -9,6 +9,7 @@ import io
 import logging
 import stat
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from urllib.parse import urlencode
@@ -59,7 +60,7 @@ def copy(*, parcel: Parcel, hands: Hands) -> bool:
         found = looked_through(fetched(desk, parcel.folder))
     except Unfit as unfit:
         return parcel_failed(parcel=parcel, words=str(unfit), now=hands.clock())
-    except (Unanswered, OSError, zipfile.BadZipFile) as error:
+    except (Unanswered, OSError, zipfile.BadZipFile, zlib.error, ValueError, RuntimeError, EOFError) as error:  # what a zip can have wrong is its maker's
         log.warning("%s could not be copied: %r", parcel, error)
         return parcel_failed(parcel=parcel, words=BROKEN, now=hands.clock())
     return parcel_ready(parcel=parcel, packed=found, now=hands.clock())
