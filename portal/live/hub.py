@@ -15,7 +15,7 @@ from portal.live.past import Past
 from portal.live.viewer import Viewer
 
 log = logging.getLogger(__name__)
-CHECK_S = 5.0
+CHECK_S = 4.0
 #: Close codes: the first tells the page to give up, the second to connect again with the rights of now.
 GONE, CHANGED = 4401, 4409
 RESYNC = encode({"topic": "live", "kind": "resync"})
