@@ -66,6 +66,11 @@ def _of_nodes(nodes: list[Node]) -> list[Matter]:
         Matter("red", f"Nothing is heard of node {node}.", "Is its worker running?", url, "Look at it") for node in nodes if node.state == Node.State.UNKNOWN
     ]
     matters += [Matter("yellow", f"Node {node} is cordoned.", "It takes no new lab.", url, "Nodes") for node in nodes if node.state == Node.State.CORDONED]
+    matters += [
+        Matter("yellow", f"Node {node} is draining.", "It takes no new lab, and those on it end at the time that was set.", url, "Nodes")
+        for node in nodes
+        if node.state == Node.State.DRAINING
+    ]
     for node in nodes:
         bad = [check for check in node.checks if check.get("state") in ("red", "yellow")]
         matters += [Matter(check["state"], f"{node}, {_shown(check['name'])}: {check['words']}", check.get("fix", ""), url, "See the check") for check in bad]
