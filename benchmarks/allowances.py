@@ -9,8 +9,6 @@ number of queries. The records are on SQLite, or on GPULAB_DATABASE_URL's server
 
 import argparse
 import json
-import os
-import secrets
 import statistics
 import sys
 import tempfile
@@ -21,22 +19,10 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.records import django_up
+
 SAMPLE = 10
-
-
-def django_up(home: Path) -> None:
-    """A house of the benchmark's own."""
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "GPULAB_SECRET_KEY": secrets.token_urlsafe(48),
-        "GPULAB_HOME": str(home),
-        "GPULAB_LOG_LEVEL": "ERROR",
-    }
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
 
 
 def furnish(count: int, leases: int, now: datetime) -> list[Any]:

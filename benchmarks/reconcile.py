@@ -10,8 +10,6 @@ and in one in which some of them ended (one more for each). The records are on S
 
 import argparse
 import json
-import os
-import secrets
 import statistics
 import sys
 import tempfile
@@ -23,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.records import django_up
+
 MOST_CALLS = 3
 
 
@@ -39,21 +40,6 @@ class Figures:
     changed: int
     calls_changed: int
     use_calls: int
-
-
-def django_up(home: Path) -> None:
-    """A house of the benchmark's own."""
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "portal.settings",
-        "GPULAB_SECRET_KEY": secrets.token_urlsafe(48),
-        "GPULAB_HOME": str(home),
-        "GPULAB_LOG_LEVEL": "ERROR",
-    }
-    import django
-    from django.core.management import call_command
-
-    django.setup()
-    call_command("migrate", verbosity=0)
 
 
 def furnish(count: int) -> Any:
