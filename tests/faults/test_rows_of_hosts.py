@@ -14,7 +14,7 @@ from tests.faults.world import World, inside
 from tests.support.waiting import wait_for
 from tools.node.place import environment_read
 
-#: It takes minutes, and waits for the kernel's own clocks: not in each run.
+#: It takes minutes on a machine that others work on too, and waits for the kernel's own clocks: not in each run.
 pytestmark = [pytest.mark.engine, pytest.mark.postgres, pytest.mark.long]
 #: How long the cable is out: as long as it takes, and as the line of row 17 says.
 SHORT_S, LONG_S = 0, 300
@@ -182,7 +182,7 @@ def walk(world: World, second: Second, seconds: float) -> float:
     return took
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_row_17_a_node_that_is_cut_off_keeps_its_labs_and_its_clock_and_gives_its_files_away(world: World, second: Second) -> None:
     assert walk(world, second, SHORT_S) <= LINE_S
 
