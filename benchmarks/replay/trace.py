@@ -22,8 +22,8 @@ MOST_GPUS = 8
 LONGEST = DAY
 #: Hours; a job's limit is the next of them over its run times U(1, 3).
 BANDS = (1, 4, 12, 24, 72)
-#: People of a team: one to about this many square roots of its jobs, their shares of the jobs Pareto.
-PEOPLE_PER_ROOT, PARETO = 8, 1.2
+#: People of a team: the square root of its jobs over this, their shares of the jobs Pareto (docs/scheduling.md says why as many).
+ROOT_OVER, PARETO = 3, 1.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _people(teams: Counter[str], rng: random.Random) -> tuple[dict[str, list[int
     shares: dict[str, list[float]] = {}
     taken = 0
     for team, jobs in sorted(teams.items()):
-        count = max(1, round(jobs**0.5 / PEOPLE_PER_ROOT))
+        count = max(1, round(jobs**0.5 / ROOT_OVER))
         people[team] = list(range(taken + 1, taken + count + 1))
         shares[team] = [rng.paretovariate(PARETO) for _ in range(count)]
         taken += count

@@ -112,7 +112,8 @@ class House:
         if asked.hours <= policy.short_h or not asked.gpus or lab.wants_slice or lab.hold_id or lab.placed or lab.priority > 0:
             return ""
         free, total = self._stock.whole(lab)
-        kept = min(int(policy.keep_free * total), total - asked.gpus)  # one as large as the house may have it all
+        spare = int(policy.keep_free * total) if total >= policy.keep_free_from else 0
+        kept = min(spare, total - asked.gpus)  # one as large as the house may have it all
         return kept_short(policy.short_h, kept, free) if kept > 0 and free - asked.gpus < kept else ""
 
     def choices(self, lab: Waiting) -> Choices:

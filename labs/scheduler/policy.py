@@ -12,7 +12,8 @@ class Policy:
     aged_at_work: int = 1  # ... and none while so many of them are at work
     bands_h: tuple[float, ...] = (1, 4, 12, 24, 72)  # shorter limits go first, by band
     short_h: float = 4  # labs with a longer limit ...
-    keep_free: float = 0.1  # ... leave this part of the cards free for short ones (whole cards, rounded down)
+    keep_free: float = 0.13  # ... leave this part of the cards free for short ones (whole cards, rounded down), ...
+    keep_free_from: int = 10  # ... in a house of so many: of fewer, one card kept is half a lab that could run
     reservations: int = 2  # labs that later ones may not delay
     reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
     reclaim_min_run_s: float = 1800  # what a lab over quota may run before it is taken back

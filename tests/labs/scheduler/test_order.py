@@ -115,12 +115,17 @@ def test_a_lab_of_a_person_without_any_record_is_placed() -> None:
     assert placed(planned(ONE, replace(lab("a"), since=lab("a").since - timedelta(1)), limits={}, held={})) == ["a"]
 
 
-def test_long_labs_leave_the_last_tenth_of_the_cards_to_short_ones() -> None:
+def test_long_labs_leave_the_last_eighth_of_the_cards_to_short_ones() -> None:
     ten = [node(cards=10, busy=8)]
     running = (runs("r", *range(8), hours=9),)
     made = planned(ten, lab("long", hours=12, waited=9), lab("long too", owner=2, hours=12), running=running)
     assert placed(made) == ["long"] and made.waits["long too"].reasons == ("Labs of more than 4 hours leave 1 GPU free for short ones; 1 is free now.",)
     assert placed(planned(ten, lab("long", gpus=2, hours=12), lab("short", owner=2, hours=4), running=running)) == ["short"]
+
+
+def test_a_house_of_one_node_keeps_no_card_for_short_labs() -> None:
+    eight = [node(cards=8, busy=7)]
+    assert placed(planned(eight, lab("long", hours=12), running=(runs("r", *range(7), hours=9),))) == ["long"]
 
 
 def test_a_lab_as_large_as_the_house_may_have_it_all() -> None:
