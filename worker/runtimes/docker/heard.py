@@ -40,7 +40,7 @@ class _Watch:
             if self._over.wait(left):
                 return
         self.late = True
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # it may be closed already
             self._end()
 
 
@@ -55,7 +55,7 @@ def heard(api: Any, exec_id: str, within_s: float, *, anew: bool = False, demux:
             yield piece
     finally:
         watch.over()
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # it may be closed already
             pieces.close()
     if watch.late:
         raise RuntimeFault(LATE)
