@@ -54,7 +54,7 @@ def limits_check(quotas: Quotas, folder: Path) -> Check:
     if lack is None:
         return Check(LIMITS_CHECK, "green", "The file system keeps each person's disk limit: what is above it is not written.")
     words = f"Disk limits of people are measured every 10 minutes, not kept by the file system. {lack.words}"
-    return Check(LIMITS_CHECK, "yellow" if lack.wrong else "green", words, lack.fix if lack.wrong else "")
+    return Check(LIMITS_CHECK, "yellow" if lack.fix else "green", words, lack.fix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.quota_contract import QuotaContract
-from worker.quotas.base import QuotaFault, number_of
+from worker.quotas.base import NONE, QuotaFault, number_of
 from worker.quotas.linux import ProjectQuotas
 
 OWNER = 20001
@@ -99,7 +99,7 @@ def test_a_file_system_that_only_counts_is_not_taken_for_one_that_keeps_limits(k
     for place in _mounted(kind, tmp_path / "disk", options):
         lack = ProjectQuotas().lack(place)
         assert lack is not None
-        assert (lack.words, lack.wrong) == (f"Their file system ({kind}) is mounted without prjquota.", False)
+        assert (lack.words, lack.fix) == (f"Their file system ({kind}) is mounted without prjquota.", "")
 
 
 def test_a_place_in_memory_keeps_no_limits(tmp_path: Path) -> None:
@@ -127,6 +127,13 @@ def test_what_an_owner_takes_out_of_the_project_is_put_back_by_marking_again(dis
     assert disk.quotas.held(alice)[number].size < 1024**2
     disk.quotas.mark(alice, number)
     assert disk.quotas.held(alice)[number].size >= 1024**2
+
+
+def test_a_folder_on_something_without_projects_hides_no_other(disk: KernelDisk) -> None:
+    alice, bob, strange = disk.folder("alice"), disk.folder("bob"), Path("/proc/sys")
+    disk.quotas.mark(alice, number_of(OWNER))
+    found = disk.quotas.numbers([strange, alice, bob])
+    assert (found[alice], found[bob], found.get(strange, NONE)) == (number_of(OWNER), NONE, NONE)
 
 
 def test_a_folder_that_is_not_its_owners_yet_is_not_marked(disk: KernelDisk) -> None:

@@ -61,7 +61,7 @@ class Round:
 
     hands: Hands
     now: datetime
-    quotas: FakeQuotas = field(default_factory=lambda: FakeQuotas(why=Lack("Nothing here keeps limits.", "")))
+    quotas: FakeQuotas = field(default_factory=lambda: FakeQuotas(why=Lack("Nothing here keeps limits.")))
     places: FolderPlaces = field(default_factory=lambda: FolderPlaces(Path("/nowhere")))
 
     @cached_property

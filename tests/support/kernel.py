@@ -6,9 +6,11 @@ It has its own processes, mounts and memory, two empty disks, no network, and st
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +77,12 @@ def _run(folder: Path, first: str, within_s: float) -> Said:
     # The kernel keeps its memory in a file of TMPDIR, and its sockets in HOME.
     environment = {"PATH": PATH, "TMPDIR": str(folder), "HOME": str(folder)}
     started = [shutil.which("linux.uml", path=PATH) or "linux.uml", *machine, *drives]
-    done = subprocess.run(started, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=within_s, env=environment)
-    text = done.stdout + done.stderr
-    _, found, status = done.stdout.rpartition(ENDED)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(started, **pipes, text=True, errors="replace", env=environment, start_new_session=True) as running:
+        try:
+            text, _ = running.communicate(timeout=within_s)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)  # its processes are processes of this machine, too
+    _, found, status = text.rpartition(ENDED)
     return Said(text, int(status.split()[0]) if found else None)

@@ -152,7 +152,7 @@ def test_a_tree_that_came_back_without_its_number_gets_it_again(house: Round, al
 def test_where_no_limits_are_kept_workspaces_are_measured_as_before(house: Round, alice: User, how: str) -> None:
     _workspace(house, alice, GIB)
     if how == "lacks":
-        house.quotas.why = Lack("They lie on tmpfs.", "")
+        house.quotas.why = Lack("They lie on tmpfs.")
     elif how == "breaks":
         house.quotas.broken = "The file system did not tell."
     else:
@@ -182,8 +182,8 @@ def test_a_room_is_whole_and_never_nothing_and_small_ones_hold_files_too() -> No
     ("why", "state", "fix"),
     [
         (None, "green", ""),
-        (Lack("They lie on btrfs.", "Read."), "green", ""),
-        (Lack("Programs are missing.", "apt-get install quota", wrong=True), "yellow", "apt-get install quota"),
+        (Lack("They lie on btrfs."), "green", ""),
+        (Lack("Programs are missing.", "apt-get install quota"), "yellow", "apt-get install quota"),
     ],
 )
 def test_a_nodes_page_says_who_keeps_the_limits(why: Lack | None, state: str, fix: str) -> None:

@@ -24,11 +24,10 @@ class QuotaFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Why limits are not kept where workspaces lie, and what would help; `wrong` where somebody has prepared it and it does not work."""
+    """Why limits are not kept where workspaces lie; `fix` says what would help where somebody has prepared it and it does not work, else nothing."""
 
     words: str
-    fix: str
-    wrong: bool = False
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ KIB = 1024
 DEADLINE_S, MARKING_S = 20.0, 900.0
 #: Folders that one program is asked about.
 SHARE = 200
-HOW = "docs/volumes.md tells how a file system is made to keep limits."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +44,23 @@ class ProjectQuotas:
         try:
             mounted = _mounted(folder)
         except QuotaFault as fault:
-            return Lack(fault.words, HOW)
+            return Lack(fault.words)
         if mounted.kind not in KINDS:
-            return Lack(f"They lie on {mounted.kind}, and GPU Lab can have limits kept by XFS and ext4 only.", HOW)
+            return Lack(f"They lie on {mounted.kind}, and GPU Lab can have limits kept by XFS and ext4 only.")
         if not mounted.options & {*ENFORCED}:
-            return Lack(f"Their file system ({mounted.kind}) is mounted without prjquota.", HOW)
+            return Lack(f"Their file system ({mounted.kind}) is mounted without prjquota.")
         if os.geteuid() != 0:
-            return Lack("Their file system would, but only root may set limits, and this worker is not.", "Let it run as root on the node's host.", wrong=True)
+            return Lack("Their file system would, but only root may set limits, and this worker is not.", "Let it run as root on the node's host.")
         missing = sorted({package for program, package in PROGRAMS.items() if _where(program) is None})
         if missing:
-            return Lack("Their file system would, but programs are missing.", f"apt-get install {' '.join(missing)}", wrong=True)
+            return Lack("Their file system would, but programs are missing.", f"apt-get install {' '.join(missing)}")
         return self._silent(folder)
 
     def _silent(self, folder: Path) -> Lack | None:
         try:
             self.held(folder)
         except QuotaFault as fault:
-            return Lack("Their file system would, but does not tell this worker.", f"Let it run on the node's host, not in a container. {fault}", wrong=True)
+            return Lack("Their file system would, but does not tell this worker.", f"Let it run on the node's host, not in a container. {fault}")
         return None
 
     def held(self, folder: Path) -> dict[int, Held]:
@@ -78,14 +77,11 @@ class ProjectQuotas:
         _said(["setquota", "-P", *most, _mounted(folder).device], "The file system did not take a limit.")
 
     def numbers(self, folders: Sequence[Path]) -> dict[Path, int]:
-        """What lsattr says of the folders themselves."""
-        found: dict[Path, int] = {}
+        """What lsattr says of the folders themselves; of one that lies on something without projects it says nothing, and tells of the others."""
         there = [str(folder) for folder in folders if folder.is_dir()]
-        for first in range(0, len(there), SHARE):
-            for line in _said(["lsattr", "-pd", *there[first : first + SHARE]], "Projects of folders could not be read.").splitlines():
-                number, flags, name = line.split(maxsplit=2)
-                found[Path(name)] = int(number) if "P" in flags else NONE
-        return found
+        shares = (there[first : first + SHARE] for first in range(0, len(there), SHARE))
+        told = (_said(["lsattr", "-pd", *share], "Projects of folders could not be read.", fits=(0, 1)) for share in shares)
+        return dict(_numbered(line) for one in told for line in one.splitlines())
 
     def mark(self, folder: Path, number: int) -> None:
         """As the folder's owner, from inside it: the folders above are closed to them."""
@@ -117,11 +113,18 @@ def _mounted(folder: Path) -> Mounted:
         raise QuotaFault("What they lie on cannot be told from here.", detail=repr(error)) from error
 
 
-def _said(command: Sequence[str], words: str) -> str:
+def _numbered(line: str) -> tuple[Path, int]:
+    number, flags, name = line.split(maxsplit=2)
+    return Path(name), int(number) if "P" in flags else NONE
+
+
+def _said(command: Sequence[str], words: str, fits: Container[int] = (0,)) -> str:
     try:
-        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=True, timeout=DEADLINE_S, env={"LC_ALL": "C"})
+        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False, timeout=DEADLINE_S, env={"LC_ALL": "C"})
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise QuotaFault(words, detail=str(getattr(error, "stderr", "") or error).strip()[-300:]) from error
+        raise QuotaFault(words, detail=str(error)[-300:]) from error
+    if done.returncode not in fits:
+        raise QuotaFault(words, detail=done.stderr.strip()[-300:])
     return done.stdout
 
 
