@@ -63,6 +63,11 @@ def snapshots_older(folder: Path, prefix: str, than: float) -> dict[int, Path]:
     return found
 
 
+def arrivals_older(folder: Path, than: float) -> list[Path]:
+    """What was brought there for a move and never landed, since before that moment."""
+    return [one for one in folder.glob(".gpulab-in-*") if one.lstat().st_ctime < than]
+
+
 def _tool(file: Path) -> list[str]:
     return ["zstd", "-q"] if file.suffix == ".zst" or file.name.endswith(".zst") else ["gzip"]
 

@@ -44,10 +44,10 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     made = House(home=home, port=port, environment=dict(environment))
     realm = ""
     try:
-        made.start()
+        made.start(within=300)  # others may be at work
         made.people_make()
         with made.api("alice") as client:
-            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=120, what="cards and image")
+            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=300, what="cards and image")
         realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         yield made
     finally:

@@ -139,8 +139,10 @@ def test_the_files_left_behind_are_removed_after_days_and_no_other(house: House)
     house.carry()
     house.keep("n1")
     assert house.files("n1") == [str(Snapshot.objects.get().pk)], "not before"
+    (house.root / "kept-n2/.gpulab-in-9-1").mkdir()
     house.now += snapshots.STRAY_FOR + timedelta(minutes=1)
     house.keep("n2")
+    assert not (house.root / "kept-n2/.gpulab-in-9-1").exists(), "a try that broke for good leaves nothing for ever"
     house.keep("n1")
     assert (house.files("n1"), house.files("n2")) == ([], [str(Snapshot.objects.get().pk)])
 

@@ -26,9 +26,9 @@ from labs.snapshots.services import (
     snapshots_retire,
     undo_begin,
 )
-from worker.carrying.here import Here, Stuck
+from worker.carrying.here import Here, Stuck, removed
 from worker.hands import Hands
-from worker.keeping import snapshot_file, snapshot_read, snapshot_write, snapshots_older
+from worker.keeping import arrivals_older, snapshot_file, snapshot_read, snapshot_write, snapshots_older
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.places import Places
 from worker.spec import workspace_name
@@ -92,7 +92,10 @@ def tick(*, keeper: Keeper, now: datetime) -> None:
 
 def strays_remove(*, keeper: Keeper, now: datetime) -> int:
     """Remove files that the record knows no snapshot of here since days: they followed their workspace to another node. How many."""
-    old = snapshots_older(settings.SNAPSHOTS, keeper.prefix(), (now - STRAY_FOR).timestamp())
+    since = (now - STRAY_FOR).timestamp()
+    for folder in arrivals_older(settings.SNAPSHOTS, since):
+        removed(folder)
+    old = snapshots_older(settings.SNAPSHOTS, keeper.prefix(), since)
     known = snapshots_known(node_id=keeper.hands.node_id, numbers=old) if old else set()
     for number in old.keys() - known:
         old[number].unlink(missing_ok=True)
