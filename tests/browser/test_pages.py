@@ -25,6 +25,7 @@ def test_every_page_is_whole(enter: Enter, served: Served, person: str, narrow: 
         visit.page.set_viewport_size(first)
         visit.page.goto(path)
         assert visit.page.locator("h1").count() == 1, f"{name} has not one heading of the first rank"
+        assert visit.page.title() not in ("", "GPU Lab · GPU Lab"), f"{name} has no title of its own"
         root = visit.page.locator("html")
         assert root.get_attribute("data-bs-theme") == colours, name
         for size in (first, then):

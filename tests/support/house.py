@@ -207,8 +207,8 @@ if __name__ == "__main__":  # the served house furnishes itself in a process of 
     moment = timezone.now()
     made = house_furnish(now=moment)
     _readings(made, moment)
-    past_furnish(owners=[made.alice, made.bob], image=made.labs["resnet-run"].image, now=moment)
+    job = past_furnish(owners=[made.alice, made.bob], image=made.labs["resnet-run"].image, now=moment)
     series = timetable_furnish(root=made.root, now=moment)
     meeting = series.meetings.earliest("starts_at")
-    labs = {name: lab.pk for name, lab in made.labs.items()}
+    labs = {name: lab.pk for name, lab in made.labs.items()} | {job.name: job.pk}
     print(json.dumps({"invitation": made.invitation, "labs": labs, "series": series.pk, "meeting": meeting.pk}))

@@ -25,6 +25,7 @@ def of_person(served: Served) -> dict[str, str]:
         "lab-offered": f"/labs/{served.labs['evening']}/",
         "lab-taken-back": f"/labs/{served.labs['sweep']}/",
         "lab-ended": f"/labs/{served.labs['big-batch']}/",
+        "lab-job": f"/labs/{served.labs['train']}/",
         "files": "/files/",
         "jobs": "/jobs/",
         "templates": "/templates/",
@@ -32,6 +33,8 @@ def of_person(served: Served) -> dict[str, str]:
         "command-line": "/account/command-line/",
         "device": "/account/device/",
         "gpus": "/gpus/",
+        "gpus-wall": "/gpus/wall/",
+        "gpu": "/gpus/GPU-0a7c4f0e-52b1-4c7e-9d10-5b7d3c1e88f0/",
         "queue": "/queue/",
         "calendar": calendar_address(),
         "calendar-empty": "/calendar/?week=2027-06-01",
@@ -69,7 +72,7 @@ def calendar_address() -> str:
 
 def of_newcomer() -> dict[str, str]:
     """What somebody sees who has nothing yet."""
-    return {"home-first": "/"}
+    return {"home-first": "/", "jobs-first": "/jobs/", "usage-first": "/usage/", "workspace-first": "/workspace/"}
 
 
 def of_administrator(served: Served) -> dict[str, str]:
@@ -78,6 +81,7 @@ def of_administrator(served: Served) -> dict[str, str]:
         "manage": "/manage/",
         "templates-of-root": "/templates/",
         "template": "/templates/vision-101/",
+        "template-of-a-folder": "/templates/?parcel=1",
         "manage-people": "/manage/people/",
         "manage-person-add": "/manage/people/add/",
         "manage-person": "/manage/people/3/",
@@ -98,5 +102,6 @@ def of_administrator(served: Served) -> dict[str, str]:
         "usage-house": "/usage/?of=house&days=7",
         "manage-announcements": "/manage/announcements/",
         "manage-audit": "/manage/audit/",
+        "manage-audit-nothing": "/manage/audit/?since=2099-01-01",
         "lab-starting": f"/labs/{served.labs['notebooks']}/",
     }

@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
+from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
 from labs.people.models import Group, User
-from labs.starters.models import Start, Template
+from labs.starters.models import Parcel, Start, Template
 from labs.starters.rules import Needs
 from labs.starters.services import Draft, start_ready, template_make, template_renew
 from worker.loops.starters import ship
@@ -24,3 +25,13 @@ def starters_furnish(*, root: User, mine: Lab, team: Group, now: datetime) -> No
     version = Template.objects.get(slug="gpu-tour").versions.get()
     start = Start.objects.create(lab=mine, version=version, asked_at=now, state_since=now)
     start_ready(start=start, opens=f"{version.folder}/{version.first}", kept=False, missing=[], now=now)
+    _folders(root, now)
+
+
+def _folders(root: User, now: datetime) -> None:
+    """Two folders of root's were copied to become templates: one may hold a secret, one was not there."""
+    common = {"owner": root, "node": Node.objects.get(), "asked_at": now, "state_since": now}
+    files = ["first.ipynb", "data/birds.csv", "settings.py"]
+    found = ["settings.py, line 3: this looks like an AWS access key."]
+    Parcel.objects.create(**common, folder="lessons/vision", state="ready", words="2 hidden files stayed behind.", files=files, warnings=found, size=48_213)
+    Parcel.objects.create(**common, folder="lessons/none", state="failed", words="There is no such folder.")
