@@ -47,9 +47,8 @@ def code_server() -> Path:
 @pytest.fixture(scope="module")
 def lab(house: House, engine: docker.DockerClient, code_server: Path) -> Iterator[dict[str, Any]]:
     """Alice's lab with code-server among her files, and a program to edit."""
-    answer = wait_for(
-        lambda: asked if (asked := ask(house, "alice", name="editor", memory_gib=3)).status_code == 201 else None, within=180, what="a node's size"
-    )
+    wish = {"name": "editor", "memory_gib": 3}
+    answer = wait_for(lambda: made if (made := ask(house, "alice", **wish)).status_code == 201 else None, within=180, what="the node's size")
     made = house.lab_until("alice", answer.json()["id"], "running", within=300)
     inside = container(engine, made)
     assert inside.exec_run(["bash", "-lc", "mkdir -p ~/code ~/project && echo 'print(41)' >~/project/answer.py"]).exit_code == 0
