@@ -72,6 +72,8 @@ def impossible(lab: Waiting, nodes: Sequence[NodeView]) -> str:
     suited = [node for node in nodes if may_run_on(node, lab)]
     if not suited:
         return "No node runs images of this kind."
+    if not all(node.runtime for node in suited):
+        return ""  # one that has just begun has not said yet how large it is
     asked, most = lab.asked, max(most_cards(node, lab) for node in suited)
     if asked.gpus > most:
         return _too_many(lab, most)

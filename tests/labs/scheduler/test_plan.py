@@ -55,6 +55,12 @@ def test_small_wishes_do_not_starve_a_large_one() -> None:
     assert made.waits["small"].reasons == ("The free GPUs are kept for a lab that goes first.",)
 
 
+def test_a_node_that_has_not_said_yet_how_large_it_is_makes_nothing_impossible() -> None:
+    small, fresh = _node("small", cpus=1), _node("fresh", runtime="", cpus=0, free_cpus=0, memory_mib=0, free_memory_mib=0)
+    assert impossible(_lab("one"), [small]) == "The largest node has 1 CPU cores."
+    assert impossible(_lab("one"), [small, fresh]) == impossible(_lab("one"), [fresh]) == ""
+
+
 def test_cards_are_not_kept_for_a_lab_that_they_could_never_serve() -> None:
     nodes = [_node("n1", cards=2, free=0), _node("n2", cards=2, model="A100")]
     made = _plan(nodes, _lab("picky", model="H200"), _lab("other", owner=2, model="A100", after=1))
