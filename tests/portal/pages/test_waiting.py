@@ -42,7 +42,7 @@ def test_a_lab_says_its_place_and_every_reason(as_alice: Client, waiting: Lab) -
 
 def test_home_says_when_the_next_card_comes_free_and_offers_to_run_without(as_alice: Client, waiting: Lab, full: Lab) -> None:
     page = _page(as_alice, "home")
-    assert "0 of 2 GPUs free now" in page and full.ends_at is not None and full.ends_at.isoformat() in page
+    assert "0</span> of 2 GPUs free now" in page and full.ends_at is not None and full.ends_at.isoformat() in page
     assert "Place 1" in page and "Run on 0 GPUs now" in page
 
 
