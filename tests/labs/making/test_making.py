@@ -324,7 +324,9 @@ def test_of_two_images_that_are_done_at_once_only_what_has_room_is_kept(house: A
             "size_before": 2 * 1024**3,
             "size_after": 2684354560,
         }
-        Making.objects.filter(pk=row.pk).update(state=Making.State.MADE, **columns | {"size_after": columns["size_after"] + number * 300 * 1024**2})
+        grown = columns["size_after"] + number * 300 * 1024**2
+        asked_at = row.asked_at + timedelta(seconds=number)
+        Making.objects.filter(pk=row.pk).update(state=Making.State.MADE, asked_at=asked_at, **columns | {"size_after": grown})
     making.house_tick(now=house.now)
     first, second = (Making.objects.get(pk=row.pk) for row in rows)
     assert (first.state, second.state) == (Making.State.DONE, Making.State.FAILED)

@@ -15,6 +15,8 @@ import termios
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,13 +25,15 @@ from django.db import DatabaseError
 
 from labs.lifecycle.routes import Person
 from labs.people.keys import parse_public_key
-from portal.ssh.tries import FREE, REFUSAL_S
+from portal.ssh.tries import FREE, REFUSAL_S, Tries
 from tests.portal.ssh.conftest import ALICE, LAB, ME, STOPPED, House, answers
 from tests.support.ports import port_free
 from tests.support.security_key import SecurityKey, agent_of
 from tests.support.waiting import wait_for
 
 MIB = 1024 * 1024
+#: As often as times are taken again while something else may have been in their way.
+ROUNDS = 6
 
 
 class Terminal:
@@ -288,16 +292,22 @@ def test_a_security_key_opens_when_it_was_touched(house: House, tmp_path: Path, 
 
 
 def test_a_stranger_a_wrong_name_and_another_persons_lab_are_refused_alike(house: House) -> None:
-    seen, times = set(), []
-    for person, lab in (("charlie", "resnet"), ("alice", "no-such-lab"), ("bob", "resnet"), ("bob", LAB), ("bob", "x" * 200)):
+    seen = set()
 
-        def knock(person: str = person, lab: str = lab) -> None:
-            done = house.ssh("true", person=person, lab=lab)
-            seen.add((done.returncode, done.stdout, re.sub(rb"^\S+@", b"", done.stderr)))
+    def knock(person: str, lab: str) -> None:
+        done = house.ssh("true", person=person, lab=lab)
+        seen.add((done.returncode, done.stdout, re.sub(rb"^\S+@", b"", done.stderr)))
 
-        times.append(_best(knock, of=3))
+    cases = (("charlie", "resnet"), ("alice", "no-such-lab"), ("bob", "resnet"), ("bob", LAB), ("bob", "x" * 200))
+    times = dict.fromkeys(cases, inf)
+    for _ in range(ROUNDS):  # in turn: what else the machine does falls on all of them
+        house.gateway.tries = Tries()  # too few to be slowed for
+        for case in cases:
+            times[case] = min(times[case], _best(partial(knock, *case), of=2))
+        if max(times.values()) - min(times.values()) < REFUSAL_S:
+            break
     assert seen == {(255, b"", b"127.0.0.1: Permission denied (publickey).\r\n")}
-    assert min(times) >= REFUSAL_S and max(times) - min(times) < REFUSAL_S
+    assert min(times.values()) >= REFUSAL_S and max(times.values()) - min(times.values()) < REFUSAL_S
 
 
 def test_who_knocks_too_often_is_answered_slower_and_the_right_key_is_not(house: House) -> None:
