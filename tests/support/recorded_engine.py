@@ -1,4 +1,4 @@
-"""A container engine that plays back what a real one answered: as many containers as one likes, and every call counted."""
+"""A container engine that plays back what a real one answered: as many containers as one likes, and every call counted. It refuses to do anything."""
 
 import json
 import os
@@ -100,6 +100,18 @@ class RecordedEngine:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_POST(self) -> None:
+                self._refused(500)
+
+            def do_DELETE(self) -> None:
+                self._refused(404)
+
+            def _refused(self, status: int) -> None:
+                engine.calls.append(f"{self.command} /{self.path.split('/', 2)[2].partition('?')[0]}")
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
 
             def address_string(self) -> str:
                 return "engine"

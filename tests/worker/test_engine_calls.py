@@ -1,6 +1,7 @@
 """However many containers there are: one engine call a round, and one more for each that changed."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from tests.support.hands import AtOnce, NoCards
 from tests.support.recorded_engine import RecordedEngine
 from worker.hands import Hands
 from worker.loops import reconcile, usage
+from worker.runtimes.base import RuntimeFault
 from worker.runtimes.docker.runtime import DockerRuntime
 
 pytestmark = pytest.mark.django_db
@@ -51,3 +53,14 @@ def test_a_steady_round_asks_the_engine_once_and_the_use_of_labs_not_at_all(engi
         engine.calls.clear()
         runtime.observe()
         assert len(engine.calls) == 1
+
+
+def test_a_container_that_does_not_start_is_removed_by_its_id_not_whatever_bears_its_name_by_then(engine, node, tmp_path: Path):
+    name, row = next(iter(engine.rows.items()))
+    row["State"] = "created"
+    spec: Any = SimpleNamespace(name=name, mounts=())
+    with engine.served(tmp_path) as address:
+        runtime = DockerRuntime(node_id=node.realm, state_dir=tmp_path, network_range="10.200.0.0/16", images_dir=tmp_path, address=address)
+        with pytest.raises(RuntimeFault, match="500"):
+            runtime._start(spec)
+    assert engine.calls[-2:] == [f"POST /containers/{row['Id']}/start", f"DELETE /containers/{row['Id']}"]

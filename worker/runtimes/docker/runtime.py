@@ -126,21 +126,21 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
     def _start(self, spec: LabSpec) -> Observed:
         api = self._engine.api
         found = self._inspect(spec.name)
-        if found is None:
-            self._create(api, spec)
-        elif found["State"]["Status"] != "created":
+        if found and found["State"]["Status"] != "created":
             return from_inspect(found)
+        made = str(found["Id"]) if found else self._create(api, spec)
         try:
             with faults("The engine refused to start the lab"):
-                api.start(spec.name)
-                return from_inspect(api.inspect_container(spec.name))
+                api.start(made)
+                return from_inspect(api.inspect_container(made))
         except RuntimeFault as fault:
-            self._discard(spec.name)  # half made: the next try begins anew
+            self._discard(made)  # half made: the next try begins anew. By its id: a slow engine may come to it when the next one bears the name
             if self._models.refused(spec, fault):
                 return self._start(spec)
             raise
 
-    def _create(self, api: Any, spec: LabSpec) -> None:
+    def _create(self, api: Any, spec: LabSpec) -> str:
+        """Its id; its name where somebody else just made it."""
         spec = self._models.given(api, spec)
         given = self._handover.write(spec, container_job(spec) if spec.command else "", container_desk(spec) if spec.desk else "")
         workspace_ensure(api, spec)
@@ -149,10 +149,12 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
             network_ensure(api, spec.network, self.node_id)
         with faults("The engine refused to make the lab"):
             try:
-                api.create_container_from_config(container_config(replace(spec, image=self._images.held_as(spec.image)), given), spec.name)
+                body = container_config(replace(spec, image=self._images.held_as(spec.image)), given)
+                return str(api.create_container_from_config(body, spec.name)["Id"])
             except APIError as error:
-                if error.status_code != HTTP_CONFLICT:  # else somebody else just made it
+                if error.status_code != HTTP_CONFLICT:
                     raise
+                return spec.name
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         with faults("The container could not be looked up"):
