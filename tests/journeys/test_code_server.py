@@ -23,7 +23,7 @@ VERSION, NODE = "4.139.1", "24"
 #: A machine with others at work on it compiles what is native in it for long.
 BUILD_S = 3000
 WITHIN_MS = 180_000
-START = '#!/bin/sh\nexec "$HOME/code/node_modules/node/bin/node" "$HOME/code/node_modules/code-server" "$@"\n'
+START = '#!/bin/sh\nexec "$HOME/code/node_modules/node/bin/node" "$HOME/code/node_modules/code-server" --disable-workspace-trust "$@"\n'
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,7 @@ def file_of(engine: docker.DockerClient, lab: dict[str, Any], path: str) -> str:
     return str(container(engine, lab).exec_run(["cat", f"/workspace/{path}"]).output.decode(errors="replace"))
 
 
-def test_a_file_is_edited_and_a_terminal_opens_in_code_server_itself(
-    alice: BrowserContext, house: House, lab: dict[str, Any], engine: docker.DockerClient
-) -> None:
+def test_a_file_is_edited_and_run_in_code_server_itself(alice: BrowserContext, house: House, lab: dict[str, Any], engine: docker.DockerClient) -> None:
     page = lab_page(alice, house, lab)
     page.locator("#id_folder_vscode").fill("project")
     page.locator("form:has(#id_folder_vscode) button").click()
@@ -89,7 +87,17 @@ def test_a_file_is_edited_and_a_terminal_opens_in_code_server_itself(
     wait_for(lambda: "print(42)" in file_of(engine, lab, "project/answer.py"), within=120, what="the file as it was edited")
     editor.keyboard.press("Control+Backquote")
     editor.locator(".terminal-wrapper.active .xterm-screen").wait_for(timeout=WITHIN_MS)
+    wait_for(lambda: ran(editor, engine, lab) == "42\n", within=180, what="what the program said")
     editor.close()
+
+
+def ran(editor: Page, engine: docker.DockerClient, lab: dict[str, Any]) -> str:
+    """What the program said that was typed into the terminal; what is typed before its shell listens may be lost."""
+    editor.locator(".terminal-wrapper.active .xterm-screen").click()
+    editor.keyboard.type("python3 answer.py >said.txt", delay=20)
+    editor.keyboard.press("Enter")
+    editor.wait_for_timeout(3000)
+    return file_of(engine, lab, "project/said.txt")
 
 
 def edit(editor: Page) -> None:
