@@ -182,7 +182,7 @@ def walk(world: World, second: Second, seconds: float) -> float:
     return took
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(600)
 def test_row_17_a_node_that_is_cut_off_keeps_its_labs_and_its_clock_and_gives_its_files_away(world: World, second: Second) -> None:
     assert walk(world, second, SHORT_S) <= LINE_S
 

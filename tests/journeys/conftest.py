@@ -8,7 +8,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.conftest import need
 from tests.support.ports import port_base_free
@@ -44,10 +44,10 @@ def house(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
     made = House(home=home, port=port, environment=dict(environment))
     realm = ""
     try:
-        made.start(within=300)  # others may be at work
+        made.start()
         made.people_make()
         with made.api("alice") as client:
-            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=300, what="cards and image")
+            wait_for(lambda: len(client.get("/gpus").json()["items"]) == 2 and client.get("/images").json()["items"], within=120, what="cards and image")
         realm = made.manage("shell", "--no-imports", "-c", "from labs.fleet.models import Node\nprint(Node.objects.get().realm)").strip().splitlines()[-1]
         yield made
     finally:
@@ -113,6 +113,15 @@ def page(browser: Browser) -> Iterator[Page]:
     """A fresh browser profile with one page."""
     context = browser.new_context(viewport={"width": 1440, "height": 900})
     yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def alice(browser: Browser, house: House) -> Iterator[BrowserContext]:
+    """Alice's browser, signed in."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    sign_in(context.new_page(), house, "alice")
+    yield context
     context.close()
 
 

@@ -34,15 +34,6 @@ def lab(house: House, engine: docker.DockerClient) -> Iterator[dict[str, Any]]:
     stop(house, "alice", made["id"])
 
 
-@pytest.fixture(scope="module")
-def alice(browser: Browser, house: House) -> Iterator[BrowserContext]:
-    """Alice's browser, signed in."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    sign_in(context.new_page(), house, "alice")
-    yield context
-    context.close()
-
-
 def opened(page: Page, name: str | re.Pattern[str]) -> Page:
     """The tab that a button opens."""
     with page.context.expect_page(timeout=60_000) as tab:

@@ -10,9 +10,8 @@ from typing import Any
 
 import docker
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.journeys.conftest import sign_in
 from tests.journeys.test_apps import lab_page, opened
 from tests.journeys.test_engine import ask, stop
 from tests.support.product import House
@@ -58,14 +57,6 @@ def lab(house: House, engine: docker.DockerClient, code_server: Path) -> Iterato
     assert inside.exec_run(["bash", "-lc", command]).exit_code == 0
     yield made
     stop(house, "alice", made["id"])
-
-
-@pytest.fixture(scope="module")
-def alice(browser: Browser, house: House) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
-    sign_in(context.new_page(), house, "alice")
-    yield context
-    context.close()
 
 
 def container(engine: docker.DockerClient, lab: dict[str, Any]) -> Any:
