@@ -11,14 +11,13 @@ from pydantic import Field
 from labs.fleet.models import Gpu, Node
 from labs.fleet.queries import node_by_id
 from labs.fleet.services import gpu_health_set, node_cordon, node_uncordon
-from labs.ledger.models import Event
 from labs.ledger.queries import events_search
 from labs.people.errors import Refused
 from labs.policy.asking import request_decline, request_grant
 from labs.policy.queries import request_for_answerer, requests_to_answer
 from portal.api.auth import caller, may_administer
 from portal.api.pagination import Cursor, Limit, PageOf, page
-from portal.api.schemas import Number, Strict
+from portal.api.schemas import TEXT, Number, Strict
 from portal.api.schemas_me import More, QuotaRequest
 
 router = Router(tags=["administration"])
@@ -104,7 +103,7 @@ class QuotaAnswer(Strict):
     grant: bool
     values: More | None = Field(None, description="Left out: what was asked for.")
     until: str | None = Field(None, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="The last day; left out, the one that was asked for.")
-    answer: str = Field("", max_length=300)
+    answer: str = Field("", max_length=300, pattern=TEXT)
 
 
 @router.get("/nodes", response=NodePage, summary="List nodes")
@@ -158,7 +157,7 @@ def audit_list(
     """Everything that happened, newest first."""
     may_administer(request)
     rows: Any = events_search(text=_printable(text), kind=_printable(kind))
-    return page(request, rows, order=("-id",), cursor=cursor, limit=limit, show=_event)
+    return page(request, rows, order=("-id",), cursor=cursor, limit=limit, show=lambda row: row)
 
 
 @router.get("/requests", response=QuotaRequestPage, summary="List open requests for more")
@@ -194,10 +193,6 @@ def _day(text: str | None) -> datetime | None:
 def _request(row: Any) -> dict[str, Any]:
     names = ("id", "asked", "until", "why", "state", "created_at", "answered_at", "answer")
     return {name: getattr(row, name) for name in names} | {"email": row.user.email}
-
-
-def _event(row: Event) -> Event:
-    return row
 
 
 def _printable(text: str) -> str:

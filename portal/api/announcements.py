@@ -17,7 +17,7 @@ from labs.people.errors import Refused
 from labs.people.models import Group
 from portal.api.auth import caller, may_administer
 from portal.api.pagination import Cursor, Limit, PageOf, page_of
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import Number, Strict
 from portal.banners import banners_changed
 
 router = Router(tags=["announcements"])
@@ -76,10 +76,9 @@ def announcement_create(request: HttpRequest, wish: AnnouncementWish) -> Status[
 
 
 @router.post("/announcements/{int:announcement_id}/withdraw", response=Announcement, summary="Withdraw an announcement")
-def announcement_end(request: HttpRequest, announcement_id: int) -> Any:
+def announcement_end(request: HttpRequest, announcement_id: Number) -> Any:
     """Show it no more. One that is over stays as it is."""
     may_administer(request)
-    announcement_id = min(announcement_id, EXACT)
     announcement_withdraw(announcement_id=announcement_id, actor=caller(request), now=timezone.now())
     banners_changed()
     return Row.objects.select_related("group", "node").get(pk=announcement_id)

@@ -20,7 +20,7 @@ from labs.sharing.rules import FOLDER_MOST, MOST_HOURS
 from labs.sharing.services import app_start, app_stop, share_create, share_withdraw
 from portal.api.auth import caller, may_launch
 from portal.api.pagination import Cursor, Limit, PageOf, page_of
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import Number, Strict
 
 router = Router(tags=["apps"])
 PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]*$"
@@ -129,12 +129,12 @@ def share_make(request: HttpRequest, lab_id: str, wish: ShareWish) -> Status[Any
 
 
 @router.post("/labs/{slug:lab_id}/shares/{int:share_id}/withdraw", response=Share, summary="Withdraw a share")
-def share_end(request: HttpRequest, lab_id: str, share_id: int) -> Any:
+def share_end(request: HttpRequest, lab_id: str, share_id: Number) -> Any:
     """Its guests are cut off within seconds."""
     may_launch(request)
     lab = _lab(request, lab_id)
-    share_withdraw(lab=lab, share_id=min(share_id, EXACT), actor=caller(request), now=timezone.now())
-    return _share(models.Share.objects.select_related("user", "group", "lab__owner").get(pk=min(share_id, EXACT)))
+    share_withdraw(lab=lab, share_id=share_id, actor=caller(request), now=timezone.now())
+    return _share(models.Share.objects.select_related("user", "group", "lab__owner").get(pk=share_id))
 
 
 @router.get("/shared", response=ShareList, summary="List what is shared with you")

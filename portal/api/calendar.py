@@ -25,7 +25,7 @@ from labs.timetable.wishes import ClassWish
 from portal.api.auth import caller, may_launch
 from portal.api.labs import lab_view
 from portal.api.pagination import Cursor, Limit, PageOf, page_of
-from portal.api.schemas import EXACT, Lab, Strict
+from portal.api.schemas import EXACT, Lab, Number, Strict
 
 router = Router(tags=["calendar"])
 #: What one request may look at.
@@ -126,19 +126,19 @@ def reservation_make(request: HttpRequest, wish: ReservationWish) -> Status[Any]
 
 
 @router.post("/reservations/{int:reservation_id}/cancel", response=ReservationView, summary="Cancel a class")
-def reservation_end(request: HttpRequest, reservation_id: int) -> Any:
+def reservation_end(request: HttpRequest, reservation_id: Number) -> Any:
     """Give back all that is set aside; 404 for a reservation that is not yours to change."""
     may_launch(request)
-    row = reservation_for_editor(user=caller(request), reservation_id=min(reservation_id, EXACT))
+    row = reservation_for_editor(user=caller(request), reservation_id=reservation_id)
     reservation_cancel(reservation=row, actor=caller(request), now=timezone.now())
     return _reservation(Reservation.objects.get(pk=row.pk))
 
 
 @router.post("/classes/{int:meeting_id}/lab", response={201: Lab}, summary="Start your lab of a class")
-def class_lab(request: HttpRequest, meeting_id: int) -> Status[Any]:
+def class_lab(request: HttpRequest, meeting_id: Number) -> Status[Any]:
     """On the class's GPUs and until its end; 404 for a class that is not yours, 409 when it is not open."""
     may_launch(request)
-    row = meeting_for_member(user=caller(request), meeting_id=min(meeting_id, EXACT))
+    row = meeting_for_member(user=caller(request), meeting_id=meeting_id)
     lab = class_lab_request(owner=caller(request), meeting=row, actor=caller(request), now=timezone.now())
     return Status(201, lab_view(lab, None))
 

@@ -1,4 +1,4 @@
-"""What a program must know of the house: where SSH is, which shapes a click would launch."""
+"""What a program must know of the house: where SSH is, which keys it shows, which roles there are."""
 
 from typing import Any
 

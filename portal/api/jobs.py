@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Router, Schema
+from ninja import Router, Schema
 from ninja.errors import AuthenticationError
 from ninja.responses import Status
 from ninja.security import HttpBearer
@@ -24,7 +24,6 @@ from portal.api.pagination import Cursor, Limit, PageOf, page
 from portal.api.rates import rate_spend
 
 router = Router(tags=["jobs"])
-Number = Annotated[int, Path(ge=1, le=schemas.EXACT)]
 
 
 class TriggerWish(schemas.Strict):
@@ -104,13 +103,13 @@ def trigger_make(request: HttpRequest, wish: TriggerWish) -> Status[Any]:
 
 
 @router.get("/jobs/{int:trigger_id}", response=TriggerView, summary="Look at a kept job")
-def trigger_look(request: HttpRequest, trigger_id: Number) -> Any:
+def trigger_look(request: HttpRequest, trigger_id: schemas.Number) -> Any:
     """404 for one that is not yours."""
     return trigger_for_owner(user=caller(request), trigger_id=trigger_id)
 
 
 @router.post("/jobs/{int:trigger_id}/pause", response=TriggerView, summary="Pause a kept job, or go on")
-def trigger_stop(request: HttpRequest, trigger_id: Number, wish: Pause) -> Any:
+def trigger_stop(request: HttpRequest, trigger_id: schemas.Number, wish: Pause) -> Any:
     """What was missed meanwhile is not made up for."""
     may_launch(request)
     trigger_pause(trigger=trigger_for_owner(user=caller(request), trigger_id=trigger_id), paused=wish.paused, now=timezone.now())
@@ -118,14 +117,14 @@ def trigger_stop(request: HttpRequest, trigger_id: Number, wish: Pause) -> Any:
 
 
 @router.post("/jobs/{int:trigger_id}/run", response={201: schemas.Lab}, summary="Run a kept job now")
-def trigger_run(request: HttpRequest, trigger_id: Number) -> Status[Any]:
-    """422 with the reason when it cannot be now."""
+def trigger_run(request: HttpRequest, trigger_id: schemas.Number) -> Status[Any]:
+    """409 with the reason when it cannot be now."""
     may_launch(request)
     return _fired(trigger_for_owner(user=caller(request), trigger_id=trigger_id))
 
 
 @router.delete("/jobs/{int:trigger_id}", response={204: None}, summary="Remove a kept job")
-def trigger_forget(request: HttpRequest, trigger_id: Number) -> Status[None]:
+def trigger_forget(request: HttpRequest, trigger_id: schemas.Number) -> Status[None]:
     """Its runs stay."""
     may_launch(request)
     trigger_remove(trigger=trigger_for_owner(user=caller(request), trigger_id=trigger_id), now=timezone.now())

@@ -1,11 +1,11 @@
 """The caller: limits, what is held, what is left, and asking for more."""
 
 from datetime import date, datetime, time
-from typing import Annotated, Any
+from typing import Any
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Router
+from ninja import Router
 from ninja.responses import Status
 
 from labs.lifecycle.allowances import allowance_of
@@ -20,10 +20,9 @@ from labs.storage.services import workspace_measure_ask
 from portal.api import schemas_me as schemas
 from portal.api.auth import caller, may_launch
 from portal.api.pagination import Cursor, Limit, page
-from portal.api.schemas import EXACT
+from portal.api.schemas import Number
 
 router = Router(tags=["me"])
-Number = Annotated[int, Path(ge=1, le=EXACT)]
 
 
 @router.get("/me", response=schemas.Me, summary="Look at yourself")
@@ -77,7 +76,7 @@ def quota_request_create(request: HttpRequest, asking: schemas.Asking) -> Status
 
 
 @router.post("/me/requests/{int:request_id}/withdraw", response=schemas.QuotaRequest, summary="Withdraw a request")
-def quota_request_withdraw(request: HttpRequest, request_id: int) -> Any:
+def quota_request_withdraw(request: HttpRequest, request_id: Number) -> Any:
     """Only while it is open."""
     may_launch(request)
     request_withdraw(user=caller(request), request_id=request_id, now=timezone.now())

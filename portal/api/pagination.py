@@ -21,7 +21,7 @@ M = TypeVar("M", bound=Model)
 T = TypeVar("T")
 SALT = "gpulab.api.cursor"
 
-Cursor = Annotated[str, Query(default="", max_length=500, description="From `next` of the page before.")]
+Cursor = Annotated[str, Query(default="", max_length=2000, description="From `next` of the page before.")]
 Limit = Annotated[int, Query(default=50, ge=1, le=100, description="Items in a page.")]
 
 

@@ -107,7 +107,7 @@ def _fault(error: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _throttled(request: HttpRequest, error: Throttled) -> HttpResponse:
-    return problem(429, f"Too many requests with this token. Try again in {error.wait} s.", headers={"Retry-After": str(error.wait)})
+    return problem(429, f"Too many requests. Try again in {error.wait} s.", headers={"Retry-After": str(error.wait)})
 
 
 def _http(request: HttpRequest, error: HttpError) -> HttpResponse:

@@ -16,6 +16,8 @@ from portal.api.schemas_queue import Waiting
 EXACT = 2**53 - 1
 #: The id of a record, in a path.
 Number = Annotated[int, Path(ge=1, le=EXACT)]
+#: Words of people's, in lines: everything but the one character that no database keeps.
+TEXT = r"^[^\x00]*$"
 State = Literal["queued", "offered", "starting", "running", "stopping", "stopped", "failed"]
 
 
@@ -99,7 +101,7 @@ class QueueMove(Strict):
     """Where an administrator puts a waiting lab."""
 
     to: Literal["first", "last", "own"] = Field(description='"own" undoes an earlier move.')
-    reason: str = Field("", max_length=200, description="Read by its owner and kept in the audit log; may be empty only for own.")
+    reason: str = Field("", max_length=200, pattern=TEXT, description="Read by its owner and kept in the audit log; may be empty only for own.")
 
 
 class Extension(Strict):

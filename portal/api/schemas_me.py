@@ -8,7 +8,7 @@ from pydantic import Field
 
 from labs.policy.asking import MOST
 from portal.api.pagination import PageOf
-from portal.api.schemas import Strict
+from portal.api.schemas import TEXT, Strict
 
 
 class Wider(Schema):
@@ -114,7 +114,7 @@ class Asking(Strict):
 
     asked: More
     until: str = Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="The last day, YYYY-MM-DD; it ends by itself.")
-    why: str = Field(min_length=1, max_length=500, description="A sentence for whoever decides.")
+    why: str = Field(min_length=1, max_length=500, pattern=TEXT, description="A sentence for whoever decides.")
 
 
 class QuotaRequest(Schema):

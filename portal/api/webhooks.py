@@ -1,11 +1,11 @@
 """Webhooks: addresses of the caller's that are told when something happens to labs, signed after Standard Webhooks."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from django.http import HttpRequest
 from django.utils import timezone
-from ninja import Path, Router, Schema
+from ninja import Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
@@ -16,10 +16,9 @@ from labs.webhooks.rules import EVENTS
 from labs.webhooks.services import hook_change, hook_create, hook_remove, hook_test
 from portal.api.auth import caller, is_admin, may_launch
 from portal.api.pagination import Cursor, Limit, PageOf, page
-from portal.api.schemas import EXACT, Strict
+from portal.api.schemas import Number, Strict
 
 router = Router(tags=["webhooks"])
-Number = Annotated[int, Path(ge=1, le=EXACT)]
 EventName = Literal[tuple(EVENTS)]  # type: ignore[valid-type]  # one list of names for rules, page and document
 ADDRESS = Field(min_length=8, max_length=500, pattern=r"^[!-~]*$", description="https, to a public host.")
 

@@ -1,11 +1,13 @@
 """What cannot be is refused with a clear 4xx in problem details, and nothing changes."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from labs.ledger.models import Event
 from labs.lifecycle.models import Lab, Lease
+from labs.people.models import User
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +170,25 @@ def test_an_id_of_nothing_is_404(calls: Any, alice: Any, lab_of: Any, lab_id: st
 def test_a_query_that_is_none_is_refused(calls: Any, alice: Any, node: Any, query: str) -> None:
     answer = calls(alice).get(f"/labs?{query}")
     assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == query.split("=")[0]
+
+
+def test_words_with_a_character_that_no_database_keeps_are_refused(calls: Any, alice: Any, root_admin: Any, lab_of: Any, now: Any) -> None:
+    asked = {"asked": {"labs": 9}, "until": str((now + timedelta(days=9)).date())}
+    words, lab, root = "for\0ever", lab_of(alice), calls(root_admin)
+    made = calls(alice).post("/me/requests", asked | {"why": "the last chapter,\non two cards"}).json()
+    answers = [
+        calls(alice).post("/me/requests", asked | {"why": words}),
+        *(root.post(f"/requests/{made['id']}/answer", {"grant": grant, "answer": words}) for grant in (True, False)),
+        root.post(f"/labs/{lab.pk}/move", {"to": "first", "reason": words}),
+    ]
+    assert [(answer.status_code, answer.json()["errors"][0]["field"]) for answer in answers] == [(422, "why"), (422, "answer"), (422, "answer"), (422, "reason")]
+
+
+def test_pages_go_on_behind_the_longest_name_in_any_script(calls: Any, alice: Any, root_admin: Any) -> None:
+    User.objects.filter(pk=alice.pk).update(display_name="\U00020bb7" * 100)
+    User.objects.filter(pk=root_admin.pk).update(display_name="\U00020bb8")
+    after = calls(root_admin).get("/people?limit=1").json()["next"].partition("/api/v1")[2]
+    assert [one["id"] for one in calls(root_admin).get(after).json()["items"]] == [root_admin.pk]
 
 
 def test_a_cursor_of_one_list_is_none_of_another(calls: Any, alice: Any, node: Any) -> None:
