@@ -27,8 +27,8 @@ def house(round_of: Callable[..., Round], settings, tmp_path: Path, monkeypatch:
     return round_of()
 
 
-def _registered(house: Round, source: object, backend: str = "folder") -> DataSet:
-    return DataSet.objects.create(name="flowers", version="1", title="Flowers", backend=backend, source=str(source), registered_at=house.now)
+def _registered(house: Round, source: object) -> DataSet:
+    return DataSet.objects.create(name="flowers", version="1", title="Flowers", backend="folder", source=str(source), registered_at=house.now)
 
 
 def _tick(house: Round) -> DataCopy:
@@ -63,22 +63,6 @@ def test_a_folder_that_the_node_does_not_give_is_no_data_set_by_whatever_way(hou
     (tmp_path / "given/flowers").rmdir()
     (tmp_path / "given/flowers").symlink_to(tmp_path / "secret")
     assert data_of(owner=alice, node_id="n1", realm="r") == (), "it became a link after it was read"
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_set_of_s3_is_copied_by_the_nodes_own_rclone_and_without_one_that_is_said(house: Round, tmp_path: Path, monkeypatch, settings) -> None:
-    settings.GPULAB_HOME = tmp_path
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    _registered(house, "campus:bucket/flowers", "s3")
-    assert "rclone is not installed" in _tick(house).words
-    tool = tmp_path / "bin/rclone"
-    tool.write_text('#!/bin/sh\necho "$@" > "$0.said"\necho red > "$5/rose.txt"\n')
-    tool.chmod(0o755)
-    DataCopy.objects.all().delete()
-    copy = _tick(house)
-    assert (copy.state, copy.size) == ("ready", 4)
-    assert Path(f"{tool}.said").read_text().split() == ["sync", "--quiet", "--", "campus:bucket/flowers", str(tmp_path / "copies/flowers@1")]
 
 
 @pytest.mark.django_db(transaction=True)

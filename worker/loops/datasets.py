@@ -1,8 +1,6 @@
 """Does this node have the house's data sets, and are they what was registered? Copied where they come from S3, read whole once a week."""
 
 import logging
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +13,7 @@ from labs.datasets.rules import S3
 from labs.datasets.services import checksums_settle, data_copy_failed, data_copy_ready
 from labs.fleet.models import Node, NodeImage
 from worker.beside import copy_folder, data_mount
+from worker.copies import copy_make
 from worker.hands import Hands
 from worker.runtimes.base import RuntimeFault
 from worker.runtimes.folders import Summed, folder_sum
@@ -48,7 +47,7 @@ def look(*, hands: Hands, data_set: DataSet) -> None:
 def _found(hands: Hands, data_set: DataSet) -> Summed:
     realm = Node.objects.values_list("realm", flat=True).get(pk=hands.node_id)
     if data_set.backend == S3:
-        _copy(data_set.source, copy_folder(data_set))
+        copy_make(data_set.source, copy_folder(data_set), DEADLINE_S)
     mount = data_mount(data_set, target=f"/data/{data_set.name}", realm=realm)
     with hands.runtime.data_opened(mount, _image(hands)) as folder:
         return folder_sum(Path(folder), DEADLINE_S)
@@ -58,16 +57,3 @@ def _image(hands: Hands) -> str:
     """Any image that this node has; empty without one."""
     row = NodeImage.objects.select_related("image").filter(node_id=hands.node_id, state=NodeImage.State.PRESENT).first()
     return row.image.reference if row else ""
-
-
-def _copy(source: str, folder: Path) -> None:
-    """By rclone, with the remote and its keys from the node's own rclone settings: no key is in the house's records."""
-    rclone = shutil.which("rclone")
-    if rclone is None:
-        raise RuntimeFault("rclone is not installed on this node; with it and a remote of that name in its settings, the set is copied here.", transient=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        subprocess.run([rclone, "sync", "--quiet", "--", source, str(folder)], check=True, capture_output=True, text=True, timeout=DEADLINE_S)
-    except (OSError, subprocess.SubprocessError) as error:
-        detail = str(getattr(error, "stderr", "") or error)
-        raise RuntimeFault(f"rclone could not copy {source}: {detail.strip()[-200:]}", detail=detail[-500:]) from error
