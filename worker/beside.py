@@ -63,7 +63,12 @@ def models_checks(*, isolates: bool) -> list[Check]:
 
 def copy_folder(one: DataSet) -> Path:
     """Where this node keeps what it copied from S3."""
-    return settings.GPULAB_HOME.resolve() / "copies" / f"{one.name}@{one.version}"
+    return copies_folder() / f"{one.name}@{one.version}"
+
+
+def copies_folder() -> Path:
+    """Where all such copies lie."""
+    return settings.GPULAB_HOME.resolve() / "copies"
 
 
 def _allowed(folder: Path) -> Path:

@@ -66,13 +66,37 @@ class Mounted:
     source: str
 
 
-def at_rest_check(path: Path, proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> Check:
-    """Does what people keep under `path` lie encrypted on the disk? Told, never a fault: not every house needs it."""
-    found = mounted_at(path, (proc / "self/mountinfo").read_text()) if path.is_dir() else None
-    by = encrypted_by(path, found, sys) if found else None
+def at_rest_check(places: Mapping[str, Path | None], proc: Path = Path("/proc"), sys: Path = Path("/sys")) -> tuple[Check, bool | None]:
+    """Does what people keep in these places lie encrypted on the disk? Told, never a fault: not every house needs it.
+
+    Beside the words: yes where all of it does, no where some does not, None where that cannot be told.
+    """
+    by = {name: _found_at(path, proc, sys) for name, path in places.items()}
+    alike = len({found and bool(found) for found in by.values()}) == 1
+    told = [_at_rest_words(name, found) for name, found in list(by.items())[: 1 if alike else None]]
+    encrypts = True if all(by.values()) else False if "" in by.values() else None
+    return Check(AT_REST_CHECK, "green", " ".join(told)), encrypts
+
+
+def _at_rest_words(name: str, by: str | None) -> str:
     if by is None:
-        return Check(AT_REST_CHECK, "green", "Whether workspaces are encrypted at rest cannot be told from here.")
-    return Check(AT_REST_CHECK, "green", f"Workspaces are encrypted at rest ({by})." if by else "Workspaces are not encrypted at rest.")
+        return f"Whether {name} are encrypted at rest cannot be told from here."
+    return f"{name.capitalize()} are encrypted at rest ({by})." if by else f"{name.capitalize()} are not encrypted at rest."
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return False
+
+
+def _found_at(path: Path | None, proc: Path, sys: Path) -> str | None:
+    """As `encrypted_by`, of a folder that is there, may be closed to this worker, or is about to be made in one that is there."""
+    if path is None or not (_is_folder(path) or _is_folder(path.parent)):
+        return None
+    mounted = mounted_at(path, (proc / "self/mountinfo").read_text())
+    return encrypted_by(path, mounted, sys) if mounted else None
 
 
 def mounted_at(path: Path, mountinfo: str) -> Mounted | None:
@@ -122,7 +146,10 @@ def _is_crypt(block: Path) -> bool:
 def has_policy(folder: Path) -> bool:
     """Is the folder encrypted by its own file system (ext4, F2FS, UBIFS: fscrypt)?"""
     asked = bytearray(POLICY_BYTES.to_bytes(8, "little") + bytes(POLICY_BYTES))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
     try:
         fcntl.ioctl(handle, GET_POLICY, asked)
     except OSError:

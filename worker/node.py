@@ -20,7 +20,7 @@ from labs.fleet.queries import DISK_CHECK, driver_of
 from labs.fleet.services import node_open, node_report, node_unknown
 from labs.notices.services import notice_queue_admins
 from labs.turns.queries import database_now
-from worker.beside import models_checks
+from worker.beside import copies_folder, models_checks
 from worker.clock import HouseClock, boot_s
 from worker.disks import at_rest_check, disk_checks, limits_check
 from worker.hands import Hands
@@ -192,7 +192,8 @@ def report() -> None:
     places = {"labs and workspaces": Path(info.root or settings.GPULAB_HOME), "records and logs": settings.GPULAB_HOME, **settings.DISKS}
     versions = version_checks(runtime=info.versions, driver=driver_of(node_id=held.node_id))
     lies = _workspaces(info)
-    folders = [*disk_checks(places), at_rest_check(places["labs and workspaces"]), limits_check(ProjectQuotas(), lies), *models_checks(isolates=info.isolates)]
+    at_rest, encrypts = at_rest_check(_kept(info))
+    folders = [*disk_checks(places), at_rest, limits_check(ProjectQuotas(), lies), *models_checks(isolates=info.isolates)]
     found = [*info.checks, *versions, *folders, *_clock_checks()]
     checks = [{"name": check.name, "state": check.state, "words": check.words, "fix": check.fix} for check in found]
     _disks_tell(held, found)
@@ -207,12 +208,19 @@ def report() -> None:
         cpus=info.cpus,
         memory_mib=info.memory_mib,
         checks=checks,
+        encrypts=encrypts,
     )
 
 
 def _workspaces(info: RuntimeInfo) -> Path:
     """The folder that this node's workspaces lie in."""
     return Path(info.root) / "volumes" if info.kind == "docker" and info.root else settings.GPULAB_HOME / "workspaces"
+
+
+def _kept(info: RuntimeInfo) -> dict[str, Path | None]:
+    """Where what people keep lies on this node; None where the engine does not say it."""
+    workspaces = None if info.kind == "docker" and not info.root else _workspaces(info)
+    return {"workspaces": workspaces, "snapshots": settings.SNAPSHOTS, "copies of data sets": copies_folder()}
 
 
 def _disks_tell(held: Hands, checks: Sequence[Check]) -> None:

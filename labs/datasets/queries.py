@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from django.db.models import F, Max, Q, QuerySet
 
 from labs.datasets.models import DataCopy, DataSet
-from labs.datasets.rules import Shelf, lacking, matching, targets
+from labs.datasets.rules import Shelf, barred_words, lacking, matching, targets
+from labs.fleet.models import Node
 from labs.people.models import User
 from labs.people.queries import group_ids_with_ancestors, groups_by_person
 from labs.scheduler.snapshot import NodeView, Waiting
@@ -25,7 +26,7 @@ def data_sets_for(*, user: User) -> QuerySet[DataSet]:
 
 def data_seen(*, user: User, node_id: str) -> dict[str, DataSet]:
     """Folder of a lab on the node -> data set: what is ready there, and is what was measured first."""
-    ready = DataCopy.objects.filter(node_id=node_id, state=DataCopy.State.READY)
+    ready = DataCopy.objects.filter(Q(data_set__encrypted_only=False) | Q(node__encrypts=True), node_id=node_id, state=DataCopy.State.READY)
     same = ready.filter(Q(data_set__checksum="") | Q(checksum=F("data_set__checksum")))
     found = {(one.name, one.version): one for one in data_sets_for(user=user).filter(pk__in=same.values("data_set_id"))}
     return {target: found[key] for target, key in targets(list(found)).items()}
@@ -65,17 +66,25 @@ def waiting_for_data(*, labs: Iterable[Waiting], nodes: Sequence[NodeView]) -> t
 def _shelves() -> list[Shelf]:
     """In one query: each version that is offered, with its groups and what every node says of it."""
     found: dict[int, Shelf] = {}
-    names = ("pk", "name", "version", "title", "licence", "checksum")
-    copies = ("copies__node_id", "copies__state", "copies__words", "copies__size", "copies__checksum")
+    names = ("pk", "name", "version", "title", "licence", "encrypted_only", "checksum")
+    copies = ("copies__node_id", "copies__node__encrypts", "copies__state", "copies__words", "copies__size", "copies__checksum")
     rows = DataSet.objects.filter(retired_at=None).values_list("groups", *names, *copies)
-    for group, pk, name, version, title, licence, checksum, node, state, words, size, read in rows:
-        one = found.get(pk) or Shelf(name, version, title, licence, 0, frozenset(), {})
+    for group, pk, name, version, title, licence, strict, checksum, node, encrypts, state, words, size, read in rows:
+        one = found.get(pk) or Shelf(name, version, title, licence, 0, frozenset(), {}, strict)
         if group is not None:
             one = replace(one, groups=one.groups | {group})
         if node is not None:
-            one = replace(one, size=max(one.size, size), places={**one.places, node: _place(state, words, checksum, read)})
+            place = (strict and barred_words(encrypts)) or _place(state, words, checksum, read)
+            one = replace(one, size=max(one.size, size), places={**one.places, node: place})
         found[pk] = one
     return list(found.values())
+
+
+def data_barred(*, data_set: DataSet, node_id: str) -> str:
+    """Why no lab on the node sees it, where it asks for encrypted workspaces; empty where nothing is against it."""
+    if not data_set.encrypted_only:
+        return ""
+    return barred_words(Node.objects.values_list("encrypts", flat=True).get(pk=node_id))
 
 
 def _place(state: str, words: str, checksum: str, read: str) -> str:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from labs.fleet.rules import plain_words
+
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 VERSION = re.compile(r"[a-z0-9][a-z0-9.-]{0,19}")
 #: A folder of the host's in /data already has this name: the house's own.
@@ -41,7 +43,10 @@ def targets(sets: list[tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A version of a set and where it is. `places`: by node, empty where labs see it, else what is the matter. `groups`: for whom; none for everybody."""
+    """A version of a set and where it is. `places`: by node, empty where labs see it, else what is the matter. `groups`: for whom; none for everybody.
+
+    `encrypted_only`: no lab sees it where workspaces do not lie encrypted, which `places` say.
+    """
 
     name: str
     version: str
@@ -50,6 +55,7 @@ class Shelf:
     size: int
     groups: frozenset[int]
     places: Mapping[str, str]
+    encrypted_only: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
@@ -57,6 +63,12 @@ class Shelf:
     def is_for(self, groups: Iterable[int]) -> bool:
         """May somebody of these groups use it?"""
         return not self.groups or not self.groups.isdisjoint(groups)
+
+
+def barred_words(encrypts: bool | None) -> str:
+    """Why labs of a node do not see a set that asks for encrypted workspaces; empty where they do."""
+    plain = plain_words(encrypts)
+    return f"{plain}, and the data set asks that they do." if plain else ""
 
 
 def wanted_fault(wanted: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ class NewData:
     backend: str
     source: str
     about: str = ""
+    encrypted_only: bool = False
 
 
 def data_set_register(*, new: NewData, groups: Iterable[Group], actor: User, now: datetime) -> DataSet:
@@ -43,12 +44,14 @@ def data_set_register(*, new: NewData, groups: Iterable[Group], actor: User, now
                 answers_for=new.answers_for,
                 backend=new.backend,
                 source=new.source,
+                encrypted_only=new.encrypted_only,
                 registered_by=actor,
                 registered_at=now,
             )
             made.groups.set(groups)
             whom = ", ".join(str(one) for one in groups) or "everybody"
-            words = f"{made} was registered for {whom}: {made.get_backend_display()}, {made.source}."
+            where = ", only on nodes whose workspaces lie encrypted" if made.encrypted_only else ""
+            words = f"{made} was registered for {whom}{where}: {made.get_backend_display()}, {made.source}."
             event_record(kind="data.registered", subject=made.subject, words=words, actor=actor, now=now)
             _ring()
     except IntegrityError as error:
@@ -72,6 +75,20 @@ def data_set_groups_set(*, data_set: DataSet, groups: Iterable[Group], actor: Us
         data_set.groups.set(groups)
         whom = ", ".join(str(one) for one in groups) or "everybody"
         event_record(kind="data.groups", subject=data_set.subject, words=f"{data_set} is for {whom} now.", actor=actor, now=now)
+
+
+def data_set_encrypted_set(*, data_set: DataSet, encrypted_only: bool, actor: User, now: datetime) -> bool:
+    """Show it only on nodes whose workspaces lie encrypted, or everywhere. Labs that run keep what they have. False when it is so already."""
+    with transaction.atomic():
+        if not DataSet.objects.filter(pk=data_set.pk).exclude(encrypted_only=encrypted_only).update(encrypted_only=encrypted_only):
+            return False
+        DataCopy.objects.filter(data_set=data_set).update(asked_at=now)
+        where = "only on nodes whose workspaces lie encrypted" if encrypted_only else "also on nodes whose workspaces do not lie encrypted"
+        event_record(kind="data.encrypted", subject=data_set.subject, words=f"Labs see {data_set} {where}.", actor=actor, now=now)
+        _ring()
+        ring("worker.schedule")
+    data_set.encrypted_only = encrypted_only
+    return True
 
 
 def data_set_retire(*, data_set: DataSet, retired: bool, actor: User, now: datetime) -> None:

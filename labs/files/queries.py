@@ -12,6 +12,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.lifecycle.routes import Route
 from labs.people.models import User
+from labs.people.queries import groups_encrypting
 from labs.relocation.queries import is_moving
 from labs.snapshots.queries import is_restoring
 from labs.storage.models import WorkspaceUse
@@ -23,12 +24,15 @@ STATES = {Desk.State.CLOSED: "closed", Desk.State.OPENING: states.STARTING, Desk
 
 
 def desk_nodes(*, user: User) -> list[Node]:
-    """Where the person's files are; where they would be made, for somebody without any: the first node that is heard."""
+    """Where the person's files are; where they would be made, for somebody without any: the first that is heard, and encrypts where a group asks for it."""
     held = set(WorkspaceUse.objects.filter(owner=user).values_list("node_id", flat=True))
     held |= set(Lab.objects.filter(owner=user, state__in=states.PLACED).values_list("node_id", flat=True))
     held |= set(Desk.objects.filter(owner=user).exclude(state=Desk.State.CLOSED).values_list("node_id", flat=True))
     nodes = Node.objects.exclude(state=Node.State.GONE).order_by("name")
-    return list(nodes.filter(pk__in=held)) or list(nodes.filter(state__in=HEARD)[:1])
+    if found := list(nodes.filter(pk__in=held)):
+        return found
+    fit = {"encrypts": True} if groups_encrypting(user_ids=[user.pk]) else {}
+    return list(nodes.filter(state__in=HEARD, **fit)[:1])
 
 
 def desks_of(*, user: User) -> dict[str, Desk]:

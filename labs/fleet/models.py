@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from django.db import models
 
 from labs.catalogue.models import Image
+from labs.fleet.rules import plain_words
 from labs.fleet.versions import VERSION_CHECK
 
 #: The check that says whether people's files lie encrypted on a node.
@@ -49,6 +50,7 @@ class Node(models.Model):
     memory_mib = models.PositiveIntegerField(default=0)
     heartbeat_at = models.DateTimeField(null=True)
     checks = models.JSONField(default=list)
+    encrypts = models.BooleanField(null=True, blank=True, help_text="Whether what people keep there lies encrypted; null where that cannot be told.")
 
     class Meta:
         ordering = ["name"]
@@ -65,6 +67,11 @@ class Node(models.Model):
     def at_rest(self) -> str:
         """Whether people's files lie encrypted on its disk, in words; empty before it has said so."""
         return next((str(check["words"]) for check in self.checks if check["name"] == AT_REST_CHECK), "")
+
+    @property
+    def plain_words(self) -> str:
+        """Why its workspaces do not count as encrypted, for the middle of a sentence; empty where they lie encrypted."""
+        return plain_words(self.encrypts)
 
     @property
     def unsafe_words(self) -> str:

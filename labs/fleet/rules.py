@@ -1,4 +1,4 @@
-"""Is a card that nobody has as it should be? Pure."""
+"""Is a card that nobody has as it should be, and do workspaces of a node lie encrypted? Pure."""
 
 from collections.abc import Sequence
 
@@ -16,3 +16,10 @@ def unclean(*, strangers: Sequence[str], used_mib: int | None, baseline_mib: int
     if used_mib is not None and used_mib > most:
         return f"Held back: {used_mib} MiB of its memory are in use and no process says why; {most} MiB would be usual."
     return ""
+
+
+def plain_words(encrypts: bool | None) -> str:
+    """Why workspaces of a node do not count as encrypted, for the middle of a sentence; empty where they lie encrypted. What cannot be told counts as no."""
+    if encrypts is None:
+        return "whether workspaces there lie encrypted cannot be told, which counts as no"
+    return "" if encrypts else "workspaces there do not lie encrypted"

@@ -14,6 +14,7 @@ from labs.catalogue.queries import images_restricted, outsiders
 from labs.fleet.models import Gpu, Node
 from labs.ledger.services import event_record
 from labs.lifecycle import states
+from labs.lifecycle.at_rest import barred_from
 from labs.lifecycle.models import Lab, Lease, is_past
 from labs.lifecycle.moves import lab_advance, lab_announce, lab_begin, lab_end
 from labs.people.errors import Refused
@@ -44,6 +45,8 @@ def lab_claim(*, lab: Lab, actor: User, now: datetime) -> bool:
             return False
         if row.state != states.OFFERED or is_past(row.deadline_at, now):
             raise Refused("The ten minutes are over, and its cards went to the next.", code="state")
+        if barred := barred_from(owner_id=row.owner_id, node_id=str(row.node_id)):
+            raise Refused(f"What is held for it cannot serve now, so it waits on at its place. {barred}", code="state")
         return lab_begin(lab=row, node_id=str(row.node_id), words="Taken.", now=now, actor=actor)
 
 
@@ -65,8 +68,10 @@ def offers_lapse(*, now: datetime) -> int:
     late = Lab.objects.filter(state=states.OFFERED, deadline_at__lte=now).values_list("pk", flat=True)
     ended += sum(_pass_on(lab_id, now) for lab_id in late)
     broken = ~Q(node__state=Node.State.READY) | Q(leases__closed_at=None) & Q(leases__gpu__isnull=False) & ~Q(leases__gpu__health=Gpu.Health.OK)
-    lost = Lab.objects.filter(broken, state=states.OFFERED).values_list("pk", flat=True).distinct()
-    return ended + sum(_back(lab_id, now) for lab_id in lost)
+    lost = set(Lab.objects.filter(broken, state=states.OFFERED).values_list("pk", flat=True))
+    offered = Lab.objects.filter(state=states.OFFERED).values_list("pk", "owner_id", "node_id")
+    lost |= {lab_id for lab_id, owner_id, node_id in offered if barred_from(owner_id=owner_id, node_id=str(node_id))}
+    return ended + sum(_back(lab_id, now) for lab_id in sorted(lost))
 
 
 def _pass_on(lab_id: str, now: datetime) -> bool:

@@ -46,6 +46,13 @@ class Tree:
         mine = self.branches.get(user_id, ())
         return tuple(reversed(self.upwards(mine[0]))) if mine else ()
 
+    def asking(self) -> dict[int, GroupRow]:
+        """By person, the nearest group that asks for encrypted workspaces; who is in none is left out."""
+        if not any(row.encrypted_only for row in self.groups.values()):
+            return {}
+        first = {user_id: next((one for one in mine if self.groups[one].encrypted_only), None) for user_id, mine in self.branches.items()}
+        return {user_id: self.groups[group_id] for user_id, group_id in first.items() if group_id is not None}
+
     def upwards(self, group_id: int | None) -> list[int]:
         """The group and all above it."""
         found: list[int] = []

@@ -11,9 +11,10 @@ from labs.bus.bus import publish
 from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
+from labs.lifecycle.at_rest import barred_from
 from labs.lifecycle.diagnosis import end_told_by
 from labs.lifecycle.endings import lab_requeue, lab_settle, leases_close
-from labs.lifecycle.leasing import lease_judge, leases_open
+from labs.lifecycle.leasing import Grant, lease_judge, leases_open
 from labs.lifecycle.models import Lab, Lease, Reclaim
 from labs.lifecycle.telling import lab_tell, offer_tell
 from labs.people.models import User
@@ -97,7 +98,7 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
                 return False
             if lab.state == states.RUNNING and lab.next_gpus is not None:
                 return _assign_next(lab, owner, gpu_uuids, now)
-            grant = lease_judge(lab=lab, owner=owner, gpus=lab.gpus, gpu_uuids=gpu_uuids, now=now) if lab.state == states.QUEUED else None
+            grant = _granted(lab, owner, node_id, gpu_uuids, now)
             if grant is None:
                 return False
             leases_open(lab=lab, grant=grant, attempt=lab.attempt, now=now)
@@ -110,6 +111,13 @@ def lab_assign(*, lab_id: str, node_id: str, gpu_uuids: Sequence[str], now: date
             return lab_begin(lab=lab, node_id=node_id, words=words, now=now)
     except IntegrityError:
         return False
+
+
+def _granted(lab: Lab, owner: User, node_id: str, gpu_uuids: Sequence[str], now: datetime) -> Grant | None:
+    """What it gets there; None where it does not wait any more, may not have that, or must not lie there: what a node says of itself changes as others plan."""
+    if lab.state != states.QUEUED or barred_from(owner_id=owner.pk, node_id=node_id):
+        return None
+    return lease_judge(lab=lab, owner=owner, gpus=lab.gpus, gpu_uuids=gpu_uuids, now=now)
 
 
 def lab_begin(*, lab: Lab, node_id: str, words: str, now: datetime, actor: Actor | None = None) -> bool:

@@ -106,6 +106,7 @@ def _node(node: Node, used: tuple[int, int], taken: Taken) -> NodeView:
         runtime=node.runtime,
         away=tuple(replace(_card(gpu, taken), free=False) for gpu in away),
         away_words=_away_words(node, away),
+        encrypts=node.encrypts,
     )
 
 

@@ -5,14 +5,17 @@ from datetime import datetime
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from labs.fleet.models import Node
 from labs.lifecycle import states
+from labs.lifecycle.at_rest import barred_from
 from labs.lifecycle.homes import homes_of
 from labs.lifecycle.models import Lab
 from labs.lifecycle.moves import lab_end
 from labs.people.errors import Refused
 from labs.people.models import User
+from labs.people.queries import groups_encrypting
 from labs.relocation.models import Relocation
 from labs.relocation.queries import moves_due
 from labs.relocation.rules import ASKED
@@ -57,6 +60,8 @@ def workspace_move(*, owner: User, source: Node, destination: Node, stop_labs: b
             raise Refused(f"Files cannot be moved under a lab that uses them: {names}. Stop it first, or let it be stopped.", field="stop_labs", code="state")
         if is_restoring(owner_id=owner.pk):
             raise Refused("The workspace is being restored from a snapshot. Move it when that is done.", code="state")
+        if barred := barred_from(owner_id=owner.pk, node_id=destination.pk):
+            raise Refused(f"It cannot go there. {barred}", field="destination")
         row = move_create(owner=owner, source=source, destination=destination, actor=actor, now=now)
         for lab in busy:
             lab_end(lab_id=lab.pk, code="asked" if actor.pk == owner.pk else "administrator", now=now, actor=actor)
@@ -64,13 +69,24 @@ def workspace_move(*, owner: User, source: Node, destination: Node, stop_labs: b
 
 
 def workspaces_move(*, source: Node, destination: Node, actor: User, now: datetime) -> int:
-    """Move every workspace that lives on the node, for taking it out of service; how many.
+    """Move every workspace that lives on the node, for taking it out of service; how many. Those that may not lie there stay (`people_barred`).
 
     Labs that run are not touched: each move begins when its labs have ended.
     """
     _check(source, destination)
-    there = User.objects.filter(workspaces__in=WorkspaceUse.objects.filter(node=source)).distinct()
-    return sum(_move_one(owner, source, destination, actor, now) for owner in there)
+    barred = {user.pk for user in people_barred(source=source, destination=destination)}
+    return sum(_move_one(owner, source, destination, actor, now) for owner in _people_on(source) if owner.pk not in barred)
+
+
+def people_barred(*, source: Node, destination: Node) -> list[User]:
+    """Those with files on the one node who may not have them on the other, because a group of theirs asks for encrypted workspaces."""
+    there = list(_people_on(source)) if not destination.encrypts else []
+    asking = groups_encrypting(user_ids=[user.pk for user in there])
+    return [user for user in there if user.pk in asking]
+
+
+def _people_on(node: Node) -> QuerySet[User]:
+    return User.objects.filter(workspaces__in=WorkspaceUse.objects.filter(node=node)).distinct()
 
 
 def moves_ready(*, now: datetime) -> list[Relocation]:

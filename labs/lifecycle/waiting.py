@@ -13,6 +13,7 @@ from labs.fleet.models import NodeImage
 from labs.fleet.queries import image_refused, image_unsafe
 from labs.lifecycle import states
 from labs.lifecycle.allowances import Allowance, allowances_of
+from labs.lifecycle.at_rest import where_encrypted
 from labs.lifecycle.fairness import groups_view, may_lose_s, people_view, runs_past, tree_load
 from labs.lifecycle.homes import at_home
 from labs.lifecycle.models import Lab, QueueMove
@@ -62,9 +63,10 @@ def snapshot_load(*, now: datetime, extra: tuple[Waiting, ...] = (), floor: Floo
     moves = dict(QueueMove.objects.filter(undone_at=None).values_list("lab_id", "priority"))
     waiting = (*(_waiting(lab, moves, nodes) for lab in floor.labs), *extra)
     tree, holds = tree_load(), holds_between(start=now, until=now + AHEAD)
+    bound = waiting_for_data(labs=waiting_for_restores(labs=at_home(labs=waiting, nodes=nodes, holds=holds)), nodes=nodes)
     return Snapshot(
         nodes=nodes,
-        waiting=waiting_for_data(labs=waiting_for_restores(labs=at_home(labs=waiting, nodes=nodes, holds=holds)), nodes=nodes),
+        waiting=where_encrypted(labs=bound, nodes=nodes, asking=tree.asking()),
         images=_images(),
         held={user_id: one.held for user_id, one in may.items()},
         limits={user_id: one.limits for user_id, one in may.items()},

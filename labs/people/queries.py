@@ -102,6 +102,13 @@ def groups_by_person(*, user_ids: Iterable[int]) -> dict[int, tuple[int, ...]]:
     return {user_id: tuple(ids) for user_id, ids in found.items()}
 
 
+def groups_encrypting(*, user_ids: Iterable[int]) -> dict[int, Group]:
+    """By person, the nearest group that asks for encrypted workspaces; who is in none is left out. One query where no group asks."""
+    asking = {row.pk: row for row in Group.objects.filter(encrypted_only=True)}
+    above = groups_by_person(user_ids=user_ids) if asking else {}
+    return {user_id: asking[first] for user_id, mine in above.items() if (first := next((one for one in mine if one in asking), None))}
+
+
 def members_below(*, group_ids: Iterable[int]) -> dict[int, set[int]]:
     """Ids of the people in each of these groups or below it, in two queries."""
     wanted = set(group_ids)

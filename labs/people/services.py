@@ -247,7 +247,7 @@ def token_revoke(*, user: User, token_id: int, now: datetime) -> None:
         _revoked(user)
 
 
-def group_create(*, kind: str, name: str, slug: str, parent: Group | None, actor: User, now: datetime) -> Group:
+def group_create(*, kind: str, name: str, slug: str, parent: Group | None, actor: User, now: datetime, encrypted_only: bool = False) -> Group:
     """Add a node to the tree. Refused on a taken name, or a team or course that hangs nowhere."""
     if kind not in Group.Kind.values:
         raise Refused("A group is an organisation, a team or a course.", field="kind")
@@ -255,7 +255,7 @@ def group_create(*, kind: str, name: str, slug: str, parent: Group | None, actor
         raise Refused("An organisation is a root; teams and courses hang below one.", field="parent")
     try:
         with transaction.atomic():
-            group = Group.objects.create(kind=kind, name=name.strip()[:100], slug=slug, parent=parent)
+            group = Group.objects.create(kind=kind, name=name.strip()[:100], slug=slug, parent=parent, encrypted_only=encrypted_only)
             event_record(kind="group.created", subject=f"group:{group.pk}", words=f"{group.get_kind_display()} {group} made.", actor=actor, now=now)
     except IntegrityError as error:
         raise Refused(f"There is a group {slug!r} already.", field="slug") from error

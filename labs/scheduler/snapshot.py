@@ -41,6 +41,7 @@ class NodeView:
     runtime: str = ""
     away: tuple[Card, ...] = ()  # not well now, and expected back: nothing is placed on them, and a lab may wait for them
     away_words: str = ""  # what is the matter with them
+    encrypts: bool | None = None  # workspaces lie encrypted; None where that cannot be told
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Waiting:
     hold_id: str = ""  # for a class: runs on its cards, and counts for it, not for the person
     blocked: tuple[str, ...] = ()
     data: tuple[str, ...] = ()  # data sets that must be where it runs
-    lacks: tuple[tuple[str, str], ...] = ()  # (node, why): nodes that have not all of those
+    lacks: tuple[tuple[str, str], ...] = ()  # (node, why): nodes that have not all of those, or do not encrypt where its owner's group asks for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def _said(system: Path, device: str, kind: str, source: str) -> str:
     at = str(folder).replace(" ", "\\040")
     lines = ["22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw", f"40 22 {device} / {at} rw,nosuid shared:9 master:2 - {kind} {source} rw,size=1m"]
     (system / "proc/self/mountinfo").write_text("\n".join(lines) + "\n")
-    return at_rest_check(folder, system / "proc", system / "sys").words
+    return at_rest_check({"workspaces": folder}, system / "proc", system / "sys")[0].words
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,9 @@ def test_what_lies_below_a_workspace_says_whether_it_is_encrypted(system: Path, 
 
 
 def test_a_folder_that_this_worker_does_not_see_is_not_called_anything(tmp_path: Path) -> None:
-    assert at_rest_check(tmp_path / "of-the-engine").words == "Whether workspaces are encrypted at rest cannot be told from here."
+    for unseen in (tmp_path / "of/the-engine", None):
+        check, encrypts = at_rest_check({"workspaces": unseen})
+        assert (check.words, encrypts) == ("Whether workspaces are encrypted at rest cannot be told from here.", None)
 
 
 def test_the_deepest_mount_holds_a_folder_and_of_two_in_one_place_the_last(tmp_path: Path) -> None:
@@ -94,5 +96,8 @@ def test_a_folder_that_its_own_file_system_encrypts_is_known(disk: Path) -> None
     finally:
         os.close(handle)
     assert (has_policy(plain), has_policy(secret)) == (False, True)
-    assert at_rest_check(secret).words == "Workspaces are encrypted at rest (fscrypt)."
-    assert at_rest_check(plain).words == "Workspaces are not encrypted at rest."
+    for folder, words, encrypts in ((secret, "Workspaces are encrypted at rest (fscrypt).", True), (plain, "Workspaces are not encrypted at rest.", False)):
+        check, found = at_rest_check({"workspaces": folder, "snapshots": folder})
+        assert (check.words, found) == (words, encrypts)
+    check, found = at_rest_check({"workspaces": secret, "snapshots": plain})
+    assert (check.words, found) == ("Workspaces are encrypted at rest (fscrypt). Snapshots are not encrypted at rest.", False)

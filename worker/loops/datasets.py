@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 
 from labs.datasets.models import DataSet
-from labs.datasets.queries import data_due
+from labs.datasets.queries import data_barred, data_due
 from labs.datasets.rules import S3
 from labs.datasets.services import checksums_settle, data_copy_failed, data_copy_ready
 from labs.fleet.models import Node, NodeImage
@@ -34,7 +34,10 @@ def tick(*, hands: Hands, now: datetime) -> int:
 
 
 def look(*, hands: Hands, data_set: DataSet) -> None:
-    """Fetch it if it is to be copied, read it whole, and write down what was found."""
+    """Fetch it if it is to be copied, read it whole, and write down what was found. One that may not lie here is neither fetched nor read."""
+    if words := data_barred(data_set=data_set, node_id=hands.node_id):
+        data_copy_failed(data_set_id=data_set.pk, node_id=hands.node_id, words=words + _left(data_set), now=hands.clock())
+        return
     try:
         found = _found(hands, data_set)
     except RuntimeFault as fault:
@@ -42,6 +45,12 @@ def look(*, hands: Hands, data_set: DataSet) -> None:
         data_copy_failed(data_set_id=data_set.pk, node_id=hands.node_id, words=fault.words, now=hands.clock())
         return
     data_copy_ready(data_set_id=data_set.pk, node_id=hands.node_id, size=found.size, files=found.files, checksum=found.checksum, now=hands.clock())
+
+
+def _left(data_set: DataSet) -> str:
+    """What lies here from before, in words: labs that run may still read it, so an administrator removes it."""
+    folder = copy_folder(data_set)
+    return f" A copy from before lies in {folder}: remove it when no lab reads it any more." if data_set.backend == S3 and folder.is_dir() else ""
 
 
 def _found(hands: Hands, data_set: DataSet) -> Summed:

@@ -20,6 +20,7 @@ from django.conf import settings
 
 from labs.files.queries import desk_owners
 from labs.fleet.models import Node
+from labs.lifecycle.at_rest import barred_from
 from labs.lifecycle.relocations import moves_ready
 from labs.relocation import rules
 from labs.relocation.models import Relocation
@@ -155,6 +156,8 @@ def _gone_check(move: Relocation, carrier: Carrier) -> None:
 
 def _copied(move: Relocation, carrier: Carrier) -> bool:
     """Copy the workspace beside its new place, and see that it arrived as it was. False where it is not to be moved any more."""
+    if barred := barred_from(owner_id=move.owner_id, node_id=move.destination_id):
+        raise Stuck(barred, final=True)
     tries = move_begin(move_id=move.pk, now=carrier.hands.clock())
     if tries is None:
         return False
