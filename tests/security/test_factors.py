@@ -149,3 +149,22 @@ def test_the_pages_of_second_factors_are_the_houses_own(alice: User, name: str) 
     page = enter(alice).get(reverse(name)).content.decode()
     assert 'class="panel"' in page
     assert "<style" not in page
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("mfa_view_recovery_codes", "10 of 10 are left"), ("mfa_generate_recovery_codes", "The 10 that you have now are of no use"),
+    ("mfa_deactivate_totp", "Switch it off"),
+])  # fmt: skip
+def test_what_a_second_factor_has_is_shown_and_ended_in_the_houses_words(alice: User, name: str, words: str) -> None:
+    browser = enter(alice)
+    totp.TOTP.activate(alice, totp.generate_totp_secret())
+    codes = RecoveryCodes.activate(alice).get_unused_codes()
+    page = browser.get(reverse(name)).content.decode()
+    assert words in page
+    assert (codes[0] in page) == (name == "mfa_view_recovery_codes")
+
+
+def test_whoever_is_asked_for_a_second_factor_reads_what_to_type(alice: User) -> None:
+    totp.TOTP.activate(alice, totp.generate_totp_secret())
+    page = Client().post(reverse("account_login"), {"login": alice.email, "password": PASSWORD}, follow=True).content.decode()
+    assert "six digits that your app shows, or one of your recovery codes" in page

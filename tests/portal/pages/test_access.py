@@ -3,11 +3,13 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
 from labs.lifecycle.models import Lab
 from labs.people.models import User
+from portal.admin.base import ReadOnly
 
 OPEN_TO_PEOPLE = (
     "home",
@@ -119,6 +121,10 @@ def test_records_are_entered_by_the_same_sign_in(client: Client, as_root: Client
     assert as_root.get("/admin/lifecycle/lab/").status_code == 200
     assert as_root.get("/admin/lifecycle/lab/add/").status_code == 403
     assert as_bob.get("/admin/").status_code in (302, 403)
+
+
+def test_no_record_is_written_in_the_admin_whoever_brought_it(as_root: Client) -> None:
+    assert [kind.__name__ for kind, shown in admin.site._registry.items() if not isinstance(shown, ReadOnly)] == []
 
 
 @pytest.mark.parametrize(("name", "sent"), [("launch", {"name": "a\0"}), ("manage_people", {"text": "\0"}), ("manage_quotas_preview", {"role": "\0"})])
