@@ -27,7 +27,7 @@ class Api:
     def get(self, path: str, **query: Any) -> Any:
         """One answer."""
         params = {name: value for name, value in query.items() if value is not None}
-        return self._ask(TRIES, "GET", path, params=params)
+        return self._ask(TRIES, "GET", path, params=params or None)  # httpx takes none at all as the wish for a path without a query
 
     def all(self, path: str, **query: Any) -> Iterator[Any]:
         """Every item of a list, page after page."""

@@ -48,7 +48,7 @@ def _about_image(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("Python", found["python"]),
         ("compiled for", ", ".join(found["sass"] or ())),
         ("JupyterLab", found["jupyterlab"] or ""),
-        ("size", f"{found['size'] / show.GIB**3:.1f} GiB" if found["size"] else ""),
+        ("size", f"{found['size'] / show.KIB**3:.1f} GiB" if found["size"] else ""),
         ("made", show.moment(found["made_at"])),
         ("on nodes", "\n".join(nodes) or "none yet"),
         ("cards", "\n".join(f"{one['node']}, {one['model']}: {one['words'] or one['answer']}" for one in found["fits"])),
@@ -71,9 +71,9 @@ def quota() -> None:
 
 def queue() -> None:
     """Everybody who waits, in order."""
-    found = api().get("/queue")
-    cells = [(str(row["place"] or "-"), row["name"] or "somebody's", str(row["gpus"]), _about(row["estimate"])) for row in found["items"]]
-    show.table(found["items"], ("PLACE", "LAB", "GPUS", "ABOUT"), cells, empty="Nobody waits.")
+    rows = list(api().all("/queue", limit=1000))
+    cells = [(str(row["place"] or "-"), row["name"] or "somebody's", str(row["gpus"]), _about(row["estimate"])) for row in rows]
+    show.table(rows, ("PLACE", "LAB", "GPUS", "ABOUT"), cells, empty="Nobody waits.")
 
 
 def _number(value: Any, none: str = "") -> str:

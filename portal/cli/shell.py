@@ -34,8 +34,8 @@ def cp(source: str, target: str) -> None:
         raise Fault("One side is a lab, such as: gpulab cp data.zip LAB:data/", code=USAGE)
     client = api()
     door = _door(client)
-    words = [f"{_running(client, side['lab'])['name']}@{door['ssh_host']}:{side['path']}" if side else f"./{text}" if ":" in text else text
-             for side, text in zip(sides, (source, target), strict=True)]  # fmt: skip
+    ends = zip(sides, (source, target), strict=True)
+    words = [f"{_running(client, side['lab'])['name']}@{door['ssh_host']}:{side['path']}" if side else _here(text) for side, text in ends]
     end = _run(["scp", "-r", *(["-q"] if show.as_json else []), *_known(door), *_port(door, "-P"), "--", *words])
     if end and show.as_json:
         raise Fault("It was not copied whole.", code=end)
@@ -72,6 +72,11 @@ def key_add(file: str) -> None:
         raise Fault("This is the private half, which nobody but you should have. Give the file that ends in .pub.", code=REFUSED)
     made = api().post("/me/keys", {"text": text.strip(), "name": ""})
     show.result(made, f"Added {made['name']} ({made['fingerprint']}).")
+
+
+def _here(path: str) -> str:
+    """A path of this machine that scp does not take for a host's because of its colon."""
+    return f"./{path}" if ":" in path and not path.startswith("/") else path
 
 
 def _running(client: Api, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 #: Set by --json before or after the command.
 as_json = False
-GIB = 1024
+KIB = 1024
 
 
 def result(value: Any, words: str) -> None:

@@ -35,4 +35,4 @@ def _about(place: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def _mib(size: int) -> str:
-    return f"{size / show.GIB**2:,.1f} MiB"
+    return f"{size / show.KIB**2:,.1f} MiB"

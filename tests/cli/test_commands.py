@@ -136,6 +136,8 @@ def test_copying_and_shells_go_through_the_gateway(signed_in: SignedIn, alice: A
     assert "UserKnownHostsFile=~/.ssh/gpulab.known_hosts ~/.ssh/known_hosts" in program("ssh", "thesis", expect=5).splitlines()
     copied = program("cp", "a.zip", "thesis:data/", expect=5).splitlines()
     assert copied[-2] == "a.zip" and copied[-1].startswith("thesis@") and copied[-1].endswith(":data/")
+    assert program("cp", "/data/at 12:30/a.zip", "thesis:", expect=5).splitlines()[-2] == "/data/at 12:30/a.zip"
+    assert program("cp", "At 12:30.zip", "thesis:", expect=5).splitlines()[-2] == "./At 12:30.zip"  # to scp it would be a host's
     assert "One side is a lab" in program("cp", "a", "b", expect=2)
     (tools / "scp").write_text("#!/bin/sh\nexit 0\n")
     assert program.json("cp", "a.zip", "thesis:data/") == {"source": "a.zip", "target": "thesis:data/"}
