@@ -25,6 +25,8 @@ from labs.starters.rules import Needs, path_fits, slug_of, wrong
 
 MOST_TRIES = 3
 KEPT_FOR = timedelta(days=1)
+#: Copies of folders that one person may have at once, each of up to 16 MiB.
+MOST_PARCELS = 20
 MOST_WORDS = 400
 
 
@@ -192,12 +194,20 @@ def parcel_ask(*, owner: User, node: Node, folder: str, now: datetime) -> Parcel
         raise Refused("Name a folder below /workspace, such as lessons/vision. Hidden folders are not copied.", field="folder")
     facts = {"asked_at": now, "state_since": now}
     with transaction.atomic():
+        User.objects.select_for_update().get(pk=owner.pk)  # of two clicks one after the other
+        _parcel_room_check(owner, node, folder)
         made, is_new = Parcel.objects.get_or_create(owner=owner, node=node, folder=folder, state=Parcel.State.ASKED, defaults=facts)
         if is_new:
             words = f"{owner} has {made} copied for a template."
             event_record(kind="template.folder", subject=f"person:{owner.pk}", words=words, actor=owner, now=now, node=node.pk)
         ring("worker.starters", queue=node_queue(node.pk))
     return made
+
+
+def _parcel_room_check(owner: User, node: Node, folder: str) -> None:
+    mine = Parcel.objects.filter(owner=owner).exclude(state=Parcel.State.FAILED)
+    if mine.count() >= MOST_PARCELS and not mine.filter(node=node, folder=folder, state=Parcel.State.ASKED).exists():
+        raise Refused(f"You have {MOST_PARCELS} copies of folders, which is the most. Use one of them; each goes a day after it was made.", field="folder")
 
 
 def parcel_ready(*, parcel: Parcel, packed: Packed, now: datetime) -> bool:

@@ -16,6 +16,8 @@ ASKED, DONE, FAILED = "asked", "done", "failed"
 STATES = {ASKED: "Under way", DONE: "Done", FAILED: "Not done"}
 BY_HAND, BY_RULE = "asked", "rule"
 WHY = {BY_HAND: "you asked for it", BY_RULE: "by your rule"}
+#: The same as the audit log has it.
+WHOSE = {BY_HAND: "their owner asked for it", BY_RULE: "by their owner's rule"}
 SMALLEST, GREATEST = "min", "max"
 #: Caches that programs fill again by themselves: key, and what a person knows it as.
 CACHE_WORDS = {

@@ -32,7 +32,7 @@ from labs.tidying.rules import (
     NEWEST_MOST,
     PATIENCE,
     SMALLEST,
-    WHY,
+    WHOSE,
     Keep,
     folder_check,
 )
@@ -186,5 +186,5 @@ def _folders(folders: Iterable[str]) -> list[str]:
 def _words(chore: Chore, count: int, freed: int) -> str:
     mib = f"{freed / 1024**2:,.0f} MiB"
     if chore.kind == CHECKPOINTS:
-        return f"{count} older checkpoints of {chore.owner} on {chore.node_id}, {mib}, went into the trash: {WHY[chore.why]}."
-    return f"Caches of {chore.owner} on {chore.node_id} were emptied, {mib} came free: {WHY[chore.why]}."
+        return f"{count} older checkpoints of {chore.owner} on {chore.node_id}, {mib}, went into the trash: {WHOSE[chore.why]}."
+    return f"Caches of {chore.owner} on {chore.node_id} were emptied, {mib} came free: {WHOSE[chore.why]}."

@@ -1,8 +1,11 @@
 """The loop that sets the limits which a file system keeps, on one in memory; the same on a real kernel's: tests/contracts/in_kernel_quotas.py."""
 
+import os
+import subprocess
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,8 @@ from labs.storage.rules import GIB, LEAST_FILES, MIB, files_of, room_of
 from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 from worker.disks import limits_check
 from worker.loops import storage
-from worker.quotas.base import Lack, number_of
+from worker.quotas import linux
+from worker.quotas.base import Lack, QuotaFault, number_of
 from worker.quotas.fake import FakeQuotas
 from worker.runtimes.base import Measured
 from worker.runtimes.mounts import own_name
@@ -190,3 +194,19 @@ def test_a_nodes_page_says_who_keeps_the_limits(why: Lack | None, state: str, fi
     check = limits_check(FakeQuotas(why=why), Path("/"))
     assert (check.state, check.fix) == (state, fix)
     assert check.words.endswith(why.words) if why else check.words.startswith("The file system keeps")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a folder of somebody else's")
+def test_what_marks_a_persons_files_is_told_no_secret_of_the_house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[dict[str, Any]] = []
+
+    def ran(command: list[str], **how: Any) -> subprocess.CompletedProcess[str]:
+        runs.append(how)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    os.chown(tmp_path, 20001, 20001)
+    monkeypatch.setattr(linux, "_program", lambda name: name)
+    monkeypatch.setattr(linux.subprocess, "run", ran)
+    with pytest.raises(QuotaFault, match="could not be marked"):
+        linux.ProjectQuotas().mark(tmp_path, 7)
+    assert (runs[0]["user"], runs[0]["env"]) == (20001, {"LC_ALL": "C"})

@@ -200,7 +200,7 @@ def _program(command: list[str], *, folder: Path, uid: int = 0, well: Sequence[i
     if os.geteuid() == 0 and uid:
         pipes |= {"user": uid, "group": uid, "extra_groups": []}  # type: ignore[dict-item]
     with tempfile.TemporaryFile() as said:
-        environment = os.environ | {"LC_ALL": "C.UTF-8"}
+        environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}  # whoever it becomes may read it
         ran = subprocess.Popen(["nice", "-n", "10", *command], cwd=folder, stderr=said, env=environment, **pipes)  # type: ignore[call-overload]
         try:
             yield ran

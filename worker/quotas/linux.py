@@ -22,6 +22,8 @@ ENFORCED = ("prjquota", "pquota")
 #: Each with the package that brings it.
 PROGRAMS = {"repquota": "quota", "setquota": "quota", "lsattr": "e2fsprogs", "chattr": "e2fsprogs", "find": "findutils"}
 KIB = 1024
+#: What the programs are told: what runs as a person is that person's to read.
+BARE = {"LC_ALL": "C"}
 DEADLINE_S, MARKING_S = 20.0, 900.0
 #: Folders that one program is asked about.
 SHARE = 200
@@ -92,11 +94,15 @@ class ProjectQuotas:
         trees = ["-type", "d", "-exec", *chattr, "+P", "{}", "+"]
         command = [_program("find"), ".", "-xdev", *trees, "-o", "-type", "f", "-exec", *chattr, "{}", "+"]
         try:
-            subprocess.run(command, cwd=folder, user=state.st_uid, group=state.st_gid, extra_groups=[], capture_output=True, check=False, timeout=MARKING_S)
+            subprocess.run(command, cwd=folder, env=BARE, capture_output=True, check=False, timeout=MARKING_S, **_as(state))
         except (OSError, subprocess.SubprocessError) as error:
             raise QuotaFault(f"{folder} could not be marked.", detail=str(error)[-300:]) from error
         if self.numbers([folder]).get(folder) != number:
             raise QuotaFault(f"{folder} could not be marked.", detail="Linux must be 5.13 or newer for XFS.")
+
+
+def _as(owner: os.stat_result) -> dict[str, Any]:
+    return {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
 
 
 def _held(row: dict[str, str]) -> Held:
@@ -120,7 +126,7 @@ def _numbered(line: str) -> tuple[Path, int]:
 
 def _said(command: Sequence[str], words: str, fits: Container[int] = (0,)) -> str:
     try:
-        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False, timeout=DEADLINE_S, env={"LC_ALL": "C"})
+        done = subprocess.run([_program(command[0]), *command[1:]], capture_output=True, text=True, check=False, timeout=DEADLINE_S, env=BARE)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         raise QuotaFault(words, detail=str(error)[-300:]) from error
     if done.returncode not in fits:

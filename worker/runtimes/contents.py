@@ -6,6 +6,7 @@ It stands alone: a lab's Jupyter runs it, in whatever image, beside what it is t
 import errno
 import json
 import os
+import secrets
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ class Contents(AsyncLargeFileManager):  # type: ignore[misc]  # Jupyter is a lab
             with super().atomic_writing(os_path, *args, **kwargs) as file:
                 yield file
             return
-        new = target.with_name(f".~{target.name}")
+        new = target.with_name(f".~{secrets.token_hex(8)}")  # of two saves at once each has its own
         with self.perm_to_403(os_path):
             try:
                 with new.open(**_mode(*args, **kwargs)) as file:

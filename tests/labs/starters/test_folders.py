@@ -12,7 +12,7 @@ from labs.people.models import Group, Role, User
 from labs.starters.models import Bundle, Parcel, Template, Version
 from labs.starters.queries import bundle_of
 from labs.starters.rules import secret_in
-from labs.starters.services import Packed, parcel_ask, parcel_failed, parcel_ready, parcels_forget, template_make, template_renew
+from labs.starters.services import MOST_PARCELS, Packed, parcel_ask, parcel_failed, parcel_ready, parcels_forget, template_make, template_renew
 from tests.labs.starters.test_templates import DRAFT, started
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +84,19 @@ def test_asked_twice_while_it_is_copied_it_is_one_and_it_is_settled_once(teacher
     assert parcel_failed(parcel=first, words="No.", now=now)
     assert not parcel_ready(parcel=first, packed=PACKED, now=now)
     assert Parcel.objects.get().state == "failed"
+
+
+def test_so_many_copies_wait_at_once_and_room_comes_with_the_next_day(teacher: User, node: Node, now: datetime) -> None:
+    for number in range(MOST_PARCELS):
+        parcel_ask(owner=teacher, node=node, folder=f"lessons/{number}", now=now)
+    assert parcel_failed(parcel=Parcel.objects.get(folder="lessons/0"), words="No.", now=now)
+    parcel_ask(owner=teacher, node=node, folder="lessons/again", now=now)  # what was not copied takes no room
+    with pytest.raises(Refused, match=f"{MOST_PARCELS} copies of folders") as refused:
+        parcel_ask(owner=teacher, node=node, folder="lessons/more", now=now)
+    assert refused.value.field == "folder"
+    assert parcel_ask(owner=teacher, node=node, folder="lessons/again", now=now).folder == "lessons/again"  # the same one is no further one
+    parcels_forget(now=now + timedelta(hours=25))
+    assert parcel_ask(owner=teacher, node=node, folder="lessons/more", now=now + timedelta(hours=25)).state == "asked"
 
 
 @pytest.mark.parametrize(

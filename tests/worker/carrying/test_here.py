@@ -164,6 +164,13 @@ def test_a_disk_without_room_is_told_before_anything_is_carried(ends, monkeypatc
     assert stuck.value.final
 
 
+def test_what_runs_as_a_person_is_told_no_secret_of_the_house(tmp_path, monkeypatch):
+    monkeypatch.setenv("GPULAB_SECRET_KEY", "not-for-people")
+    tmp_path.chmod(0o755)
+    with here._program(["env"], folder=tmp_path, uid=UID, stdout=subprocess.PIPE) as ran:
+        assert b"not-for-people" not in b"".join(here._read(ran))
+
+
 def test_a_disk_that_fills_up_is_told_in_words(ends, tmp_path):
     source, _, _, _ = ends
     if os.geteuid() != 0:
