@@ -50,9 +50,9 @@ def configuration(*, spec: LabSpec, port: int, inside: Inside) -> dict[str, Any]
 
 
 def command(*, inside: Inside) -> list[str]:
-    """The main process of the lab."""
+    """The main process of the lab. -P: a file of the workspace named like one of Python's own (queue.py) does not keep it from opening."""
     config = f"--config={inside.run}/jupyter_config.json"
-    return [f"{inside.overlay}/bin/python", "-m", "jupyterlab", config, f"--app-dir={inside.env}/share/jupyter/lab"]
+    return [f"{inside.overlay}/bin/python", "-P", "-m", "jupyterlab", config, f"--app-dir={inside.env}/share/jupyter/lab"]
 
 
 def environment(*, spec: LabSpec, inside: Inside) -> Mapping[str, str]:
