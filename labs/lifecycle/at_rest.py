@@ -32,6 +32,12 @@ def barred_from(*, owner_id: int, node_id: str) -> str:
     return _barred(node.name, node.encrypts, group)
 
 
+def barred_among(*, owner_id: int, nodes: Iterable[Node]) -> dict[str, str]:
+    """Those of the nodes to which nothing of this person's may come, with why."""
+    group = groups_encrypting(user_ids=[owner_id]).get(owner_id)
+    return {node.pk: words for node in nodes if group and (words := _barred(node.name, node.encrypts, group))}
+
+
 @dataclass(frozen=True, slots=True)
 class Touched:
     """What a wish for encrypted workspaces touches now: nodes that serve it and others, labs that run on those (they go on), labs that wait,

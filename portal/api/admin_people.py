@@ -9,6 +9,7 @@ from ninja import Query, Router, Schema
 from ninja.responses import Status
 from pydantic import Field
 
+from labs.people.encrypting import group_encrypted_set
 from labs.people.errors import Refused
 from labs.people.models import Group, User
 from labs.people.queries import people_all
@@ -64,6 +65,7 @@ class GroupView(Schema):
     name: str
     slug: str
     parent: int | None = Field(alias="parent_id")
+    encrypted_only: bool = Field(description="Labs of its people, and of groups below it, start only on nodes whose workspaces lie encrypted.")
 
 
 class GroupPage(PageOf):
@@ -79,6 +81,13 @@ class GroupWish(Strict):
     name: str = Field(min_length=1, max_length=100, pattern=PLAIN)
     slug: str = Field(min_length=1, max_length=60, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")
     parent: int | None = Field(None, ge=1, le=EXACT)
+    encrypted_only: bool = False
+
+
+class GroupChange(Strict):
+    """What to change."""
+
+    encrypted_only: bool
 
 
 @router.get("/people", response=PersonPage, summary="List people")
@@ -156,7 +165,17 @@ def group_make(request: HttpRequest, wish: GroupWish) -> Status[Any]:
     """An organisation is a root; teams and courses hang below one."""
     may_administer(request)
     parent = _groups([wish.parent])[0] if wish.parent else None
-    return Status(201, group_create(kind=wish.kind, name=wish.name, slug=wish.slug, parent=parent, actor=caller(request), now=timezone.now()))
+    values = {"kind": wish.kind, "name": wish.name, "slug": wish.slug, "encrypted_only": wish.encrypted_only}
+    return Status(201, group_create(**values, parent=parent, actor=caller(request), now=timezone.now()))
+
+
+@router.patch("/groups/{int:group_id}", response=GroupView, summary="Change a group")
+def group_change(request: HttpRequest, group_id: Number, change: GroupChange) -> Any:
+    """Whether its people's labs start only on nodes whose workspaces lie encrypted. What runs goes on."""
+    may_administer(request)
+    group = Group.objects.get(pk=group_id)
+    group_encrypted_set(group=group, encrypted_only=change.encrypted_only, actor=caller(request), now=timezone.now())
+    return group
 
 
 def _groups(ids: list[int]) -> list[Group]:

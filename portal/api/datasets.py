@@ -31,6 +31,7 @@ class DataSet(Schema):
     version: str
     title: str
     licence: str
+    encrypted_only: bool = Field(description="Labs see it only on machines whose workspaces lie encrypted.")
     bytes: int = Field(description="0 until a machine has read it.")
     nodes: list[Place]
 
@@ -51,5 +52,5 @@ def data_set_list(request: HttpRequest, cursor: Cursor, limit: Limit) -> Any:
 
 def _shown(one: Shelf, nodes: set[str]) -> dict[str, Any]:
     places = [{"node": node, "ready": words == "", "words": words} for node, words in sorted(one.places.items()) if node in nodes]
-    told = {name: getattr(one, name) for name in ("name", "version", "title", "licence")}
+    told = {name: getattr(one, name) for name in ("name", "version", "title", "licence", "encrypted_only")}
     return told | {"id": str(one), "bytes": one.size, "nodes": places}

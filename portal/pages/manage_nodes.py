@@ -18,7 +18,8 @@ from labs.fleet.services import gpu_health_set, node_cordon, node_uncordon
 from labs.lifecycle.models import Lease
 from labs.lifecycle.nodes import labs_by_node, node_drain, node_drain_cancel
 from labs.lifecycle.queries import leases_open
-from labs.lifecycle.relocations import workspaces_move
+from labs.lifecycle.relocations import people_barred, workspaces_move
+from labs.people.models import User
 from labs.quarantine.queries import strays_all
 from labs.quarantine.services import KEPT_FOR, stray_keep, stray_remove
 from labs.relocation.models import Relocation
@@ -151,9 +152,11 @@ def manage_node_empty(request: PersonRequest, node_id: str) -> HttpResponse:
     node = get_object_or_404(Node, pk=node_id)
     form = _empty_form(node, list(nodes_ever()), request.POST)
     moved: list[int] = []
+    stay: list[User] = []
 
     def move() -> None:
         destination = node_by_id(node_id=form.cleaned_data["destination"] if form else "")
+        stay.extend(people_barred(source=node, destination=destination))
         moved.append(workspaces_move(source=node, destination=destination, actor=request.user, now=timezone.now()))
 
     if form is None:
@@ -162,6 +165,9 @@ def manage_node_empty(request: PersonRequest, node_id: str) -> HttpResponse:
     if not try_form(form, move):
         return _page(request, node_id=node_id, empty=form, status=422)
     messages.success(request, f"Workspaces of {node} that are moved: {moved[0]}, each as soon as no lab uses it. Their people were told.")
+    if stay:
+        names = ", ".join(str(user) for user in stay)
+        messages.warning(request, f"These stay, because their groups ask for encrypted workspaces, which that node has not: of {names}.")
     return redirect("manage_nodes")
 
 

@@ -23,6 +23,7 @@ from portal.pages import (
     lab_reclaim,
     lab_waiting,
     launch,
+    manage_at_rest,
     manage_audit,
     manage_caps,
     manage_data,
@@ -210,7 +211,9 @@ urlpatterns = [
     path("manage/data/<int:data_set_id>/groups/", manage_data.manage_data_groups, name="manage_data_groups"),
     path("manage/data/<int:data_set_id>/look/", manage_data.manage_data_look, name="manage_data_look"),
     path("manage/data/<int:data_set_id>/retire/", manage_data.manage_data_retire, name="manage_data_retire"),
+    path("manage/data/<int:data_set_id>/encrypted/", manage_at_rest.manage_data_at_rest, name="manage_data_at_rest"),
     path("manage/groups/", manage_groups.manage_groups, name="manage_groups"),
+    path("manage/groups/<int:group_id>/encrypted/", manage_at_rest.manage_group_at_rest, name="manage_group_at_rest"),
     path("manage/audit/", manage_audit.manage_audit, name="manage_audit"),
     path("manage/audit.csv", manage_audit.manage_audit_csv, name="manage_audit_csv"),
 ]

@@ -1,5 +1,6 @@
 """My workspace: on which node my files are, and moving them to another."""
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from labs.fleet.models import Node
+from labs.lifecycle.at_rest import barred_among
 from labs.lifecycle.relocations import destinations_for, homes_now, labs_in_use, workspace_move
 from labs.people.models import User
 from labs.relocation.queries import last_move
@@ -24,11 +26,16 @@ from portal.pages.telling import try_form, try_or_tell
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """A node that has files of mine, and the form that moves them; None where no other node takes them."""
+    """A node that has files of mine, and the form that moves them; None where no other node takes them.
+
+    `wrong`: why they may not stay, and `barred`: why they may not go to others, where a group of mine asks for encrypted workspaces.
+    """
 
     node: Node
     use: WorkspaceUse | None
     form: MoveForm | None
+    wrong: str = ""
+    barred: tuple[str, ...] = ()
 
 
 @require_safe
@@ -50,7 +57,7 @@ def workspace_now(request: PersonRequest) -> HttpResponse:
 def workspace_go(request: PersonRequest, node_id: str) -> HttpResponse:
     """Move what is on that node."""
     source = get_object_or_404(Node, pk=node_id)
-    form = _form(request.user, source, data=request.POST)
+    form = _form(request.user, source, destinations_for(source=source), (), request.POST)
 
     def move() -> None:
         destination = Node.objects.get(pk=form.cleaned_data["destination"])
@@ -78,15 +85,18 @@ def _context(user: User, *, sent: dict[str, MoveForm] | None = None) -> dict[str
     move, shared = last_move(user=user), settings.WORKSPACES == "shared"
     uses = {row.node_id: row for row in workspaces_of(user=user)}
     still = not shared and not (move and move.is_open)
-    homes = [Home(node, uses.get(node.pk), _offered(user, node, sent or {}) if still else None) for node in homes_now(user=user)]
+    homes = [_home(user, node, uses.get(node.pk), sent or {}, still) for node in homes_now(user=user)]
     return {"homes": homes, "move": move, "shared": shared, "still": still}
 
 
-def _offered(user: User, node: Node, sent: dict[str, MoveForm]) -> MoveForm | None:
-    form = sent.get(node.pk) or _form(user, node)
-    return form if form.fields["destination"].choices else None  # type: ignore[attr-defined]
+def _home(user: User, node: Node, use: WorkspaceUse | None, sent: dict[str, MoveForm], still: bool) -> Home:
+    nodes = destinations_for(source=node) if still else []
+    barred = barred_among(owner_id=user.pk, nodes=[node, *nodes])
+    form = sent.get(node.pk) or _form(user, node, nodes, barred) if still else None
+    shown = form if form and form.fields["destination"].choices else None  # type: ignore[attr-defined]
+    return Home(node, use, shown, barred.get(node.pk, ""), tuple(barred[one.pk] for one in nodes if one.pk in barred))
 
 
-def _form(user: User, node: Node, data: Any = None) -> MoveForm:
+def _form(user: User, node: Node, nodes: Iterable[Node], barred: Container[str], data: Any = None) -> MoveForm:
     busy = labs_in_use(user=user, nodes=[node])
-    return MoveForm(data, destinations=destinations_for(source=node), busy=busy, auto_id=f"move_{node.pk}_%s")
+    return MoveForm(data, destinations=[one for one in nodes if one.pk not in barred], busy=busy, auto_id=f"move_{node.pk}_%s")

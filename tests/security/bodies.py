@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, object]] = {
     "labs/<slug:lab_id>/shares": {"port": 8081, "hours": 1, "email": "bob@example.edu"},
     "gpus/<str:uuid>/service": {"in_service": False},
     "groups": {"kind": "organisation", "name": "Another", "slug": "another"},
+    "groups/<int:group_id>": {"encrypted_only": True},
     "people": {"email": "new@example.edu", "display_name": "New"},
     "requests/<int:request_id>/answer": {"grant": False, "answer": "Not now."},
     "announcements": {"words": "A new switch.", "hours": 1},

@@ -3,12 +3,15 @@
 import fcntl
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from labs.fleet.models import Node
+from tests.support.hands import Round, round_of  # noqa: F401  (fixture)
 from worker.disks import at_rest_check, has_policy, mounted_at
+from worker.node import report
 
 #: FS_IOC_SET_ENCRYPTION_POLICY with a policy of version 1: AES-256 for contents and names, and a key of that name, which need not be there.
 SET_POLICY, POLICY = 0x800C6613, bytes([0, 1, 4, 0]) + b"gpulabkey"[:8]
@@ -101,3 +104,16 @@ def test_a_folder_that_its_own_file_system_encrypts_is_known(disk: Path) -> None
         assert (check.words, found) == (words, encrypts)
     check, found = at_rest_check({"workspaces": secret, "snapshots": plain})
     assert (check.words, found) == ("Workspaces are encrypted at rest (fscrypt). Snapshots are not encrypted at rest.", False)
+
+
+@pytest.mark.parametrize(("by", "encrypts"), [("dm-crypt", True), ("", False), (None, None)])
+@pytest.mark.django_db(transaction=True)
+def test_a_node_reports_what_it_found_in_words_and_for_the_rule(
+    round_of: Callable[..., Round], monkeypatch: pytest.MonkeyPatch, settings, tmp_path: Path, by: str | None, encrypts: bool | None
+) -> None:
+    settings.GPULAB_HOME, settings.SNAPSHOTS = tmp_path, tmp_path / "snapshots"
+    monkeypatch.setattr("worker.node.hands", lambda: round_of().hands)
+    monkeypatch.setattr("worker.disks.encrypted_by", lambda *_: by)
+    report()
+    found = Node.objects.get()
+    assert (found.encrypts, found.at_rest.startswith("Workspaces are encrypted")) == (encrypts, bool(by))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from labs.datasets.models import DataCopy, DataSet
+from labs.datasets.queries import SOONER
+from labs.fleet.models import Node
 from labs.lifecycle.models import Lab
 from labs.people.models import Group, User
 from tests.support.hands import AtOnce, Round, round_of  # noqa: F401  (fixture)
@@ -63,6 +65,24 @@ def test_a_folder_that_the_node_does_not_give_is_no_data_set_by_whatever_way(hou
     (tmp_path / "given/flowers").rmdir()
     (tmp_path / "given/flowers").symlink_to(tmp_path / "secret")
     assert data_of(owner=alice, node_id="n1", realm="r") == (), "it became a link after it was read"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_set_that_asks_for_encrypted_workspaces_is_not_read_on_another_node_until_it_encrypts(house: Round, alice: User, tmp_path: Path, settings) -> None:
+    settings.GPULAB_HOME = tmp_path
+    one = _registered(house, tmp_path / "given/flowers")
+    DataSet.objects.update(encrypted_only=True)
+    Node.objects.update(encrypts=False)
+    copy = _tick(house)
+    assert (copy.state, copy.words) == ("failed", "workspaces there do not lie encrypted, and the data set asks that they do.")
+    (tmp_path / "copies/flowers@1").mkdir(parents=True)
+    DataSet.objects.update(backend="s3")
+    house.now += SOONER
+    assert f"A copy from before lies in {tmp_path}/copies/{one}" in _tick(house).words
+    DataSet.objects.update(backend="folder")
+    Node.objects.update(encrypts=True)
+    house.now += SOONER
+    assert _tick(house).state == "ready" and data_of(owner=alice, node_id="n1", realm="r")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -13,6 +13,7 @@ from labs.files.models import Desk
 from labs.files.services import desk_closed
 from labs.fleet.models import Node
 from labs.lifecycle.relocations import homes_now, workspace_move
+from labs.people.models import Group
 from labs.relocation import rules, services
 from labs.relocation.models import Relocation
 from labs.relocation.queries import is_moving
@@ -124,6 +125,15 @@ def test_it_arrives_and_the_old_copy_goes_a_day_later(house):
     house.carry()
     assert list(house.place(one).parent.iterdir()) == []
     assert Relocation.objects.get().tidied_at
+
+
+def test_a_move_to_where_it_must_not_lie_since_it_was_asked_for_is_given_up_before_a_byte_is_carried(house):
+    move = house.ask()
+    Group.objects.update(encrypted_only=True)
+    house.carry()
+    move.refresh_from_db()
+    assert (move.state, house.has_files(house.nodes[0]), house.place(house.nodes[1]).exists()) == ("failed", True, False)
+    assert "whether workspaces there lie encrypted cannot be told" in move.words
 
 
 def test_files_that_are_open_are_not_moved_before_they_are_closed(house):

@@ -19,6 +19,9 @@ class DataForm(forms.Form):
     licence = forms.CharField(label="Licence", max_length=100, help_text="What people may do with it, such as CC BY 4.0.")
     answers_for = forms.CharField(label="Who answers for it", max_length=100)
     about = forms.CharField(label="About it", required=False, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))
+    encrypted_only = forms.BooleanField(
+        label="Only on nodes whose workspaces lie encrypted", required=False, help_text="No other node copies it, and no lab there sees it."
+    )
     groups = forms.ModelMultipleChoiceField(
         Group.objects.all(), label="Who may use it", required=False, help_text="Nobody chosen: everybody.", widget=forms.CheckboxSelectMultiple
     )

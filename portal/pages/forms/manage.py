@@ -127,6 +127,9 @@ class GroupForm(forms.Form):
     name = forms.CharField(label="Name", max_length=100)
     slug = forms.SlugField(label="Short name", max_length=60)
     parent = forms.ModelChoiceField(Group.objects.all(), label="Below", required=False, empty_label="– (an organisation)")
+    encrypted_only = forms.BooleanField(
+        label="Only on nodes whose workspaces lie encrypted", required=False, help_text="Labs of its people, and of groups below it, start nowhere else."
+    )
 
 
 class AuditForm(forms.Form):

@@ -101,6 +101,7 @@ ENDPOINTS = {
     ("post", "/people/{person_id}/enable"),
     ("get", "/groups"),
     ("get", "/groups/{group_id}"),
+    ("patch", "/groups/{group_id}"),
     ("post", "/groups"),
     ("get", "/nodes"),
     ("get", "/nodes/{node_id}"),
