@@ -168,3 +168,12 @@ def test_whoever_is_asked_for_a_second_factor_reads_what_to_type(alice: User) ->
     totp.TOTP.activate(alice, totp.generate_totp_secret())
     page = Client().post(reverse("account_login"), {"login": alice.email, "password": PASSWORD}, follow=True).content.decode()
     assert "six digits that your app shows, or one of your recovery codes" in page
+
+
+def test_somebody_without_a_password_is_led_to_choose_one_in_the_houses_words(alice: User) -> None:
+    alice.set_unusable_password()
+    alice.save()
+    browser = Client()
+    browser.force_login(alice)
+    page = browser.get(reverse("account_change_password"), follow=True).content.decode()
+    assert "You have none yet" in page and "Save the password" in page

@@ -28,6 +28,8 @@ def test_a_job_is_run_from_the_page_and_its_end_is_listed(as_alice: Client, alic
     assert lab_ready(lab_id=lab.pk, attempt=1, verified={}, not_held=[], now=now)
     page = as_alice.get(reverse("lab", args=[lab.pk])).content.decode()
     assert "Open JupyterLab" not in page and "python train.py" in page and lab.output_folder in page
+    home = as_alice.get(reverse("home")).content.decode()
+    assert lab.name in home and not [way for way in ("Open JupyterLab", "#access", "Terminal", "#apps") if way in home]
     lab_exit_record(lab_id=lab.pk, attempt=1, exit_code=7)
     lab_end(lab_id=lab.pk, code="job_failed", now=now)
     lab_gone(lab_id=lab.pk, now=now)

@@ -42,7 +42,7 @@ def test_a_lab_over_quota_says_that_it_may_be_taken_back_and_one_inside_does_not
 def test_a_lab_under_notice_says_when_it_is_stopped_and_what_stays(as_alice: Client, over: Lab, lab_of: Ask, charlie: User, now: datetime) -> None:
     assert reclaim_begin(lab_id=over.pk, taken_for=lab_of(charlie, gpus=1).pk, now=now)
     page = page_of(as_alice, over)
-    assert "Its GPUs are needed by others" in page and "Save your work" in page and f"{now + timedelta(minutes=5):%H:%M}" in page
+    assert "Its GPU is needed by others" in page and "Save your work" in page and f"{now + timedelta(minutes=5):%H:%M}" in page
     assert "harlie" not in page
 
 
