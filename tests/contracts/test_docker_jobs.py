@@ -27,17 +27,19 @@ def test_what_is_in_an_image_is_read_in_the_image_itself(runtime: DockerRuntime,
     assert api.containers(all=True, filters={"label": f"gpulab.job={runtime.node_id}"}) == []
 
 
-def test_a_job_in_an_image_has_no_network_no_rights_and_an_end(runtime: DockerRuntime, engine_image: str):
+def test_a_job_in_an_image_has_no_network_no_rights_little_weight_and_an_end(runtime: DockerRuntime, engine_image: str):
     script = """
 import json, os, socket
+weights = [path for path in ("/sys/fs/cgroup/cpu/cpu.shares", "/sys/fs/cgroup/cpu.weight") if os.path.exists(path)]
+little = int(open(weights[0]).read()) <= {"cpu.shares": 256, "cpu.weight": 50}[os.path.basename(weights[0])]
 status = open("/proc/self/status").read()
 try:
     open("/usr/x", "w"); writes = True
 except OSError:
     writes = False
-print(json.dumps([sorted(os.listdir("/sys/class/net")), os.getuid(), "CapEff:\\t0000000000000000" in status, writes]))
+print(json.dumps([sorted(os.listdir("/sys/class/net")), os.getuid(), "CapEff:\\t0000000000000000" in status, writes, little]))
 """
-    assert json.loads(runtime.image_look(engine_image, script, 60)) == [["lo"], 65534, True, False]
+    assert json.loads(runtime.image_look(engine_image, script, 60)) == [["lo"], 65534, True, False, True]
     with pytest.raises(RuntimeFault) as caught:
         runtime.image_look(engine_image, "import time; print('began', flush=True); time.sleep(60)", 2)
     assert "did not come to its end in time" in caught.value.detail

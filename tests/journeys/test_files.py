@@ -1,21 +1,33 @@
 """One's files in a real browser, on the real engine, while no lab runs: upload, preview, trash; and what others do not get."""
 
+import hashlib
 import json
+import os
 import re
+import signal
+import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import docker
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from benchmarks.doors_bulk import peak_mib
 from tests.contracts.desk_contract import NOTEBOOK
 from tests.journeys.conftest import sign_in
 from tests.support.product import House
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.engine, pytest.mark.browser]
+MIB = 1024 * 1024
+#: The size of the long upload, and at which shares of it the line is cut.
+LARGE, CUTS = 2048 * MIB, (0.2, 0.45, 0.7)
+#: Buffers breathe; a door that keeps what it carries grows by all of it.
+BREATH_MIB = 64
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +87,69 @@ def test_an_upload_that_is_paused_goes_on_where_it_was(files: Page, tmp_path: Pa
     expect(files.get_by_text("300 MiB, uploaded")).to_be_visible(timeout=30_000)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_gigabytes_cut_three_times_arrive_by_the_browser_to_the_byte_with_flat_memory(
+    files: Page, house: House, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    """The relay is killed once, the browser loses its network twice; it goes on by itself each time."""
+    digest, began = written(tmp_path / "dataset.bin"), time.monotonic()
+    files.locator("#pick input").set_input_files(tmp_path / "dataset.bin")
+    bar = files.locator("#uploads progress").last
+    until_share(bar, CUTS[0])
+    old = house.pid_of("relay")
+    assert old
+    with cut_short(files):
+        os.kill(old, signal.SIGKILL)
+    wait_for(lambda: house.pid_of("relay") not in (None, old), within=60, what="the relay's return")
+    doors = {"relay": house.pid_of("relay") or 0, "portal": house.pid_of("portal.asgi:application") or 0}
+    before: dict[str, float] = {}
+    for share in CUTS[1:]:
+        until_share(bar, share)
+        before = before or {name: peak_mib(pid) for name, pid in doors.items()}  # of a relay that is up and has carried a quarter
+        with cut_short(files):
+            files.context.set_offline(True)
+        files.context.set_offline(False)
+    expect(files.get_by_text("2.0 GiB, uploaded")).to_be_visible(timeout=600_000)
+    seconds = time.monotonic() - began
+    grew = {name: round(peak_mib(pid) - before[name], 1) for name, pid in doors.items()}
+    container = page_container(files, engine)
+    held = round(max(peak_mib(int(row[1])) for row in container.top()["Processes"]), 1)
+    print(f"2 GiB, cut {len(CUTS)} times: {seconds:.0f} s, peaks grew by {grew} MiB, the file page's own peak {held} MiB")
+    found = container.exec_run(["sha256sum", "/workspace/dataset.bin"]).output.decode().split()[0]
+    container.exec_run(["rm", "/workspace/dataset.bin"], user=container.attrs["Config"]["User"])
+    assert found == digest
+    assert max(grew.values()) < BREATH_MIB and held < BREATH_MIB * 2, (grew, held)
+
+
+def until_share(bar: Locator, share: float) -> None:
+    """That much of the upload is there."""
+    wait_for(lambda: bar.evaluate("one => one.value") >= share * LARGE, within=600, what=f"{share} of the upload", every=0.1)
+
+
+def cut_short(files: Page) -> AbstractContextManager[object]:
+    """What happens in it ends a request of the upload; the context ends with that request."""
+    return files.expect_event("requestfailed", lambda request: "/upload/" in request.url, timeout=120_000)
+
+
+def written(file: Path) -> str:
+    """A large file, no block of it like another; its digest."""
+    block, whole = os.urandom(MIB - 8), hashlib.sha256()
+    with file.open("wb") as out:
+        for number in range(LARGE // MIB):
+            piece = number.to_bytes(8, "big") + block
+            whole.update(piece)
+            out.write(piece)
+    return whole.hexdigest()
+
+
+def page_container(files: Page, engine: docker.DockerClient) -> Any:
+    """What serves the open file page."""
+    found = re.search(r"/l/([a-z2-7]{12})/", files.url)
+    assert found
+    return next(one for one in engine.containers.list() if one.name.startswith(f"gpulab-{found[1]}-"))
+
+
 def test_what_cannot_be_reached_from_the_persons_network_is_told(files: Page) -> None:
     files.get_by_text("From a URL").click()
     files.get_by_label("Address", exact=True).fill("http://10.255.255.1:9/data.csv")
@@ -115,9 +190,7 @@ def test_a_program_lists_downloads_and_uploads_by_the_apis_link(files: Page, hou
 
 
 def test_the_container_holds_the_workspace_alone_as_its_owner(files: Page, engine: docker.DockerClient, house: House) -> None:
-    found = re.search(r"/l/([a-z2-7]{12})/", files.url)
-    assert found
-    container = next(one for one in engine.containers.list() if one.name.startswith(f"gpulab-{found[1]}-"))
+    container = page_container(files, engine)
     facts = container.attrs
     targets = sorted(one["Destination"] for one in facts["Mounts"])
     assert targets == ["/etc/group", "/etc/passwd", "/run/gpulab", "/workspace"]

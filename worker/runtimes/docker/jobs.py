@@ -14,6 +14,8 @@ from worker.runtimes.makes import Hear
 LABEL_JOB = "gpulab.job"
 #: How much longer than its own time a program may take to begin and to end.
 SPARE_S = 30
+#: A lab has 1024. Whoever waited for an image has a lab of it started at the same moment: what looks inside gives way to that.
+CPU_SHARES = 256
 #: Written to a file first, so that a program can start itself again; ended in time by a parent, since the first process of a container takes no alarm.
 RUN_FILE = """
 import subprocess, sys
@@ -56,7 +58,7 @@ def _config(image: str, node_id: str, script: str, within_s: int) -> dict[str, A
         "Env": ["HOME=/tmp", "NVIDIA_VISIBLE_DEVICES=void"],
         "Labels": {LABEL_JOB: node_id},
         "NetworkDisabled": True,
-        "HostConfig": host_bounded(Tmpfs={"/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777"}),  # noqa: S108  (in the container)
+        "HostConfig": host_bounded(CpuShares=CPU_SHARES, Tmpfs={"/tmp": "rw,nosuid,nodev,exec,size=256m,mode=1777"}),  # noqa: S108  (in the container)
     }
 
 
