@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from benchmarks.replay.cluster import Entry
 from benchmarks.replay.engine import Policy, Replay
 from benchmarks.replay.estimates import Scores
-from benchmarks.replay.figures import figures
+from benchmarks.replay.figures import figures, worst_wait_floor_h
 from benchmarks.replay.house import GpuLab
 from benchmarks.replay.idle import idle_figures
 from benchmarks.replay.peers import Easy, FifoSkip, FifoStrict, SlurmLike
@@ -63,15 +63,16 @@ def row(name: str, load: float, plays: dict[int, Played], sizes: tuple[int, ...]
     found = {key: round(value, 3) for key, value in figures(entries, sum(sizes), begins).items()}
     violations = sum(one.violations for one in plays.values())
     least = round(min(one.window.offered for one in plays.values()), 3)
+    found["max_wait_floor_h"] = round(max(worst_wait_floor_h([entry.job for entry in one.entries], sum(sizes)) for one in plays.values()), 3)
     return {"load": load, "policy": name, **found, "violations": violations, "jobs": len(entries), "windows": list(plays), "offered_least": least}
 
 
 def replayed(options: argparse.Namespace) -> dict[str, Any]:
-    """All rows; those of the windows that the numbers were tuned on and of the others apart; estimates and the idle rule."""
+    """All rows; those of the windows that the numbers were tuned on, of the others, and of each apart; estimates and the idle rule."""
     sizes, jobs = sizes_of(options.nodes), trace_read(options.trace, options.seed)
     numbers = [int(number) for number in options.windows.split(",")]
     found: dict[str, Any] = {"synthetic": SYNTHETIC, "nodes": options.nodes, "seed": options.seed, "windows": numbers}
-    found |= {"rows": [], "rows_tuned": [], "rows_apart": []}
+    found |= {"rows": [], "rows_tuned": [], "rows_apart": [], "rows_each": []}
     scores = Scores() if options.estimates else None
     for load in (float(load) for load in options.load.split(",")):
         windows = {number: window_of(jobs, number, load, sum(sizes)) for number in numbers}
@@ -80,6 +81,7 @@ def replayed(options: argparse.Namespace) -> dict[str, Any]:
             for key, chosen in (("rows", numbers), ("rows_tuned", [n for n in numbers if n in TUNED]), ("rows_apart", [n for n in numbers if n not in TUNED])):
                 if chosen:
                     found[key].append(row(name, load, {number: plays[number] for number in chosen}, sizes))
+            found["rows_each"] += [row(name, load, {number: one}, sizes) for number, one in plays.items()]
             report_print(found["rows"][-1])
     return found | {"idle": idle_figures(jobs, options.seed)} | ({"estimates": scores.figures()} if scores else {})
 

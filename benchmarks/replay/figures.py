@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from benchmarks.replay.cluster import Entry
-from benchmarks.replay.trace import HOUR, WINDOW
+from benchmarks.replay.trace import HOUR, WINDOW, Job
 
 #: A lab of so many GPUs is a gang.
 GANG = 4
@@ -41,6 +41,21 @@ def served_time(entries: Sequence[Entry]) -> dict[int, float]:
 def jain(values: Sequence[float]) -> float:
     """Jain's index: 1 when all have the same."""
     return sum(values) ** 2 / (len(values) * sum(value * value for value in values)) if values else 1.0
+
+
+def worst_wait_floor_h(jobs: Sequence[Job], gpus: int) -> float:
+    """Hours that the worst wait has at least, whoever schedules `jobs` (in order of submission), knows all runs and owes nobody anything.
+
+    At any moment, what was asked for until then and cannot be done yet, were every card busy all the time, takes so long to be done. The lab
+    that is done last was asked for before that moment, and began its run before its end.
+    """
+    floor, left, last = 0.0, 0.0, 0.0
+    longest = max((job.run for job in jobs), default=0.0)
+    for job in jobs:
+        left = max(0.0, left - gpus * (job.submit - last)) + job.gpus * job.run
+        last = job.submit
+        floor = max(floor, left / gpus - longest)
+    return floor / HOUR
 
 
 def figures(entries: Sequence[Entry], gpus: int, begins: Mapping[str, float]) -> dict[str, float]:

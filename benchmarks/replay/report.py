@@ -21,6 +21,8 @@ COLUMNS = {
     "lost_gpu_h": "lost, GPU-h",
     "violations": "violations",
 }
+#: Of each window apart: what the goals for the worst wait and for utilisation come to there.
+APART = {"mean_wait_min": "mean wait, min", "max_wait_h": "worst wait, h", "utilisation_pct": "utilisation, %"}
 SHOWN = {
     "mean_wait_min": "Mean wait, minutes",
     "interactive_p95_min": "Interactive, 95th percentile, minutes",
@@ -39,6 +41,18 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(_cell(row[name]) for name in COLUMNS)} |" for row in rows)]) + "\n"
 
 
+def table_each(rows: list[dict[str, Any]]) -> str:
+    """Each window apart, policies beside each other, and the least that the worst wait can be."""
+    policies = list(dict.fromkeys(row["policy"] for row in rows))
+    heads = ["load", "window", "worst wait of any scheduler at least, h", *(f"{policy}: {words}" for words in APART.values() for policy in policies)]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    for load, windows in dict.fromkeys((row["load"], tuple(row["windows"])) for row in rows):
+        mine = {row["policy"]: row for row in rows if (row["load"], tuple(row["windows"])) == (load, windows)}
+        cells = [load, windows[0], mine[policies[0]]["max_wait_floor_h"], *(mine[policy][name] for name in APART for policy in policies)]
+        lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _cell(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) and value < 1 else f"{value:.1f}" if isinstance(value, float) else str(value)
 
@@ -49,6 +63,7 @@ def report_write(found: dict[str, Any], folder: Path) -> None:
     for title, key in (("All windows", "rows"), ("Windows that the numbers were chosen on", "rows_tuned"), ("Windows apart", "rows_apart")):
         if found[key]:
             text += f"\n## {title}: {', '.join(str(number) for number in found[key][0]['windows'])}\n\n{table(found[key])}"
+    text += f"\n## Each window\n\n{table_each(found['rows_each'])}"
     for name in ("estimates", "idle"):
         if name in found:
             text += f"\n## {name.capitalize()}\n\n" + "".join(f"- {key}: {value}\n" for key, value in found[name].items())

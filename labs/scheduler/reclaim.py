@@ -1,5 +1,6 @@
 """Which labs over quota give their cards back to one that is inside its quota and has waited."""
 
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -64,12 +65,13 @@ class Reclaimer:
         return any(kind_suits(kind, lab) and most >= lab.asked.gpus for kind, most in self._most.items())
 
     def _potential_of(self, room: Room) -> dict[Kind, int]:
-        """The cards of each kind, free or to be taken from anybody, on a node."""
+        """The cards of each kind, free, kept for somebody or to be taken from anybody, on a node."""
         able: dict[Kind, int] = {}
         for lab, kind in room.running:
             if lab.lab_id not in self._claims.labs and self._may_end(lab):
                 able[kind] = able.get(kind, 0) + len(lab.gpu_uuids)
-        return {kind: count + len(room.free.get(kind, ())) for kind, count in able.items()}
+        kept = Counter((card.model, card.slice) for cards in room.kept.values() for card in cards)
+        return {kind: count + len(room.free.get(kind, ())) + kept[kind] for kind, count in able.items()}
 
     def find(self, lab: Waiting, nodes: Container[str], end: datetime) -> Taking | None:
         """The cheapest node, youngest labs first; marks them as taken."""

@@ -44,9 +44,9 @@ class Booking:
         self.spare_memory_mib -= memory_mib
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Room:
-    """A node while the plan is made."""
+    """A node while the plan is made; each is like itself alone."""
 
     node: NodeView
     cpus: int

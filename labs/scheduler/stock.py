@@ -35,7 +35,8 @@ class Stock:
 
     def most(self, lab: Waiting, nodes: Container[str]) -> int:
         """The most free cards that one of these nodes has for the lab."""
-        kept = (room.free_for(kind, lab.lab_id) for room in self._kept.get(lab.lab_id, ()) for kind in kinds_for(room, lab))
+        mine = (room for room in self._kept.get(lab.lab_id, ()) if room.node.id in nodes)
+        kept = (room.free_for(kind, lab.lab_id) for room in mine for kind in kinds_for(room, lab))
         free = (len(room.free[kind]) for kind in self._suiting(lab) for room in self._open[kind] if room.node.id in nodes)
         return max(*kept, *free, 0, 0)
 

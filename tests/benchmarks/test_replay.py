@@ -12,7 +12,7 @@ import pytest
 from benchmarks.replay.cluster import CAP, Cluster, Entry
 from benchmarks.replay.engine import Policy, Replay
 from benchmarks.replay.estimates import Scores
-from benchmarks.replay.figures import figures, jain, p95
+from benchmarks.replay.figures import figures, jain, p95, worst_wait_floor_h
 from benchmarks.replay.house import GpuLab
 from benchmarks.replay.idle import idle_figures
 from benchmarks.replay.peers import Easy, FifoSkip, FifoStrict, SlurmLike, limit_based_starts
@@ -132,6 +132,15 @@ def test_figures_say_what_they_mean() -> None:
     assert jain([1, 1, 1]) == 1 and jain([1, 0]) == 0.5 and p95(list(range(1, 101))) == 95
 
 
+def test_nobody_can_schedule_below_the_floor_of_the_worst_wait() -> None:
+    crowd = [job(number, number * 60.0, 2 * HOUR, 8, limit=12 * HOUR) for number in range(12)]
+    floor = worst_wait_floor_h(crowd, 8)
+    assert floor == pytest.approx((24 * HOUR - 11 * 60) / HOUR - 2, abs=0.01)
+    worst = [max(entry.waited for entry in Replay(policy(), crowd, (8,)).run()) / HOUR for policy in (FifoStrict, FifoSkip, Easy, SlurmLike)]
+    assert all(floor <= hours < floor + 0.5 for hours in worst)
+    assert worst_wait_floor_h([job(0, 0, HOUR, 8), job(1, DAY, HOUR, 8)], 8) == 0
+
+
 def test_a_person_is_served_by_lab_and_by_gpu_time_and_both_are_told() -> None:
     waited, at_once = Entry(job(0, 0, HOUR, 8), 0.0, waited=HOUR), Entry(job(1, 0, HOUR, 1), 0.0)
     for entry in (waited, at_once):
@@ -173,6 +182,7 @@ def test_a_short_replay_breaks_no_rule_and_beats_first_come(trace: Path, tmp_pat
     assert list(rows) == ["fifo_strict", "fifo_skip", "easy", "slurm_like", "gpulab"]
     assert all(row["violations"] == 0 for row in rows.values())
     assert rows["gpulab"]["mean_wait_min"] <= rows["fifo_strict"]["mean_wait_min"]
+    assert all(row["max_wait_h"] >= row["max_wait_floor_h"] for row in rows.values())
 
 
 @pytest.mark.long

@@ -67,6 +67,13 @@ def test_cards_are_not_kept_for_a_lab_that_they_could_never_serve() -> None:
     assert _placed(made) == {"other": "n2"} and "0 free now" in made.waits["picky"].reasons[0]
 
 
+def test_cards_that_are_kept_where_a_lab_may_not_run_are_not_said_to_be_free() -> None:
+    kept = _node("n1", cards=2)
+    kept = replace(kept, cards=tuple(replace(card, kept_for="a") for card in kept.cards))
+    made = _plan([kept, _node("n2", cards=2, free=1)], _lab("a", gpus=2, lacks=(("n1", "Not on n1."),)))
+    assert made.waits["a"].reasons == ("Needs 2 GPUs on one node; 1 free now.", "Not on n1.")
+
+
 def test_a_lab_that_needs_data_runs_where_it_is_and_holds_up_nobody_who_needs_none() -> None:
     nodes, lacks = [_node("n1", cards=2), _node("n2", cards=1)], (("n1", "Not on n1."),)
     made = _plan(nodes, _lab("a", lacks=lacks), _lab("b", owner=2, lacks=lacks, after=1), _lab("c", owner=3, after=2))

@@ -69,6 +69,13 @@ def test_cards_kept_for_one_lab_are_its_alone() -> None:
     assert placed(planned([kept], lab("b", owner=2, hours=1), lab("a", hours=72))) == ["a"]
 
 
+def test_a_lab_with_a_card_that_is_kept_for_it_takes_only_what_it_lacks() -> None:
+    half = node(cards=2, busy=1)
+    half = replace(half, cards=(half.cards[0], replace(half.cards[1], kept_for="a")))
+    made = planned([half], lab("a", gpus=2, waited=WAITS), running=(runs("over", 0, over_quota=True),))
+    assert [one.lab_id for one in made.reclaims] == ["over"]
+
+
 def test_cards_that_come_free_by_themselves_as_soon_are_waited_for() -> None:
     running = (runs("over", 0, over_quota=True), runs("ends", 1, owner=8, hours=0.05))
     assert planned(FULL, lab("a", waited=WAITS), running=running).reclaims == ()
