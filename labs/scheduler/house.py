@@ -107,14 +107,16 @@ class House:
         return (cards_short(lab, self._stock.most(lab, suit.nodes)), *away, *suit.others)
 
     def short_of(self, lab: Waiting) -> str:
-        """Why a long lab leaves the last free cards to short ones; empty where it need not."""
+        """Why a long lab leaves the last free cards to shorter ones; empty where it need not."""
         policy, asked = self.snapshot.policy, lab.asked
-        if asked.hours <= policy.short_h or not asked.gpus or lab.wants_slice or lab.hold_id or lab.placed or lab.priority > 0:
+        if not asked.gpus or lab.wants_slice or lab.hold_id or lab.placed or lab.priority > 0:
             return ""
         free, total = self._stock.whole(lab)
-        spare = int(policy.keep_free * total) if total >= policy.keep_free_from else 0
-        kept = min(spare, total - asked.gpus)  # one as large as the house may have it all
-        return kept_short(policy.short_h, kept, free) if kept > 0 and free - asked.gpus < kept else ""
+        kept = min(policy.left_free(asked.hours, total), total - asked.gpus)  # one as large as the house may have it all
+        if kept <= 0 or free - asked.gpus >= kept:
+            return ""
+        shorter = max(band for band in policy.bands_h if band < asked.hours)
+        return kept_short(shorter, kept, free)
 
     def choices(self, lab: Waiting) -> Choices:
         """Suited nodes that have the cards now."""

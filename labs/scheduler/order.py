@@ -1,6 +1,5 @@
 """Who goes first. What may change while a plan is made is asked of the ledger anew."""
 
-from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -60,7 +59,7 @@ class Order:
         ledger, owner, hours = self._ledger, lab.owner_id, lab.asked.hours
         band = self._bands.get(hours)
         if band is None:
-            band = self._bands[hours] = bisect_left(self._policy.bands_h, hours)
+            band = self._bands[hours] = self._policy.band(hours)
         fresh = lab.lab_id not in self._aged
         return Key(not lab.hold_id, -lab.priority, fresh, not ledger.inside(lab), band, ledger.ratio(owner), self._ranks[owner], lab.since, lab.lab_id)
 

@@ -1,5 +1,6 @@
 """The numbers of fairness. Whoever loads a snapshot fills them from the settings; the defaults are what the replay was tuned to."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 
@@ -11,8 +12,7 @@ class Policy:
     aged_at_once: int = 1  # ... but only so many at a time, ...
     aged_at_work: int = 1  # ... and none while so many of them are at work
     bands_h: tuple[float, ...] = (1, 4, 12, 24, 72)  # shorter limits go first, by band
-    short_h: float = 4  # labs with a longer limit ...
-    keep_free: float = 0.13  # ... leave this part of the cards free for short ones (whole cards, rounded down), ...
+    keep_free: tuple[float, ...] = (0, 0, 0.07, 0.13, 0.16)  # labs of each band leave this part of the cards free for shorter ones (rounded down), ...
     keep_free_from: int = 10  # ... in a house of so many: of fewer, one card kept is half a lab that could run
     reservations: int = 2  # labs that later ones may not delay
     reclaim_after_s: float = 120  # how long a lab inside its quota waits before cards are taken back for it
@@ -25,3 +25,13 @@ class Policy:
     estimate_shrink: float = 0.4  # how far the ends of the range are moved outwards, ...
     estimate_stretch: float = 3.0  # ... for labs that will ask meanwhile and go first
     estimate_margin_s: float = 300
+
+    def band(self, hours: float) -> int:
+        """Which of the bands a limit lies in; the number of bands when it is above all."""
+        return bisect_left(self.bands_h, hours)
+
+    def left_free(self, hours: float, cards: int) -> int:
+        """How many of so many cards a lab with that limit leaves free for shorter ones."""
+        if cards < self.keep_free_from:
+            return 0
+        return int(self.keep_free[min(self.band(hours), len(self.keep_free) - 1)] * cards)

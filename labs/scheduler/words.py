@@ -22,7 +22,7 @@ def over_quota_refused(held: float, guarantee: int) -> str:
 
 def kept_short(hours: float, kept: int, free: int) -> str:
     """A long lab beside the last free cards."""
-    return f"Labs of more than {hours:g} hours leave {gpus_words(kept)} free for short ones; {free} {'is' if free == 1 else 'are'} free now."
+    return f"Labs of more than {hours:g} hours leave {gpus_words(kept)} free for shorter ones; {free} {'is' if free == 1 else 'are'} free now."
 
 
 def class_waits(hold: Hold) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from labs.policy.rules import Caps, Held, Share
+from labs.scheduler.policy import Policy
 from labs.scheduler.snapshot import Group, Person
 from tests.labs.scheduler.tables import LIMITS, lab, node, placed, planned, runs
 
@@ -115,22 +116,24 @@ def test_a_lab_of_a_person_without_any_record_is_placed() -> None:
     assert placed(planned(ONE, replace(lab("a"), since=lab("a").since - timedelta(1)), limits={}, held={})) == ["a"]
 
 
-def test_long_labs_leave_the_last_eighth_of_the_cards_to_short_ones() -> None:
+def test_long_labs_leave_some_cards_to_shorter_ones_the_longer_the_more() -> None:
+    policy = Policy()
+    assert [policy.left_free(hours, 32) for hours in (1, 4, 5, 12, 24, 48, 72, 100)] == [0, 0, 2, 2, 4, 5, 5, 5]
     ten = [node(cards=10, busy=8)]
     running = (runs("r", *range(8), hours=9),)
-    made = planned(ten, lab("long", hours=12, waited=9), lab("long too", owner=2, hours=12), running=running)
-    assert placed(made) == ["long"] and made.waits["long too"].reasons == ("Labs of more than 4 hours leave 1 GPU free for short ones; 1 is free now.",)
-    assert placed(planned(ten, lab("long", gpus=2, hours=12), lab("short", owner=2, hours=4), running=running)) == ["short"]
+    made = planned(ten, lab("long", hours=24, waited=9), lab("long too", owner=2, hours=24), running=running)
+    assert placed(made) == ["long"] and made.waits["long too"].reasons == ("Labs of more than 12 hours leave 1 GPU free for shorter ones; 1 is free now.",)
+    assert placed(planned(ten, lab("long", gpus=2, hours=24), lab("shorter", owner=2, hours=12), running=running)) == ["shorter"]
 
 
 def test_a_house_of_one_node_keeps_no_card_for_short_labs() -> None:
     eight = [node(cards=8, busy=7)]
-    assert placed(planned(eight, lab("long", hours=12), running=(runs("r", *range(7), hours=9),))) == ["long"]
+    assert placed(planned(eight, lab("long", hours=72), running=(runs("r", *range(7), hours=9),))) == ["long"]
 
 
 def test_a_lab_as_large_as_the_house_may_have_it_all() -> None:
-    assert placed(planned([node(cards=10)], lab("large", gpus=8, hours=12, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["large"]
-    assert placed(planned([node(cards=10)], lab("all", gpus=10, hours=12, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["all"]
+    assert placed(planned([node(cards=10)], lab("large", gpus=8, hours=72, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["large"]
+    assert placed(planned([node(cards=10)], lab("all", gpus=10, hours=72, waited=9), limits={1: replace(LIMITS, gpus_max=10)})) == ["all"]
 
 
 def test_aged_labs_at_work_keep_the_next_aged_one_from_going_first() -> None:
