@@ -1,5 +1,7 @@
 """Which folders stand beside a lab's workspace: from the record, and from what its node allows. Never from what people wrote."""
 
+from collections.abc import Container
+from dataclasses import replace
 from pathlib import Path
 
 from django.conf import settings
@@ -19,12 +21,12 @@ def teams_of(*, owner: User) -> tuple[tuple[int, str], ...]:
     return tuple((group.pk, group.slug) for group in rows)
 
 
-def data_of(*, owner: User, node_id: str, realm: str) -> tuple[Mount, ...]:
-    """The data sets that the person's labs see on the node; one whose folder left its place meanwhile is left out."""
+def data_of(*, owner: User, node_id: str, realm: str, wanted: Container[str] = ()) -> tuple[Mount, ...]:
+    """The data sets that the person's labs see on the node, those that this lab asks for marked; one whose folder left its place meanwhile is left out."""
     found = []
     for target, one in data_seen(user=owner, node_id=node_id).items():
         try:
-            found.append(data_mount(one, target=target, realm=realm))
+            found.append(replace(data_mount(one, target=target, realm=realm), needed=target.removeprefix(f"{mounts.DATA}/") in wanted))
         except RuntimeFault:
             continue
     return tuple(found)

@@ -87,7 +87,7 @@ def spec_of(*, lab: Lab, isolates: bool, now: datetime) -> LabSpec:
         folder=lab.folder,
         output=lab.output_folder,
         teams=teams_of(owner=lab.owner),
-        data=data_of(owner=lab.owner, node_id=str(lab.node_id), realm=lab.node.realm) if lab.node else (),
+        data=data_of(owner=lab.owner, node_id=str(lab.node_id), realm=lab.node.realm, wanted=lab.data) if lab.node else (),
     )
     shared = str(settings.SHARED_DATA) if settings.SHARED_DATA.is_dir() else ""
     house = House(

@@ -1,5 +1,6 @@
 """Folders beside the workspace, on the engine: data sets to read, a team's folder to share, scratch that goes with its lab."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from tests.contracts.engine import NODE, api, engine_address, engine_image, gateway, inside, make_spec, runtime  # noqa: F401  (fixtures)
 from worker.runtimes.base import RuntimeFault
+from worker.runtimes.docker import servers
 from worker.runtimes.mounts import FOLDER, NFS, SCRATCH, TEAM, VOLUME, Mount
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(180)]
@@ -91,22 +93,44 @@ def test_a_volume_of_the_engine_is_read_where_it_lies_and_one_that_is_not_there_
         pass
 
 
-def test_an_nfs_volume_is_made_with_the_engines_own_options_and_a_server_that_is_away_is_said_in_words(runtime, api, engine_image, volumes):
-    mount = Mount("/data/far", NFS, f"gpulab-{NODE}-data-9", remote="127.0.0.1:/export/flowers")
-    volumes.append(mount.source)
-    with pytest.raises(RuntimeFault) as caught, runtime.data_opened(mount, engine_image):
+def test_a_lab_starts_without_a_data_set_whose_server_is_away_and_says_so_unless_it_asked_for_it(runtime, make_spec, volumes):
+    """Nobody answers at this machine's port of NFS; a real server and client are in in_kernel_nfs.py."""
+    far = Mount("/data/far", NFS, f"gpulab-{NODE}-data-9", remote="127.0.0.1:/export/flowers")
+    with pytest.raises(RuntimeFault) as caught, runtime.data_opened(far, "any"):
         pass
-    assert caught.value.words.startswith("The data set could not be mounted")
-    options = api.inspect_volume(mount.source)["Options"]
-    assert (options["type"], options["device"]) == ("nfs", ":/export/flowers")
-    assert options["o"].startswith("addr=127.0.0.1,ro,soft")
+    assert caught.value.words == "The server 127.0.0.1 does not answer."
+    with pytest.raises(RuntimeFault) as caught:
+        runtime.start(make_spec(mounts=(replace(far, needed=True),)))
+    assert caught.value.words == "The data set /data/far cannot be had: The server 127.0.0.1 does not answer."
+    spec = make_spec(mounts=(far,))
+    runtime.start(spec)
+    verification = runtime.verify(spec)
+    assert (verification.differences, verification.not_held) == ([], ["data: /data/far is not there, because the server 127.0.0.1 does not answer"])
+
+
+def test_what_the_engine_cannot_mount_is_left_out_once_it_has_said_so(runtime, make_spec, api, volumes):
+    """The server answers, and the mount fails: this kernel has no NFS, or the port is no server's of it."""
+    far = Mount("/data/far", NFS, f"gpulab-{NODE}-data-9", remote="127.0.0.1:/export/flowers")
+    volumes.append(far.source)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "PORT", server.getsockname()[1])
+        patch.setattr(servers, "REST_S", 600.0)
+        runtime._servers._away.clear()
+        api.create_volume(far.source, driver="local", driver_opts={"type": "nfs", "o": "addr=127.0.0.1,port=1,vers=3,nolock", "device": ":/export/flowers"})
+        spec = make_spec(mounts=(far,))
+        runtime.start(spec)
+        verification = runtime.verify(spec)
+        assert verification.differences == []
+        assert verification.not_held[0].startswith("data: /data/far is not there, because ")
 
 
 def test_a_folder_that_a_server_gives_is_mounted_while_it_is_looked_at(runtime, api, engine_image, volumes, tmp_path):
-    """No NFS server is here; the same driver of the engine's mounts a folder of the host instead."""
+    """The same driver of the engine's mounts a folder of the host instead; from a server it does in in_kernel_nfs.py."""
     (tmp_path / "rose.txt").write_text("red\n")
     mount = Mount("/data/near", NFS, f"gpulab-{NODE}-data-10", remote="127.0.0.1:/export")
     volumes.append(mount.source)
     api.create_volume(mount.source, driver="local", driver_opts={"type": "none", "o": "bind,ro", "device": str(tmp_path)})
-    with runtime.data_opened(mount, engine_image) as folder:
-        assert (Path(folder) / "rose.txt").read_text() == "red\n"
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(servers, "PORT", server.getsockname()[1])
+        with runtime.data_opened(mount, engine_image) as folder:
+            assert (Path(folder) / "rose.txt").read_text() == "red\n"

@@ -38,6 +38,7 @@ class Mount:
     remote: str = ""  # of NFS: server:/path
     below: str = ""  # of models: the folder of this host, or the volume of the engine's, that all share
     locked: bool = False  # of models: they can only be read here
+    needed: bool = False  # of data: the lab does not start without it
 
     @property
     def writable(self) -> bool:

@@ -2,22 +2,19 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from worker.runtimes.base import LABEL_NODE, LabSpec, RuntimeFault
-from worker.runtimes.docker.bounds import NOBODY, host_bounded
 from worker.runtimes.docker.client import HTTP_CONFLICT, APIError, NotFound, faults
-from worker.runtimes.docker.jobs import LABEL_JOB
+from worker.runtimes.docker.servers import nfs_ensure, nfs_opened
 from worker.runtimes.docker.volumes import LABEL_KIND, Owner, volume_ensure
 from worker.runtimes.folders import folder_found
 from worker.runtimes.mounts import DATA, FOLDER, MODELS, NFS, SCRATCH, SHARED, TEAM, Mount, folder_sound, shared_target, words_found
 
-#: A server that is away gives an error after half a minute, instead of a program that nobody can end.
-NFS_OPTIONS = "ro,soft,timeo=100,retrans=2,nosuid,nodev"
 #: A lab that is being made has no container yet.
 RESTS = timedelta(minutes=5)
 
@@ -32,17 +29,6 @@ def mounts_ensure(api: Any, spec: LabSpec) -> None:
             volume_ensure(api, mount.source, owner=Owner(spec.uid, spec.gid, 0o700), image=spec.image, labels=_labels(spec, mount), options=size)
         elif mount.kind == NFS:
             nfs_ensure(api, mount, spec.node_id)
-
-
-def nfs_ensure(api: Any, mount: Mount, node_id: str) -> None:
-    """The volume by which the engine mounts a folder of an NFS server, read-only."""
-    server, _, path = mount.remote.partition(":")
-    options = {"type": "nfs", "o": f"addr={server},{NFS_OPTIONS}", "device": f":{path}"}
-    with faults("The data set could not be mounted"):
-        try:
-            api.inspect_volume(mount.source)
-        except NotFound:
-            api.create_volume(mount.source, driver="local", driver_opts=options, labels={LABEL_NODE: node_id, LABEL_KIND: NFS})
 
 
 def _labels(spec: LabSpec, mount: Mount) -> dict[str, str]:
@@ -79,36 +65,18 @@ def data_opened(api: Any, mount: Mount, image: str, node_id: str) -> Iterator[st
     if mount.kind == FOLDER:
         yield str(folder_found(mount.source))
         return
-    if mount.kind == NFS:
-        nfs_ensure(api, mount, node_id)
-    with faults("The data set could not be looked up"):
-        try:
-            folder = Path(api.inspect_volume(mount.source)["Mountpoint"])
-        except NotFound as error:
-            raise RuntimeFault(f"The engine of this node has no volume {mount.source}.", transient=False) from error
-    with _held(api, mount, image, node_id) if mount.kind == NFS else nullcontext(folder) as seen:
+    with nfs_opened(api, mount, image, node_id) if mount.kind == NFS else nullcontext(_mountpoint(api, mount)) as seen:
         if not os.access(seen, os.R_OK | os.X_OK):
             raise RuntimeFault("This worker does not see the engine's volumes, so it cannot read the data set.", transient=False)
         yield str(seen)
 
 
-@contextmanager
-def _held(api: Any, mount: Mount, image: str, node_id: str) -> Iterator[Path]:
-    """The engine mounts such a volume while a container has it, and perhaps only for that: it is looked at as the container sees it."""
-    if not image:
-        raise RuntimeFault("No image is on this node yet, so nothing can be mounted to look at.")
-    host = host_bounded(Mounts=[_volume(replace(mount, target="/data"))])
-    body = {"Image": image, "User": NOBODY, "Entrypoint": ["/bin/sleep", "86400"], "Labels": {LABEL_JOB: node_id}, "HostConfig": host}
-    with faults("The data set could not be mounted"):
-        made = api.create_container_from_config(body)["Id"]
-    try:
-        with faults("The data set could not be mounted"):
-            api.start(made)
-            pid = api.inspect_container(made)["State"]["Pid"]
-        yield Path(f"/proc/{pid}/root/data")
-    finally:
-        with faults("A container could not be removed"), suppress(NotFound):
-            api.remove_container(made, force=True)
+def _mountpoint(api: Any, mount: Mount) -> Path:
+    with faults("The data set could not be looked up"):
+        try:
+            return Path(api.inspect_volume(mount.source)["Mountpoint"])
+        except NotFound as error:
+            raise RuntimeFault(f"The engine of this node has no volume {mount.source}.", transient=False) from error
 
 
 def scratch_name(container: str) -> str:

@@ -1,7 +1,6 @@
 """The Docker driver: the verbs of base.py, each a few calls of the engine."""
 
 import contextlib
-import logging
 import threading
 import time
 from dataclasses import replace
@@ -34,13 +33,13 @@ from worker.runtimes.docker.mounts import mounts_ensure, scratch_name, scratch_r
 from worker.runtimes.docker.names import Sources
 from worker.runtimes.docker.network import network_ensure, networks_prune
 from worker.runtimes.docker.observe import from_inspect, from_list
+from worker.runtimes.docker.servers import Servers
 from worker.runtimes.docker.tell import catchers_signal
 from worker.runtimes.docker.usage import usage_of
 from worker.runtimes.docker.verify import compare, engine_readings
 from worker.runtimes.docker.volume_verbs import VolumeVerbs
 from worker.runtimes.docker.volumes import Sizes, workspace_ensure
 
-log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 #: After the kill, how long the engine may take to let a container go.
 GONE_S = 10.0
@@ -67,7 +66,7 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
         self._images = Images(self._engine, Sources(images_dir, **sources))
         self._health = Health(node_id=node_id, network_range=network_range)
         self._sizes = Sizes()
-        self._models = Models()
+        self._models, self._servers = Models(), Servers()
         self._ended: dict[str, Observed] = {}
         self._pids: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -135,13 +134,13 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
                 return from_inspect(api.inspect_container(made))
         except RuntimeFault as fault:
             self._discard(made)  # half made: the next try begins anew. By its id: a slow engine may come to it when the next one bears the name
-            if self._models.refused(spec, fault):
+            if self._models.refused(spec, fault) or self._servers.refused(spec, fault):
                 return self._start(spec)
             raise
 
     def _create(self, api: Any, spec: LabSpec) -> str:
         """Its id; its name where somebody else just made it."""
-        spec = self._models.given(api, spec)
+        spec = self._servers.given(self._models.given(api, spec))
         given = self._handover.write(spec, container_job(spec) if spec.command else "", container_desk(spec) if spec.desk else "")
         workspace_ensure(api, spec)
         mounts_ensure(api, spec)
@@ -216,7 +215,8 @@ class DockerRuntime(ImageVerbs, VolumeVerbs):
         readings = inside(self._engine.api, found["Id"], found["State"]["Pid"])
         engine = engine_readings(found)
         given, locked = self._models.not_held(spec, engine["folders"])
-        return replace(compare(given, engine, readings), not_held=locked)
+        given, absent = self._servers.not_held(given, engine["folders"])
+        return replace(compare(given, engine, readings), not_held=locked + absent)
 
     def job_begin(self, name: str) -> None:
         """By a file among those that the lab was handed."""

@@ -22,7 +22,7 @@ class VolumeVerbs:
 
     def data_opened(self, mount: Mount, image: str) -> AbstractContextManager[str]:
         """A volume's folder where this worker sees it; one of a server is mounted as long as a container holds it."""
-        return data_opened(self._engine.api, mount, self._images.held_as(image) if image else "", self.node_id)
+        return data_opened(self._engine.patient, mount, self._images.held_as(image) if image else "", self.node_id)
 
     def scratch_prune(self) -> None:
         """Where no container uses it any more."""
