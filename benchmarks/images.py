@@ -6,7 +6,7 @@
   cold     the same of an image that only a registry on loopback has (Debian's docker-registry): all of it in one layer that the node has not got
   saved    the same of an image that was saved from a lab with a package installed, on the node that made it
   pull     the floor under cold: the engine alone pulls that image
-  start    the image's Jupyter, `docker run` to /api/status, beside JupyterLab as pip installs it, in the same image
+  start    the image's Jupyter, `docker run` to /api/status, beside JupyterLab as pip installs it, in the same image; and what of a processor each took
 
 --check fails when the start takes more than 0.45 of the stock one's, or cold more than the pull and warm together and 10 s, or a part was not measured.
 What was measured is printed and kept in --json after each launch, so that a run that is cut off (Ctrl-C, SIGTERM) or a part that fails loses nothing else.
@@ -96,8 +96,7 @@ class ImagesHouse(MeasuredHouse):
             lab = client.post("/labs", json=wish).raise_for_status().json()
             self._until_running(client, lab["id"], DEADLINE_S)
             script = WHEEL.format(content=base64.b64encode(FIRST).decode())
-            made = api.exec_create(f"gpulab-{lab['id']}-1", ["bash", "-lc", script], environment={"HOME": "/workspace"})
-            api.exec_start(made["Id"])
+            api.exec_start(api.exec_create(f"gpulab-{lab['id']}-1", ["bash", "-lc", script], environment={"HOME": "/workspace"})["Id"])
             began = time.perf_counter()
             number = int(self.house.manage("shell", "--no-imports", "-c", SAVE.format(lab=lab["id"])).splitlines()[-1])
             self.saving_s = time.perf_counter() - began
@@ -136,9 +135,8 @@ def cold_image(api: Any, image: str, registry: Registry) -> str:
 
 def pull_alone(api: Any, reference: str) -> float:
     """Seconds that the engine alone takes; the image is removed again."""
-    repository, _, tag = reference.rpartition(":")
     began = time.perf_counter()
-    api.pull(repository, tag=tag)
+    api.pull(reference)
     seconds = time.perf_counter() - began
     api.remove_image(reference, force=True)
     return seconds
@@ -175,12 +173,12 @@ class Measured:
 
     def facts(self) -> dict[str, Any]:
         """For a program."""
-        medians = {name: self.median(name) for name in self.spells}
-        return {"image": self.image, "median_s": medians, "share": self.share(), "more_s": self.more(), "spells_s": self.spells, "wrong": self.wrong}
+        shares = {"share": self.share(), "share_cpu": self.share(" cpu"), "more_s": self.more()}
+        return {"image": self.image, "median_s": {name: self.median(name) for name in self.spells}, **shares, "spells_s": self.spells, "wrong": self.wrong}
 
-    def share(self) -> float | None:
-        """Of the stock Jupyter's start."""
-        ours, stock = self.median("start"), self.median("stock")
+    def share(self, kind: str = "") -> float | None:
+        """Of the stock Jupyter's start; or of its processor time (" cpu")."""
+        ours, stock = self.median(f"start{kind}"), self.median(f"stock{kind}")
         return round(ours / stock, 3) if ours and stock else None
 
     def more(self) -> float | None:
@@ -220,9 +218,10 @@ def starts_measure(api: Any, image: str, runs: int, found: Measured) -> None:
         try:
             for number in range(runs + 1):
                 for name, (config, path) in kinds.items():
-                    seconds = once(api, config, path)
+                    spell = once(api, config, path)
                     if number:
-                        found.add(name, seconds)
+                        found.add(name, spell.wall_s)
+                        found.add(f"{name} cpu", spell.cpu_s)
         finally:
             api.remove_image(STOCK_TAG, force=True)
 
@@ -270,7 +269,8 @@ def told(found: Measured) -> None:
     """For a person."""
     for name, value in found.facts()["median_s"].items():
         print(f"{name:10} median {value:7.2f} s of {len(found.spells[name])}")
-    print(f"start: {found.share()} of the stock one's (goal {START_SHARE}); cold: {found.more()} s beyond pull and warm (goal {COLD_MORE_S:g})", flush=True)
+    print(f"start: {found.share()} of the stock one's (goal {START_SHARE}), {found.share(' cpu')} of its processor time", flush=True)
+    print(f"cold: {found.more()} s beyond pull and warm (goal {COLD_MORE_S:g})", flush=True)
 
 
 def main() -> None:
