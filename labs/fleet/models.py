@@ -10,7 +10,7 @@ from labs.fleet.rules import plain_words
 from labs.fleet.versions import VERSION_CHECK
 
 #: The check that says whether people's files lie encrypted on a node.
-AT_REST_CHECK = "at rest"
+AT_REST_CHECK = "encryption at rest"
 
 
 def new_realm() -> str:

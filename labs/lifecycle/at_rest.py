@@ -12,6 +12,7 @@ from labs.lifecycle import states
 from labs.lifecycle.models import Lab
 from labs.people.models import Group
 from labs.people.queries import groups_encrypting, members_below
+from labs.scheduler.fit import impossible
 from labs.scheduler.snapshot import NodeView, Waiting
 from labs.storage.models import WorkspaceUse
 
@@ -54,12 +55,11 @@ def touched_by_group(*, group: Group) -> Touched:
     """Everybody in the group and below it."""
     people = members_below(group_ids=[group.pk])[group.pk]
     serving, plain = _nodes()
-    waiting = Lab.objects.select_related("owner").filter(owner__in=people, state=states.QUEUED)
     held = dict.fromkeys((node.pk for node in plain), 0)
     for node_id in WorkspaceUse.objects.filter(owner__in=people, node__in=plain).values_list("node_id", flat=True):
         held[node_id] += 1
     files = tuple((node, held[node.pk]) for node in plain if held[node.pk])
-    return Touched(serving, plain, tuple(_running(plain).filter(owner__in=people)), tuple(waiting.order_by("requested_at", "pk")), files)
+    return Touched(serving, plain, tuple(_running(plain).filter(owner__in=people)), tuple(_waiting().filter(owner__in=people)), files)
 
 
 def touched_by_data(*, data_set: DataSet) -> Touched:
@@ -69,9 +69,8 @@ def touched_by_data(*, data_set: DataSet) -> Touched:
     seeing = _running(plain).filter(node__in=ready.values("node_id"))
     if groups := list(data_set.groups.values_list("pk", flat=True)):
         seeing = seeing.filter(owner__in=set().union(*members_below(group_ids=groups).values()))
-    queued = Lab.objects.select_related("owner").filter(state=states.QUEUED).order_by("requested_at", "pk")
     names = {data_set.name, str(data_set)}
-    return Touched(serving, plain, tuple(seeing), tuple(lab for lab in queued if not names.isdisjoint(lab.data)))
+    return Touched(serving, plain, tuple(seeing), tuple(lab for lab in _waiting() if not names.isdisjoint(lab.data)))
 
 
 def _nodes() -> tuple[tuple[Node, ...], tuple[Node, ...]]:
@@ -81,16 +80,22 @@ def _nodes() -> tuple[tuple[Node, ...], tuple[Node, ...]]:
 
 
 def _running(nodes: Sequence[Node]) -> QuerySet[Lab]:
-    return Lab.objects.select_related("owner", "node").filter(node__in=nodes, state__in=states.HOLDING).order_by("name", "pk")
+    return Lab.objects.select_related("owner", "node").filter(node__in=nodes, state__in=states.PLACED).order_by("name", "pk")
+
+
+def _waiting() -> QuerySet[Lab]:
+    """What is held for somebody who was asked first waits too: it is let go where it cannot serve any more."""
+    return Lab.objects.select_related("owner").filter(state__in=(states.QUEUED, states.OFFERED)).order_by("requested_at", "pk")
 
 
 def _bound(lab: Waiting, plain: Mapping[str, str], nodes: Sequence[NodeView]) -> Waiting:
-    """One lab: what it lacks already, and this. Where its owner's files lie wrong, where they could go."""
+    """One lab: what it lacks already, and this. Where its owner's files lie wrong, to which nodes that could serve it they may go."""
     lacks = dict(lab.lacks)
     for node_id, words in plain.items():
         lacks[node_id] = f"{lacks[node_id]} {words}" if node_id in lacks else words
     if lab.pinned and lab.on_node in plain:
-        there = [node.name for node in nodes if node.encrypts and node.runtime == lab.image_runtime and not node.closed]
+        free = replace(lab, on_node="", pinned="")
+        there = [node.name for node in nodes if node.encrypts and not node.closed and not impossible(free, [node])]
         lacks[lab.on_node] += f" Move your workspace to node {' or '.join(there)}." if there else ""
     return replace(lab, lacks=tuple(lacks.items()))
 

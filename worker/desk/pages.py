@@ -152,7 +152,7 @@ def _packed(path: str, more: str = "") -> str:
 
 def _sending(path: str) -> str:
     plain = (
-        ("endpoint", "Address of the store", 'type="url" placeholder="https://s3.example.edu (empty: Amazon)"'),
+        ("endpoint", "Address of the store (empty: Amazon)", 'type="url" placeholder="https://s3.example.edu"'),
         ("bucket", "Bucket", 'required maxlength="63"'),
         ("prefix", "Folder in it", f'maxlength="500" value="{text(path)}"'),
         ("region", "Region", 'maxlength="40" placeholder="us-east-1"'),

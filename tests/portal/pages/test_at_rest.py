@@ -51,7 +51,7 @@ def test_an_administrator_sees_whom_it_touches_and_asks_for_it(
     lab_assign(lab_id=lab.pk, node_id="n1", gpu_uuids=[], now=now)
     WorkspaceUse.objects.create(owner=alice, node=node, size=1, files=1, measured_at=now)
     page = as_root.get(reverse("manage_group_at_rest", args=[team.pk])).content.decode()
-    assert all(words in page for words in (PLAIN, HIDDEN, "Files lie where they may not stay", ">mine</a> of Alice on n1", ">next</a> of Alice"))
+    assert all(words in page for words in (PLAIN, HIDDEN, "Files lie where they could not stay", ">mine</a> of Alice on n1", ">next</a> of Alice"))
     assert "On every node" in as_root.get(reverse("manage_groups")).content.decode()
     assert "Only on encrypted nodes" in _set(as_root, "manage_group_at_rest", team.pk)
     team.refresh_from_db()
