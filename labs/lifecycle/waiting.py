@@ -87,6 +87,7 @@ def policy_of(numbers: Mapping[str, Any]) -> Policy:
         aged_after_s=numbers["aged_after_h"] * 3600,
         aged_at_once=numbers["aged_at_once"],
         aged_at_work=numbers["aged_at_work"],
+        long_wait_s=numbers["long_wait_h"] * 3600,
         bands_h=tuple(numbers["limit_bands_h"]),
         keep_free=tuple(percent / 100 for percent in numbers["keep_free_pct"]),
         reclaim_after_s=numbers["reclaim_after_wait_s"],

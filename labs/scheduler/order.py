@@ -10,13 +10,14 @@ from labs.scheduler.snapshot import Person, Snapshot, Waiting
 
 
 class Key(NamedTuple):
-    """Smaller goes first: a class's lab, an administrator's order, one aged lab, inside quota, band, held by quota, usage, time of asking."""
+    """Smaller goes first: a class's lab, an administrator's order, one aged lab, inside quota, band, long waits, held by quota, usage, time of asking."""
 
     ordinary: bool
     priority: int
     fresh: bool
     over_quota: bool
     band: int
+    recent: bool
     ratio: float
     rank: int
     since: datetime
@@ -31,6 +32,7 @@ class Order:
         self._bands: dict[int, int] = {}
         self._ranks = tree_ranks(snapshot)
         self._aged = _aged(snapshot, ledger, now)
+        self._long_before = now - timedelta(seconds=snapshot.policy.long_wait_s)
 
     def walk(self, waiting: tuple[Waiting, ...]) -> Iterator[Waiting]:
         """Each lab once. Keys only grow while labs are placed, so one that is stale goes back with its new key."""
@@ -54,14 +56,19 @@ class Order:
         """Does it go first because it waited too long?"""
         return lab.lab_id in self._aged
 
+    def waited_long(self, lab: Waiting) -> bool:
+        """Has it waited so long that among labs of its band only age counts?"""
+        return lab.since <= self._long_before
+
     def key(self, lab: Waiting) -> Key:
         """Its place in the order as things are now."""
         ledger, owner, hours = self._ledger, lab.owner_id, lab.asked.hours
         band = self._bands.get(hours)
         if band is None:
             band = self._bands[hours] = self._policy.band(hours)
-        fresh = lab.lab_id not in self._aged
-        return Key(not lab.hold_id, -lab.priority, fresh, not ledger.inside(lab), band, ledger.ratio(owner), self._ranks[owner], lab.since, lab.lab_id)
+        fresh, recent = lab.lab_id not in self._aged, not self.waited_long(lab)
+        ratio, rank = (ledger.ratio(owner), self._ranks[owner]) if recent else (0.0, 0)
+        return Key(not lab.hold_id, -lab.priority, fresh, not ledger.inside(lab), band, recent, ratio, rank, lab.since, lab.lab_id)
 
 
 def tree_ranks(snapshot: Snapshot) -> dict[int, int]:

@@ -95,7 +95,7 @@ class _Planner:
             return reasons
         if never := self.house.impossible(lab):
             return (never,)
-        own = self.order.aged(lab) or lab.lab_id in self._special
+        own = self.order.aged(lab) or self.order.waited_long(lab) or lab.lab_id in self._special
         kept = "" if own else self.house.short_of(lab)
         return (kept,) if kept else ()
 

@@ -61,6 +61,22 @@ def test_one_lab_that_waited_half_a_day_goes_first_and_only_one() -> None:
     assert placed(made) == ["old", "short"]
 
 
+def test_after_a_day_and_a_half_who_asked_first_goes_first_among_labs_of_a_band() -> None:
+    long, used = 36 * 3600, {1: Person(1, usage=9)}
+    busy = (runs("r", 0, waited_s=13 * 3600), runs("mine", 1, owner=1))
+    labs = (lab("old", waited=long + 2), lab("old too", owner=2, waited=long + 1), lab("shorter", owner=3, hours=1), lab("used less", owner=4, waited=9))
+    assert placed(planned([node(cards=4, busy=2)], *labs, running=busy, people=used)) == ["shorter", "old"]
+    labs = (lab("not yet", waited=long - 1), lab("used less", owner=4, waited=9))
+    assert placed(planned([node(cards=3, busy=2)], *labs, running=busy, people=used)) == ["used less"]
+
+
+def test_a_lab_that_waited_a_day_and_a_half_leaves_no_card_to_shorter_ones() -> None:
+    ten, long = [node(cards=10, busy=9)], 36 * 3600
+    running = (runs("r", *range(9), hours=9, waited_s=13 * 3600),)
+    assert placed(planned(ten, lab("long", hours=72, waited=long - 1), running=running)) == []
+    assert placed(planned(ten, lab("long", hours=72, waited=long), running=running)) == ["long"]
+
+
 def test_an_aged_lab_that_waits_for_its_own_quota_does_not_use_the_turn_up() -> None:
     old = 13 * 3600
     full = (runs("r", 0, 1, 2, 3, 4, 5, 6, 7, owner=1),)
