@@ -10,13 +10,18 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PACKAGES = {"linux.uml": "user-mode-linux", "mkfs.xfs": "xfsprogs", "setquota": "quota", "mkfs.ext4": "e2fsprogs"}
+#: What is to be there, by a program of it, and what the kernel is to load, in this order.
+QUOTA_PACKAGES = {"linux.uml": "user-mode-linux", "mkfs.xfs": "xfsprogs", "setquota": "quota", "mkfs.ext4": "e2fsprogs"}
+QUOTA_MODULES = "quota_tree quota_v2"
+NFS_PACKAGES = {"linux.uml": "user-mode-linux", "mkfs.ext4": "e2fsprogs", "rpc.nfsd": "nfs-kernel-server", "dockerd": "docker.io"}
+NFS_MODULES = "sunrpc grace lockd oid_registry auth_rpcgss nfs_acl netfs fscache dns_resolver nfs nfsv3 nfsv4 nfsd overlay veth"
 MODULES = Path("/usr/lib/uml/modules")
 DISK_MIB = 320  # the least that XFS takes is 300
 MEMORY = "768M"
@@ -29,8 +34,8 @@ export PATH={path} LC_ALL=C
 mount -t proc none /proc; mount -t sysfs none /sys; mount -t tmpfs -o mode=1777 none /tmp; mount -t tmpfs none /run; ip link set lo up
 {python} - <<'END'
 import ctypes, glob, os
-for name in ("quota_tree", "quota_v2"):
-    for path in glob.glob(f"{modules}/*/kernel/fs/quota/{{name}}.ko"):
+for name in "{loaded}".split():
+    for path in glob.glob(f"{modules}/*/kernel/**/{{name}}.ko", recursive=True):
         ctypes.CDLL(None).syscall(313, os.open(path, os.O_RDONLY), b"", 0)
 END
 cd {root}
@@ -49,18 +54,18 @@ class Said:
     status: int | None
 
 
-def kernel_needed() -> None:
-    """Leave the test out, in words, where there is no such kernel."""
+def kernel_needed(packages: Mapping[str, str] = QUOTA_PACKAGES) -> None:
+    """Leave the test out, in words, where there is no such kernel, or something else of these is missing."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program, path=path) is None})
+    missing = sorted({package for program, package in packages.items() if shutil.which(program, path=path) is None})
     if missing or os.geteuid() != 0:
-        pytest.skip(f"needs root, and the packages {' '.join(PACKAGES.values())}")
+        pytest.skip(f"needs root, and the packages {' '.join(packages.values())}")
 
 
-def kernel_run(*command: str, within_s: float) -> Said:
+def kernel_run(*command: str, within_s: float, loaded: str = QUOTA_MODULES) -> Said:
     """Run a command in a fresh machine, as its root, in the folder where the project lies. Its memory and disks are in this machine's memory."""
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="gpulab-kernel-") as folder, tempfile.NamedTemporaryFile("w", suffix=".sh") as first:
-        words = {"path": PATH, "python": sys.executable, "modules": MODULES, "root": Path.cwd(), "ended": ENDED}
+        words = {"path": PATH, "python": sys.executable, "modules": MODULES, "root": Path.cwd(), "ended": ENDED, "loaded": loaded}
         first.write(FIRST.format(command=shlex.join(command), **words))
         first.flush()
         Path(first.name).chmod(0o755)
