@@ -16,7 +16,9 @@ if __name__ == "__main__":  # models can be imported only once the apps are load
     django.setup()
 
 from labs.catalogue.models import Contents, Image
-from labs.fleet.models import Gpu, Node, NodeImage
+from labs.datasets.models import DataSet
+from labs.datasets.services import data_copy_ready
+from labs.fleet.models import AT_REST_CHECK, Gpu, Node, NodeImage
 from labs.fleet.queries import version_rules
 from labs.fleet.versions import versions_judge
 from labs.lifecycle.models import Lab
@@ -76,7 +78,8 @@ def house_furnish(*, now: datetime) -> House:
     _, secret = invitation_create(email="ivy@example.edu", role="student", group=course, actor=root, now=now)
     image = _machine(now)
     for owner, gib, files in ((alice, 412, 183_402), (bob, 55.2, 20_118)):
-        workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=now - timedelta(minutes=5))
+        at = now - timedelta(minutes=5)
+        workspace_record(owner_id=owner.pk, node_id="gpu01", size=int(gib * GIB), files=files, whole=True, now=at, models_size=14 * GIB)
     labs = _labs(alice, bob, image, now)
     _images(alice, image, now)
     starters_furnish(root=root, mine=labs["resnet-run"], team=vision, now=now)
@@ -129,6 +132,17 @@ def _machine(now: datetime) -> Image:
     Gpu.objects.filter(index=3).update(health="unknown", health_words="Missing in three readings in a row: the driver reports it as lost.")
     NodeImage.objects.create(node=node, image=image, state="present", percent=100, updated_at=now)
     return image
+
+
+def _second(image: Image, now: datetime) -> None:
+    """A node without cards whose workspaces lie encrypted, as its worker says; the first one's do not."""
+    line, first = {"name": AT_REST_CHECK, "state": "green", "fix": ""}, Node.objects.get()
+    plain, hidden = line | {"words": "Workspaces are not encrypted at rest."}, line | {"words": "Workspaces are encrypted at rest (dm-crypt)."}
+    Node.objects.filter(pk=first.pk).update(encrypts=False, checks=[*first.checks, plain])
+    size = {"cpus": 128, "memory_mib": 256 * 1024, "runtime_words": first.runtime_words, "engine_version": first.engine_version}
+    node = Node.objects.create(pk="cpu01", name="cpu01", runtime="docker", heartbeat_at=now, encrypts=True, checks=[RULES_HOLD, hidden], **size)
+    NodeImage.objects.create(node=node, image=image, state="present", percent=100, updated_at=now)
+    data_copy_ready(data_set_id=DataSet.objects.get(name="birds").pk, node_id=node.pk, size=3 * GIB, files=48_562, checksum="5d" * 32, now=now)
 
 
 def _images(alice: User, image: Image, now: datetime) -> None:
@@ -209,6 +223,7 @@ if __name__ == "__main__":  # the served house furnishes itself in a process of 
     _readings(made, moment)
     job = past_furnish(owners=[made.alice, made.bob], image=made.labs["resnet-run"].image, now=moment)
     series = timetable_furnish(root=made.root, now=moment)
+    _second(made.labs["resnet-run"].image, moment)
     meeting = series.meetings.earliest("starts_at")
     labs = {name: lab.pk for name, lab in made.labs.items()} | {job.name: job.pk}
     print(json.dumps({"invitation": made.invitation, "labs": labs, "series": series.pk, "meeting": meeting.pk}))

@@ -99,6 +99,7 @@ def of_administrator(served: Served) -> dict[str, str]:
         "manage-image": "/manage/images/1/",
         "manage-data": "/manage/data/",
         "manage-groups": "/manage/groups/",
+        "manage-group-encrypted": "/manage/groups/2/encrypted/",
         "usage-house": "/usage/?of=house&days=7",
         "manage-announcements": "/manage/announcements/",
         "manage-audit": "/manage/audit/",
