@@ -92,7 +92,7 @@ def run(api: Any, image: str, *command: str) -> str:
     )["Id"]
     try:
         api.start(made)
-        code = api.wait(made, timeout=60)["StatusCode"]
+        code = api.wait(made, timeout=300)["StatusCode"]
         said = api.logs(made).decode()
         assert code == 0, said
         return said.strip()
