@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from django.conf import settings
-
 from labs.lifecycle.models import Lab
 from labs.relocation.models import Relocation
 from labs.relocation.queries import moved_to, moves_open
@@ -17,10 +15,10 @@ Homes = Mapping[tuple[int, str], str]
 def at_home(*, labs: Iterable[Waiting], nodes: Sequence[NodeView], holds: Iterable[Hold] = ()) -> tuple[Waiting, ...]:
     """The labs, each bound to the node that has its owner's files; those of somebody whose files are on their way wait.
 
-    With shared storage, or where there is one node, nothing is asked and nothing is bound.
+    Where there is one node, nothing is asked and nothing is bound.
     """
     labs = tuple(labs)
-    if settings.WORKSPACES == "shared" or len(nodes) < 2:
+    if len(nodes) < 2:
         return labs
     owners, names = {lab.owner_id for lab in labs}, {node.id: node.name for node in nodes}
     homes = homes_of(owner_ids=owners, runtimes={node.id: node.runtime for node in nodes})

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -22,8 +21,6 @@ from labs.relocation.rules import ASKED
 from labs.relocation.services import move_create
 from labs.snapshots.queries import is_restoring
 from labs.storage.models import WorkspaceUse
-
-SHARED = "The workspaces of this house are on shared storage: every node has them already."
 
 
 def homes_now(*, user: User) -> list[Node]:
@@ -107,7 +104,5 @@ def _move_one(owner: User, source: Node, destination: Node, actor: User, now: da
 
 
 def _check(source: Node, destination: Node) -> None:
-    if settings.WORKSPACES == "shared":
-        raise Refused(SHARED, code="state")
     if destination not in destinations_for(source=source):
         raise Refused(f"Node {destination} does not take it now: it must be ready, another one, and run labs in the same way.", field="destination")

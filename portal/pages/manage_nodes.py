@@ -140,7 +140,7 @@ def manage_node_gone(request: PersonRequest, node_id: str) -> HttpResponse:
 def _empty_form(node: Node, nodes: list[Node], data: Any = None) -> EmptyForm | None:
     """Where its workspaces may go; None where they need not, or cannot."""
     others = [one for one in nodes if one.pk != node.pk and one.runtime == node.runtime and one.state == Node.State.READY]
-    if settings.WORKSPACES == "shared" or not others or node.state == Node.State.GONE:
+    if not others or node.state == Node.State.GONE:
         return None
     return EmptyForm(data, destinations=others, auto_id=f"empty_{node.pk}_%s")
 

@@ -4,7 +4,6 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -82,11 +81,11 @@ def workspace_stay(request: PersonRequest) -> HttpResponse:
 
 def _context(user: User, *, sent: dict[str, MoveForm] | None = None) -> dict[str, Any]:
     """With a form as it was sent."""
-    move, shared = last_move(user=user), settings.WORKSPACES == "shared"
+    move = last_move(user=user)
     uses = {row.node_id: row for row in workspaces_of(user=user)}
-    still = not shared and not (move and move.is_open)
+    still = not (move and move.is_open)
     homes = [_home(user, node, uses.get(node.pk), sent or {}, still) for node in homes_now(user=user)]
-    return {"homes": homes, "move": move, "shared": shared, "still": still}
+    return {"homes": homes, "move": move, "still": still}
 
 
 def _home(user: User, node: Node, use: WorkspaceUse | None, sent: dict[str, MoveForm], still: bool) -> Home:

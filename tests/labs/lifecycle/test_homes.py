@@ -1,4 +1,4 @@
-"""A workspace on a node's own disk keeps its owner's labs there; shared storage does not."""
+"""A workspace on a node's own disk keeps its owner's labs there."""
 
 from typing import Any
 
@@ -53,12 +53,6 @@ def test_while_its_node_is_full_it_waits_and_says_why(two, node, lab_of, alice, 
     lab = lab_of(alice, gpus=2)
     assert _placed(lab, now) == ""
     assert "Your files are on node n2" in " ".join(plan(snapshot_load(now=now), now).waits[lab.pk].reasons)
-
-
-def test_shared_storage_binds_nobody(two, node, lab_of, alice, now, settings):
-    settings.WORKSPACES = "shared"
-    _lives(alice, two, 10**9, now)
-    assert _placed(lab_of(alice, gpus=2), now) == "n1"
 
 
 def test_files_on_a_node_that_was_given_up_bind_nobody(two, node, lab_of, alice, now):

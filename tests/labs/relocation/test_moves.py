@@ -89,7 +89,7 @@ def test_it_is_refused_under_a_lab_that_runs_or_waits_until_that_has_ended(ask, 
     assert len(moves_ready(now=now)) == 1
 
 
-def test_where_files_cannot_go_is_said(ask, node, n2, alice, now, settings):
+def test_where_files_cannot_go_is_said(ask, node, n2, alice, now):
     for destination, state in ((node, "ready"), (n2, "draining"), (n2, "gone")):
         Node.objects.filter(pk="n2").update(state=state)
         with pytest.raises(Refused, match="does not take it now"):
@@ -97,9 +97,6 @@ def test_where_files_cannot_go_is_said(ask, node, n2, alice, now, settings):
     Node.objects.filter(pk="n2").update(state="ready")
     with pytest.raises(Refused, match="is not on node n2"):
         ask(source=n2, destination=node)
-    settings.WORKSPACES = "shared"
-    with pytest.raises(Refused, match="shared storage"):
-        ask()
 
 
 def test_a_try_that_was_overtaken_says_nothing_any_more(ask, now):

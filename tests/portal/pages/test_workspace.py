@@ -105,11 +105,6 @@ def test_a_node_that_is_not_offered_is_refused(as_alice: Client, two: Node) -> N
     assert "no other node that could take it" in _page(as_alice)
 
 
-def test_shared_storage_needs_no_moving(as_alice: Client, two: Node, settings: Any) -> None:
-    settings.WORKSPACES = "shared"
-    assert "all nodes share" in _page(as_alice) and "Move my workspace" not in _page(as_alice)
-
-
 def test_an_administrator_moves_them_all(as_root: Client, as_alice: Client, two: Node) -> None:
     path = reverse("manage_node_empty", args=["n1"])
     assert as_alice.post(path, {"destination": "n2"}).status_code == 403
