@@ -26,7 +26,7 @@ class DataSet(models.Model):
     backend = models.CharField(max_length=10, choices=Backend.choices)
     source = models.CharField(max_length=255)
     groups = models.ManyToManyField(Group, blank=True, related_name="data_sets", help_text="Who may use it; nobody named: everybody.")
-    encrypted_only = models.BooleanField(default=False, help_text="Labs see it only on nodes whose workspaces lie encrypted.")
+    encrypted_only = models.BooleanField(default=False, db_default=False, help_text="Labs see it only on nodes whose workspaces lie encrypted.")
     checksum = models.CharField(max_length=64, blank=True, help_text="Of all its files, as it was measured first; a copy that differs is not offered.")
     registered_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="data_sets")
     registered_at = models.DateTimeField()

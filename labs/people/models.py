@@ -65,7 +65,7 @@ class Group(models.Model):
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=60, unique=True)
     parent = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="children")
-    encrypted_only = models.BooleanField(default=False, help_text="Labs of its people start only on nodes whose workspaces lie encrypted.")
+    encrypted_only = models.BooleanField(default=False, db_default=False, help_text="Labs of its people start only on nodes whose workspaces lie encrypted.")
 
     class Meta:
         ordering = ["name"]

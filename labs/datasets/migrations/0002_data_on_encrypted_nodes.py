@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='dataset',
             name='encrypted_only',
-            field=models.BooleanField(default=False, help_text='Labs see it only on nodes whose workspaces lie encrypted.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Labs see it only on nodes whose workspaces lie encrypted.'),
         ),
     ]

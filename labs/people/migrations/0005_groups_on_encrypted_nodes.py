@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='group',
             name='encrypted_only',
-            field=models.BooleanField(default=False, help_text='Labs of its people start only on nodes whose workspaces lie encrypted.'),
+            field=models.BooleanField(db_default=False, default=False, help_text='Labs of its people start only on nodes whose workspaces lie encrypted.'),
         ),
     ]
