@@ -115,7 +115,7 @@ class House:
         kept = min(policy.left_free(asked.hours, total), total - asked.gpus)  # one as large as the house may have it all
         if kept <= 0 or free - asked.gpus >= kept:
             return ""
-        shorter = max(band for band in policy.bands_h if band < asked.hours)
+        shorter = max((band for band in policy.bands_h if band < asked.hours), default=0)
         return kept_short(shorter, kept, free)
 
     def choices(self, lab: Waiting) -> Choices:
