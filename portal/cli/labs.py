@@ -87,6 +87,15 @@ def act(name: str, verb: str, body: dict[str, Any] | None, words: str) -> None:
     show.result(lab, words.format(name=lab["name"], ends=show.moment(lab["ends_at"])))
 
 
+def stop(name: str) -> None:
+    """Stop one; what has ended already is said to have."""
+    client = api()
+    lab = lab_find(client, name)
+    over = lab["ended_at"] is not None
+    lab = client.post(f"/labs/{lab['id']}/stop", None)
+    show.result(lab, f"{lab['name']} has ended already." if over else f"{lab['name']} is stopping. Its files stay.")
+
+
 def open_page(name: str) -> None:
     """The lab's page; its button leads into JupyterLab, signed in."""
     lab = lab_find(api(), name)

@@ -125,7 +125,7 @@ def stop(lab: LabName, json: Json = False) -> None:
     """Stop a lab. Files stay."""
     from . import labs
 
-    labs.act(lab, "stop", None, "{name} is stopping. Its files stay.")
+    labs.stop(lab)
 
 
 @app.command()

@@ -37,6 +37,8 @@ def test_a_lab_is_launched_listed_extended_and_stopped(signed_in: SignedIn, alic
     assert program("open", "thesis").strip().endswith(f"/labs/{lab['id']}/")
     assert "stopping" in program("stop", "thesis")
     assert Lab.objects.get().target == "stopped"
+    assert lab_gone(lab_id=lab["id"], now=now)
+    assert "ended already" in program("stop", "thesis")
 
 
 def test_what_cannot_be_is_said_in_the_portals_words(signed_in: SignedIn, alice: Any, node: Any) -> None:
