@@ -200,6 +200,14 @@ def test_no_launch_of_ten_thousand_has_a_privilege() -> None:
     _sweep(FACTS, 500)
 
 
+@pytest.mark.parametrize("name", ["host", "none", "bridge", "default", "container:gpulab-other-1", ""])
+def test_a_network_that_is_none_of_ours_never_reaches_the_engine(name: str) -> None:
+    house = House(shared_data="", gateway_key="", isolates=True)
+    spec_check(lab_spec(sound(1), house, "t" * 64), RANGE)
+    with pytest.raises(RuntimeFault, match="network"):
+        spec_check(lab_spec(replace(sound(1), network_name=name), house, "t" * 64), RANGE)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_no_launch_of_a_hundred_thousand_has_a_privilege() -> None:

@@ -30,6 +30,8 @@ RUN_MIB = 64
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _GPU = re.compile(r"(GPU|MIG)-[A-Za-z0-9-]{1,64}")
 _PATH = re.compile(r"/[A-Za-z0-9/_-]*/")
+#: None of the engine's own (`host`), and not another container's.
+_NETWORK = re.compile(r"gpulab-[a-zA-Z0-9_.-]{1,120}")
 
 
 def spec_check(spec: LabSpec, network_range: str) -> None:
@@ -41,7 +43,7 @@ def spec_check(spec: LabSpec, network_range: str) -> None:
     wrong += [f"uid {spec.uid}"] if spec.uid < 1000 or spec.gid < 1000 else []
     wrong += [] if 0 < spec.shm_mib <= spec.memory_mib and spec.cpus > 0 and spec.pids > 0 else ["limits"]
     wrong += [one.target for one in spec.mounts if not mount_sound(one)]
-    wrong += [] if spec.network and _inside(spec.network.subnet, network_range) else ["network"]
+    wrong += [] if spec.network and _NETWORK.fullmatch(spec.network.name) and _inside(spec.network.subnet, network_range) else ["network"]
     if wrong:
         raise RuntimeFault(f"The lab's specification is not valid: {', '.join(map(repr, wrong))}.", transient=False)
 
