@@ -185,8 +185,10 @@ def test_a_data_set_is_read_whole_by_the_newest_version_that_its_server_speaks(o
 
 @pytest.mark.parametrize("folder", ["closed", "absent"])
 def test_what_a_server_does_not_give_is_said_in_words(folder: str, runtime, engine, flowers) -> None:
-    with refused("The server gives this node no such folder."), runtime.data_opened(replace(flowers, remote=f"{SERVER}:/{folder}"), IMAGE):
+    with pytest.raises(RuntimeFault) as caught, runtime.data_opened(replace(flowers, remote=f"{SERVER}:/{folder}"), IMAGE):
         pass
+    assert "The server gives this node no such folder." in caught.value.words
+    assert engine.containers(all=True) == [], "nothing is left of the try"
 
 
 def test_a_server_that_is_gone_is_said_within_seconds_and_no_lab_waits_for_what_it_can_do_without(runtime, engine, flowers) -> None:
