@@ -45,7 +45,7 @@ class GpuLab:
     def decide(self, cluster: Cluster, now: float) -> Iterator[Start | Reclaim]:
         """One plan, taken as the house takes it."""
         self._learn(cluster, now)
-        made = plan(self._snapshot(cluster, now), moment(now), estimates=self.scores is not None)
+        made = plan(self.snapshot(cluster, now), moment(now), estimates=self.scores is not None)
         if self.scores:
             self.scores.hear(made, cluster, BEGIN.timestamp(), now)
         for taken in made.reclaims:
@@ -67,7 +67,8 @@ class GpuLab:
                     insort(self._all_runs, share)
         self._known |= cluster.running
 
-    def _snapshot(self, cluster: Cluster, now: float) -> Snapshot:
+    def snapshot(self, cluster: Cluster, now: float) -> Snapshot:
+        """What the scheduler is shown. A lab whose cards were taken back keeps what it had waited."""
         owners = {entry.job.person: entry.job.team for entry in [*cluster.queue.values(), *cluster.running.values()]}
         over = _over_quota(cluster)
         return Snapshot(
@@ -105,7 +106,7 @@ class GpuLab:
         if key not in self._asked:
             job = entry.job
             asked = Asked(job.gpus, 1, 1024, 512, int(job.limit / HOUR))
-            self._asked[key] = Waiting(job.id, job.person, moment(entry.since), asked, "", IMAGE, "")
+            self._asked[key] = Waiting(job.id, job.person, moment(entry.since - entry.waited), asked, "", IMAGE, "")
         return self._asked[key]
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from math import ceil
 
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 
 from labs.fleet.services import gpus_await_look
 from labs.ledger.services import event_record
@@ -38,7 +38,14 @@ def lab_requeue(*, lab: Lab, now: datetime) -> Lab | None:
         return None
     left = (lab.ends_at - now) / timedelta(hours=1) if lab.ends_at else lab.hours
     hours = min(max(ceil(left), 1), lab.hours)
-    again = Lab.objects.create(requeued_from=lab, hours=hours, requested_at=now, state_since=now, **{name: getattr(lab, name) for name in WISH})
-    words = f"Queued again after its cards were taken back, for the {hours} {'hour' if hours == 1 else 'hours'} that it had left."
+    wish = {name: getattr(lab, name) for name in WISH}
+    again = Lab.objects.create(requeued_from=lab, hours=hours, requested_at=now, counts_from=now - _waited(lab), state_since=now, **wish)
+    words = f"Queued again after its cards were taken back, for the {hours} {'hour' if hours == 1 else 'hours'} that it had left. What it waited before counts on."
     event_record(kind="lab.queued", subject=again.subject, words=words, actor=None, now=now)
     return again
+
+
+def _waited(lab: Lab) -> timedelta:
+    """What it waited for the cards that it had: from then on its wait counts to the first of its leases."""
+    first = Lease.objects.filter(lab=lab, opened_at__gte=lab.waits_since).aggregate(first=Min("opened_at"))["first"]
+    return first - lab.waits_since if first else timedelta()

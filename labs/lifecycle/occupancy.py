@@ -156,7 +156,7 @@ def _running(lab: Lab, taken: Taken, spent: set[int], now: datetime) -> Running:
         notice_until=reclaim.ends_at if reclaim else None,
         taken_for=reclaim.taken_for_id if reclaim else "",
         hold_id=lab.hold_id,
-        waited_s=((lab.started_at or lab.state_since) - lab.requested_at).total_seconds() if lab.attempt <= 1 else 0.0,  # a change is no wait
+        waited_s=max(((lab.started_at or lab.state_since) - lab.waits_since).total_seconds(), 0.0) if lab.attempt <= 1 else 0.0,  # a change is no wait
     )
 
 

@@ -107,7 +107,7 @@ def reclaim_words(*, reclaim: Reclaim, lab: Lab) -> str:
     at = timezone.localtime(reclaim.ends_at, timezone.get_default_timezone())
     why = "This lab runs beyond your guarantee" if lab.over_quota else "Your GPU-hours are used up"
     need = f"{why}, and {cards} needed for a lab inside its own guarantee."
-    again = " It is queued again by itself." if lab.requeue else ""
+    again = " It is queued again by itself, and what it waited before counts on." if lab.requeue else ""
     return f"{need} It is stopped at {at:%H:%M}. Save your work; your files stay.{again}"
 
 

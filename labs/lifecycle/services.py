@@ -125,8 +125,8 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
         memory, shm = row.memory_mib // 1024, row.shm_mib // 1024
         wish = Wish(image_id=row.image_id, gpus=gpus, cpus=row.cpus, memory_gib=memory, hours=row.hours, shm_gib=shm, gpu_model=gpu_model)
         wish_check(owner=row.owner, wish=wish, image=row.image, limits=may.limits, shares=may.shares, now=now, on_node=str(row.node_id))
-        Lab.objects.filter(pk=row.pk).update(next_gpus=gpus, next_gpu_model=gpu_model)
-        row.next_gpus, row.next_gpu_model = gpus, gpu_model
+        row.next_gpus, row.next_gpu_model, row.counts_from = gpus, gpu_model, now
+        row.save(update_fields=["next_gpus", "next_gpu_model", "counts_from"])
         words = f"Waits for {gpus} GPU{'s' if gpus > 1 else ''}; it will restart with them."
         event_record(kind="lab.take_gpu", subject=row.subject, words=words, actor=actor, now=now)
         lab_announce(lab=row)

@@ -101,7 +101,7 @@ def _waiting(lab: Lab, moves: Mapping[str, int], nodes: Iterable[NodeView]) -> W
     return Waiting(
         lab_id=lab.pk,
         owner_id=lab.owner_id,
-        since=lab.requested_at,
+        since=lab.waits_since,
         asked=asked_of(lab, nodes),
         gpu_model=lab.next_gpu_model if running else lab.gpu_model,
         image_id=lab.image_id,

@@ -89,6 +89,7 @@ def _entry(entry: QueueEntry, user: User, *, everything: bool) -> dict[str, Any]
         "owner": lab.owner.email if mine else None,
         "gpus": lab.gpus if lab.next_gpus is None else lab.next_gpus,
         "requested_at": lab.requested_at,
+        "waiting_since": lab.waits_since,
         "estimate": entry.estimate,
         "reasons": list(entry.reasons) if mine else [],
         "moved": entry.move is not None,

@@ -104,7 +104,7 @@ def _of_labs(now: datetime) -> list[Matter]:
     if failed:
         words = f"{failed} lab{' has' if failed == 1 else 's have'} failed in the last day."
         matters.append(Matter("yellow", words, "Each says why on its page.", reverse("manage_labs") + "?live=ended", "Ended labs"))
-    long = [lab for lab in waiting_labs() if lab.requested_at < now - LONG_WAIT]
+    long = [lab for lab in waiting_labs() if lab.waits_since < now - LONG_WAIT]
     if long:
         words = f"{len(long)} lab{' waits' if len(long) == 1 else 's wait'} for more than four hours."
         matters.append(Matter("yellow", words, "The queue says for what.", reverse("queue"), "Queue"))

@@ -13,7 +13,7 @@ from benchmarks.replay.cluster import CAP, Cluster, Entry
 from benchmarks.replay.engine import Policy, Replay
 from benchmarks.replay.estimates import Scores
 from benchmarks.replay.figures import figures, jain, p95, worst_wait_floor_h
-from benchmarks.replay.house import GpuLab
+from benchmarks.replay.house import GpuLab, moment
 from benchmarks.replay.idle import idle_figures
 from benchmarks.replay.peers import Easy, FifoSkip, FifoStrict, SlurmLike, limit_based_starts
 from benchmarks.replay.trace import DAY, HOUR, WINDOW, Job, NoTrace, trace_read, window_of
@@ -157,6 +157,16 @@ def test_the_plain_estimate_lets_every_lab_run_to_its_limit() -> None:
     cluster.queue = {first.job.id: first, second.job.id: second}
     cluster.start(first, 0, tuple(range(8)), 0.0)
     assert limit_based_starts([second], cluster, 60.0) == {second.job.id: 4 * HOUR}
+
+
+def test_what_a_lab_waited_before_its_cards_were_taken_back_counts_on() -> None:
+    cluster = Cluster((8,))
+    entry = Entry(job(0, 0, DAY, 8), 0.0)
+    cluster.queue = {entry.job.id: entry}
+    cluster.start(entry, 0, tuple(range(8)), 3 * HOUR)
+    cluster.requeue(entry, 4 * HOUR)
+    [waiting] = GpuLab().snapshot(cluster, 4 * HOUR).waiting
+    assert waiting.since == moment(HOUR)
 
 
 def test_estimates_are_scored_by_what_came_of_them(trace: Path) -> None:

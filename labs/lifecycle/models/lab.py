@@ -75,6 +75,7 @@ class Lab(models.Model):
     reason = models.TextField(blank=True)
 
     requested_at = models.DateTimeField()
+    counts_from = models.DateTimeField(null=True, help_text="Since when the queue counts its wait, where that is not when it was asked for.")
     state_since = models.DateTimeField()
     deadline_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
@@ -135,6 +136,11 @@ class Lab(models.Model):
     def waits(self) -> bool:
         """Does it stand in the queue: to start, or, while it runs, for the GPUs of its next attempt?"""
         return self.state == states.QUEUED or (self.state == states.RUNNING and self.next_gpus is not None)
+
+    @property
+    def waits_since(self) -> datetime:
+        """Since when the queue counts its wait: what it waited before its cards were taken back counts on, what it ran before it asked for GPUs does not."""
+        return self.counts_from or self.requested_at
 
     @property
     def is_job(self) -> bool:

@@ -259,6 +259,26 @@ def test_the_lab_is_queued_again_under_its_name_for_the_time_that_it_had_left(ta
     assert "Queued again" in Event.objects.get(subject=again.subject, kind="lab.queued").words
 
 
+def test_what_it_waited_before_its_cards_were_taken_back_counts_on(four: Any, lab_of: Any, alice: Any, charlie: Any, now: Any) -> None:
+    lab, asker = lab_of(alice, gpus=2, hours=8), lab_of(charlie, gpus=1)
+    Lab.objects.filter(pk=lab.pk).update(requested_at=now - 31 * HOUR)
+    _run(Lab.objects.get(pk=lab.pk), now - HOUR, *CARDS[2:])
+    Lab.objects.filter(pk=lab.pk).update(over_quota=True)
+    assert reclaim_begin(lab_id=lab.pk, taken_for=asker.pk, now=now)
+    back = now + NOTICE
+    reclaims_review(now=back)
+    again = Lab.objects.get(requeued_from=_end(lab, back))
+    assert (again.requested_at, again.waits_since) == (back, back - 30 * HOUR)
+    assert next(one.since for one in snapshot_load(now=back).waiting if one.lab_id == again.pk) == back - 30 * HOUR
+    _run(again, back + HOUR, *CARDS[:2])
+    assert next(one.waited_s for one in snapshot_load(now=back + HOUR).running if one.lab_id == again.pk) == 31 * 3600
+    Lab.objects.filter(pk=again.pk).update(over_quota=True)
+    third = lab_of(charlie, gpus=1)
+    assert reclaim_begin(lab_id=again.pk, taken_for=third.pk, now=back + 2 * HOUR)
+    reclaims_review(now=back + 2 * HOUR + NOTICE)
+    assert Lab.objects.get(requeued_from=_end(again, back + 2 * HOUR + NOTICE)).waits_since == back + 2 * HOUR + NOTICE - 31 * HOUR
+
+
 def test_who_does_not_want_it_is_not_queued_again(taken: Any, alice: Any, now: Any) -> None:
     over, _ = taken
     assert lab_requeue_set(lab=over, requeue=False, actor=alice, now=now) and not lab_requeue_set(lab=over, requeue=False, actor=alice, now=now)

@@ -21,6 +21,7 @@ from labs.lifecycle.services import (
     lab_token_create,
     lab_token_revoke,
 )
+from labs.lifecycle.waiting import snapshot_load
 from labs.lifecycle.wishes import Wish
 from labs.people.errors import Refused
 from labs.policy.services import override_set, role_limits_update
@@ -240,6 +241,17 @@ def test_taking_a_gpu_waits_in_the_queue_while_the_lab_runs_on(lab_of: Any, alic
     entry = wait_of(lab=lab, now=now)
     lab.refresh_from_db()
     assert (lab.state, lab.next_gpus, lab.attempt) == ("running", 1, 1) and entry is not None and "0 free now" in entry.reasons[0]
+
+
+def test_what_a_lab_ran_before_it_asked_for_a_gpu_is_no_wait(lab_of: Any, alice: Any, charlie: Any, now: Any) -> None:
+    _run(lab_of(charlie, gpus=2), now, *CARDS)
+    old = lab_of(alice)
+    Lab.objects.filter(pk=old.pk).update(requested_at=now - timedelta(hours=20))
+    lab = _run(Lab.objects.get(pk=old.pk), now - timedelta(hours=20))
+    lab_take_gpu(lab=lab, gpus=1, gpu_model="", actor=alice, now=now)
+    snapshot = snapshot_load(now=now)
+    assert next(one.since for one in snapshot.waiting if one.lab_id == lab.pk) == now
+    assert next(one.waited_s for one in snapshot.running if one.lab_id == lab.pk) == 0
 
 
 def test_taking_more_than_the_cap_or_than_its_own_node_has_is_refused(lab_of: Any, alice: Any, now: Any) -> None:
