@@ -40,7 +40,8 @@ def lab_requeue(*, lab: Lab, now: datetime) -> Lab | None:
     hours = min(max(ceil(left), 1), lab.hours)
     wish = {name: getattr(lab, name) for name in WISH}
     again = Lab.objects.create(requeued_from=lab, hours=hours, requested_at=now, counts_from=now - _waited(lab), state_since=now, **wish)
-    words = f"Queued again after its cards were taken back, for the {hours} {'hour' if hours == 1 else 'hours'} that it had left. What it waited before counts on."
+    left_words = f"for the {hours} {'hour' if hours == 1 else 'hours'} that it had left"
+    words = f"Queued again after its cards were taken back, {left_words}. What it waited before counts on."
     event_record(kind="lab.queued", subject=again.subject, words=words, actor=None, now=now)
     return again
 

@@ -42,7 +42,7 @@ class QueueEntry(Schema):
     owner: str | None
     gpus: int
     requested_at: datetime
-    waiting_since: datetime = Field(description="Since when its wait counts: what it waited before its cards were taken back is in it, what it ran before it asked is not.")
+    waiting_since: datetime = Field(description="Since when its wait counts: with what it waited before its cards were taken back.")
     estimate: Estimate | None
     reasons: list[str]
     moved: bool = Field(description="An administrator put it there.")
