@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Sum
+from django.db.models import Min, Sum
 
 from labs.fleet.models import Gpu
 from labs.lifecycle import states
@@ -35,6 +35,16 @@ def lease_judge(*, lab: Lab, owner: User, gpus: int, gpu_uuids: Sequence[str], n
     if lab.meeting_id is not None:
         return Grant(cards, over_quota=False) if class_has_room(meeting_id=lab.meeting_id, gpus=gpus, now=now) else None
     return _within_quota(lab, owner, cards, now)
+
+
+def lab_may_claim(*, lab: Lab, now: datetime) -> bool:
+    """Would it be within quota and inside its owner's guarantee with the GPUs that it waits for? Others' are taken back for no other lab."""
+    if lab.state in states.PLACED:
+        gpus, share = lab.next_gpus or 0, float(lab.next_gpus or 0)
+    else:
+        kept = Keep.objects.filter(lab=lab, closed_at=None).aggregate(least=Min("gpu__share"))["least"]
+        gpus, share = lab.gpus, kept if lab.wants_slice and kept else float(lab.gpus)
+    return _beyond(lab, lab.owner, gpus, share, now) is False
 
 
 def leases_open(*, lab: Lab, grant: Grant, attempt: int, now: datetime) -> None:
@@ -68,18 +78,22 @@ def _of_its_kind(lab: Lab, cards: Iterable[Gpu]) -> bool:
 
 
 def _within_quota(lab: Lab, owner: User, cards: Sequence[Gpu], now: datetime) -> Grant | None:
+    over = _beyond(lab, owner, len(cards), sum(card.share for card in cards), now)
+    return None if over is None or (over and not lab.may_borrow) else Grant(tuple(cards), over)
+
+
+def _beyond(lab: Lab, owner: User, gpus: int, share: float, now: datetime) -> bool | None:
+    """Would the lab be beyond its owner's guarantee with so many GPUs? None where the quota does not allow them at all."""
     may = allowance_of(user=owner, now=now)
     held, shares = may.held, may.shares
-    share = sum(card.share for card in cards)
-    asked = Asked(len(cards), lab.cpus, lab.memory_mib, lab.shm_mib, lab.hours, gpu_share=share / len(cards) if cards else 1.0)
+    asked = Asked(gpus, lab.cpus, lab.memory_mib, lab.shm_mib, lab.hours, gpu_share=share / gpus if gpus else 1.0)
     if lab.state in states.PLACED:  # judged as the addition that it is: only the cards are new
         back = share_held(lab=lab)
         asked = replace(asked, cpus=0, memory_mib=0, shm_mib=0)
         held, shares = _cards_alone(held, back), tuple(replace(one, held=_cards_alone(one.held, back)) for one in shares)
     if judge(asked, held, may.limits, shares).answer != Answer.NOW:
         return None
-    over = bool(cards) and is_beyond(share, inside=_share_inside(lab), guarantee=may.limits.gpus)
-    return None if over and not lab.may_borrow else Grant(tuple(cards), over)
+    return bool(gpus) and is_beyond(share, inside=_share_inside(lab), guarantee=may.limits.gpus)
 
 
 def _share_inside(lab: Lab) -> float:

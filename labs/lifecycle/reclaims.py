@@ -15,6 +15,7 @@ from labs.bus.doorbell import node_queue, ring
 from labs.ledger.services import Actor, event_record
 from labs.lifecycle import states
 from labs.lifecycle.allowances import budgets_spent
+from labs.lifecycle.leasing import lab_may_claim
 from labs.lifecycle.models import Keep, Lab, Lease, Reclaim
 from labs.lifecycle.moves import lab_announce, lab_end, lab_notice
 from labs.lifecycle.telling import reclaim_tell
@@ -68,11 +69,13 @@ def reclaim_finish(*, reclaim_id: int, now: datetime, fence: int | None = None) 
 
 def reclaims_review(*, now: datetime, fence: int | None = None) -> int:
     """Finish those whose notice is over, call off those that nobody needs, give back cards that nobody took; how many changed."""
-    for row in Reclaim.objects.select_related("taken_for", "lab__owner").filter(closed_at=None, lab__state=states.RUNNING):
+    for row in Reclaim.objects.select_related("taken_for__owner", "lab__owner").filter(closed_at=None, lab__state=states.RUNNING):
         if not row.taken_for.waits:
             _call_off(row, "Its GPUs are not needed any more: it goes on.", now)
         elif not _may_be_taken(row.lab, now):
             _call_off(row, "It is inside its owner's guarantee now: its GPUs are not taken back, and it goes on.", now)
+        elif not lab_may_claim(lab=row.taken_for, now=now):
+            _call_off(row, "The lab that its GPUs were for has no claim to them any more: it goes on.", now)
     due = Reclaim.objects.filter(closed_at=None, ends_at__lte=now, lab__state=states.RUNNING).values_list("pk", flat=True)
     finished = sum(reclaim_finish(reclaim_id=pk, now=now, fence=fence) for pk in list(due))
     waits = Q(lab__state=states.QUEUED) | Q(lab__state=states.RUNNING, lab__next_gpus__isnull=False)

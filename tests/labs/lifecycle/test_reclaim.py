@@ -217,6 +217,37 @@ def test_an_asker_that_no_longer_waits_calls_it_off_and_the_lab_goes_on(taken: A
     assert [one.lab_id for one in reclaims_to_tell(node_id="n1")] == [over.pk], "its programs are told that it is off"
 
 
+@pytest.mark.parametrize("values", [{"gpus": 0}, {"gpus_max": 0, "gpus": 0}, {"gpu_hours_week": 0}])
+def test_an_asker_whose_quota_does_not_allow_it_any_more_calls_it_off(taken: Any, charlie: Any, root_admin: Any, now: Any, values: Any) -> None:
+    over, _ = taken
+    reclaims_review(now=now)
+    assert Reclaim.objects.get().closed_at is None, "so far it may"
+    override_set(user=charlie, values=values, until=None, note="", actor=root_admin, now=now)
+    reclaims_review(now=now)
+    goes_on = Lab.objects.get(pk=over.pk)
+    assert (goes_on.state, Reclaim.objects.get().outcome) == ("running", "called_off") and "no claim" in goes_on.notices[-1]["words"]
+
+
+def test_an_asker_that_got_its_guarantee_elsewhere_calls_it_off(taken: Any, lab_of: Any, charlie: Any, now: Any) -> None:
+    over, _ = taken
+    more = [f"GPU-more-{n}-test" for n in range(2)]
+    Gpu.objects.bulk_create(Gpu(uuid=uuid, node_id="n1", index=5 + n, model="NVIDIA H200") for n, uuid in enumerate(more))
+    _run(lab_of(charlie, gpus=2), now, *more)
+    assert reclaims_review(now=now + NOTICE) == 0
+    assert (Lab.objects.get(pk=over.pk).target, Reclaim.objects.get().outcome) == ("running", "called_off")
+
+
+def test_a_running_lab_that_asks_for_gpus_may_claim_them(taken: Any, lab_of: Any, charlie: Any, now: Any) -> None:
+    over, asker = taken
+    lab_stop(lab=asker, actor=charlie, now=now)
+    reclaims_review(now=now)
+    runs = _run(lab_of(charlie, gpus=0), now)
+    lab_take_gpu(lab=runs, gpus=1, gpu_model="", actor=charlie, now=now)
+    assert reclaim_begin(lab_id=over.pk, taken_for=runs.pk, now=now)
+    assert reclaims_review(now=now + NOTICE) == 1
+    assert Lab.objects.get(pk=over.pk).target == "stopped"
+
+
 def test_a_lab_that_comes_inside_its_guarantee_meanwhile_is_not_taken(taken: Any, alice: Any, now: Any) -> None:
     over, _ = taken
     older = Lab.objects.exclude(pk=over.pk).get(owner=alice)
