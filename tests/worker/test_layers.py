@@ -60,6 +60,21 @@ def test_a_name_that_leads_elsewhere_is_not_understood(name: str) -> None:
     assert "not understood" in refused.value.words
 
 
+def test_how_much_there_is_may_be_said_late_and_progress_never_goes_back() -> None:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for number in range(4):
+            about = tarfile.TarInfo(f"lib/{number}")
+            about.size = 100
+            archive.addfile(about, io.BytesIO(bytes(100)))
+    tar, told = made.getvalue(), []
+    pieces = [(tar[:1024], None), (None, b'{"bytes": 400}\n'), *((tar[at : at + 512], None) for at in range(1024, len(tar), 512))]
+    with tarfile.open(fileobj=io.BytesIO(), mode="w|") as archive:
+        layers._copy(layers._Pack(_Engine(pieces), SAVING), archive, SAVING, lambda *said: told.append(said))
+    assert told[0] == (0, "Packing what was installed: 0 MiB")
+    assert [percent for percent, _ in told] == [0, 35, 52, 70]
+
+
 def test_of_endless_words_the_beginning_and_the_end_are_kept() -> None:
     said = [(None, b'{"bytes": 7}\n'), *[(None, b"x" * 100_000)] * 50, (b"tar", None), (None, b"the end")]
     pack = layers._Pack(_Engine(said), SAVING)

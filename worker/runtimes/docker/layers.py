@@ -143,9 +143,11 @@ def _copy(pack: "_Pack", archive: tarfile.TarFile, saving: Saving, progress: Pro
                     raise _too_large(copied, saving.most_bytes)
                 archive.addfile(_about(f"made/{member.name}", member.size, 0o755 if member.mode & 0o111 else 0o644, member.mtime), content)
                 pack.seen += 1
-                if (percent := PACKED_PCT * copied // max(pack.total, copied, 1)) != told:
+                total = pack.total  # the words may come behind the first of the tar
+                percent = PACKED_PCT * copied // total if 0 < copied <= total else max(told, 0)
+                if percent != told:
                     told = percent
-                    progress(percent, f"Packing what was installed: {copied // MIB} of {pack.total // MIB} MiB")
+                    progress(percent, f"Packing what was installed: {copied // MIB}{f' of {total // MIB}' if total else ''} MiB")
     except tarfile.TarError as error:
         raise pack.fault() from error
 
