@@ -137,7 +137,8 @@ def lab_take_gpu(*, lab: Lab, gpus: int, gpu_model: str, actor: User, now: datet
 def lab_take_gpu_cancel(*, lab: Lab, actor: User, now: datetime) -> bool:
     """Keep the running lab as it is. False when the restart has begun."""
     with transaction.atomic():
-        if not Lab.objects.filter(pk=lab.pk, state=states.RUNNING, next_gpus__isnull=False).update(next_gpus=None, next_gpu_model=""):
+        waits = Lab.objects.filter(pk=lab.pk, state=states.RUNNING, next_gpus__isnull=False)
+        if not waits.update(next_gpus=None, next_gpu_model="", counts_from=None):
             return False
         event_record(kind="lab.take_gpu", subject=lab.subject, words="No longer waits for GPUs.", actor=actor, now=now)
         lab_announce(lab=lab)

@@ -252,6 +252,8 @@ def test_what_a_lab_ran_before_it_asked_for_a_gpu_is_no_wait(lab_of: Any, alice:
     snapshot = snapshot_load(now=now)
     assert next(one.since for one in snapshot.waiting if one.lab_id == lab.pk) == now
     assert next(one.waited_s for one in snapshot.running if one.lab_id == lab.pk) == 0
+    assert lab_take_gpu_cancel(lab=lab, actor=alice, now=now)
+    assert Lab.objects.get(pk=lab.pk).waits_since == now - timedelta(hours=20), "what it had waited at first is known again"
 
 
 def test_taking_more_than_the_cap_or_than_its_own_node_has_is_refused(lab_of: Any, alice: Any, now: Any) -> None:
